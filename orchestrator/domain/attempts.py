@@ -1,0 +1,120 @@
+"""The life of one offer at one endpoint: the states, the table of legal moves, the one function that moves.
+
+Rules:
+- Nothing changes the state of an attempt but `move`.
+- Every state but `offered`, `installing` and `soaking` is a settled one.
+
+Layer: orchestrator.domain; pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from orchestrator.domain.errors import DomainError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from orchestrator.domain.versions import Version
+
+
+class AttemptState(Enum):
+    """Where an attempt is."""
+
+    OFFERED = "offered"
+    INSTALLING = "installing"
+    """The endpoint has said by `progress` that it started."""
+    SOAKING = "soaking"
+    """It reported the version, and has yet to stay on it."""
+    CONFIRMED = "confirmed"
+    FAILED = "failed"
+    REVERTED = "reverted"
+    """It reported the version, and an older one later."""
+    EXPIRED = "expired"
+    """Reached, and no verdict by the deadline."""
+    WITHDRAWN = "withdrawn"
+
+
+OPEN = frozenset({AttemptState.OFFERED, AttemptState.INSTALLING})
+"""The states in which the attempt is the endpoint's current offer."""
+
+SETTLED = frozenset(AttemptState) - OPEN - {AttemptState.SOAKING}
+
+LEGAL: Mapping[AttemptState, frozenset[AttemptState]] = {
+    AttemptState.OFFERED: frozenset(
+        {
+            AttemptState.INSTALLING,
+            AttemptState.SOAKING,  # a report may come without any progress
+            AttemptState.FAILED,
+            AttemptState.EXPIRED,
+            AttemptState.WITHDRAWN,
+        }
+    ),
+    AttemptState.INSTALLING: frozenset(
+        {
+            AttemptState.SOAKING,
+            AttemptState.FAILED,
+            AttemptState.EXPIRED,
+            AttemptState.WITHDRAWN,
+        }
+    ),
+    AttemptState.SOAKING: frozenset({AttemptState.CONFIRMED, AttemptState.REVERTED}),
+    AttemptState.CONFIRMED: frozenset({AttemptState.REVERTED}),  # a late revert
+    AttemptState.FAILED: frozenset(),
+    AttemptState.REVERTED: frozenset(),
+    AttemptState.EXPIRED: frozenset(),
+    # A device that was installing when the offer was withdrawn still has its verdict counted.
+    AttemptState.WITHDRAWN: frozenset({AttemptState.SOAKING, AttemptState.FAILED, AttemptState.REVERTED}),
+}
+
+
+class IllegalMove(DomainError):
+    """An attempt was to be moved to a state that its present one does not lead to."""
+
+    code = "illegal-move"
+
+    def __init__(self, before: AttemptState, after: AttemptState) -> None:
+        super().__init__(f"an attempt does not move from {before.value} to {after.value}")
+        self.before = before
+        self.after = after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One offer's life at one endpoint; `move` changes its state."""
+
+    version: Version
+    number: int
+    """The how-manieth try of this version here since the last retry by an operator, from 1."""
+    sequence: int
+    origin: Version | None
+    """What the endpoint ran when it was offered."""
+    state: AttemptState = AttemptState.OFFERED
+    offered_at: datetime
+    reached_at: datetime | None = None
+    """When the endpoint was first heard after the offer had got to the broker; deadlines count from here."""
+    settled_at: datetime | None = None
+    percent: int | None = None
+    progress: str | None = None
+    """What the endpoint last said of its progress."""
+    returns: int = 0
+    """Reports of the old version while the offer is open, a minute apart."""
+    returned_at: datetime | None = None
+    """When the last counted return was."""
+    reason: str | None = None
+    """Why it failed, was reverted, expired or was withdrawn."""
+
+
+def move(attempt: Attempt, state: AttemptState, at: datetime, *, reason: str | None = None) -> Attempt:
+    """Return the attempt in `state`; a settled one has `settled_at` set to `at` and says why in `reason`.
+
+    Raises:
+        IllegalMove: `LEGAL` has no such move.
+    """
+    if state not in LEGAL[attempt.state]:
+        raise IllegalMove(attempt.state, state)
+    return replace(attempt, state=state, settled_at=at if state in SETTLED else None, reason=reason)

@@ -1,0 +1,227 @@
+"""An application's software at one moment, with its edges: built once per change, then only read.
+
+Rules:
+- Software is numbered by ascending precedence; sets of it are integers (`bitsets`).
+- An edge leads from what an endpoint runs, defined here or not, to the software that may be installed over it;
+  never from a version to itself.
+- Two definitions that differ in build metadata only are a conflict.
+
+Spec: SemVer 2.0.0 §10, §11.
+Layer: orchestrator.domain; pure.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from orchestrator.domain.bitsets import members, span
+from orchestrator.domain.errors import DomainError
+from orchestrator.domain.ranges import RELEASE
+from orchestrator.domain.software import DEFAULT_POLICY, Strategy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from orchestrator.domain.ranges import Bound, Interval
+    from orchestrator.domain.software import RolloutPolicy, Software
+    from orchestrator.domain.versions import Constraint, Version
+
+_FOREIGN = 4096
+"""How many running versions that are not defined have their edges remembered."""
+
+
+class VersionConflict(DomainError):
+    """Two definitions differ in build metadata only, or not at all."""
+
+    code = "version-conflict"
+
+    def __init__(self, present: Version, given: Version) -> None:
+        super().__init__(f"{given} has the same precedence as {present}, which is defined: build metadata never counts")
+        self.present = present
+        self.given = given
+
+
+@dataclass(eq=False, kw_only=True)
+class Catalogue:
+    """The software of one application; make it with `Catalogue.of`. Compared by identity."""
+
+    software: tuple[Software, ...]
+    """By ascending precedence; the position is the software's number."""
+    index: Mapping[Version, int]
+    """The number of each version."""
+    _foreign: dict[Version, int] = field(default_factory=dict)
+
+    @staticmethod
+    def of(software: Iterable[Software]) -> Catalogue:
+        """Build a catalogue from definitions in any order.
+
+        Raises:
+            VersionConflict: two of them have the same precedence.
+        """
+        ordered = tuple(sorted(software, key=lambda item: item.version))
+        for lower, upper in pairwise(ordered):
+            if lower.version == upper.version:
+                raise VersionConflict(lower.version, upper.version)
+        return Catalogue(software=ordered, index={item.version: number for number, item in enumerate(ordered)})
+
+    def get(self, version: Version | None) -> Software | None:
+        """Return the definition of a version, if there is one."""
+        number = None if version is None else self.index.get(version)
+        return None if number is None else self.software[number]
+
+    def check_conflict(self, version: Version) -> None:
+        """Pass when `version` may be defined here, or already is, written the same.
+
+        Raises:
+            VersionConflict: what is defined differs from it in build metadata only.
+        """
+        present = self.get(version)
+        if present is not None and not present.version.identical(version):
+            raise VersionConflict(present.version, version)
+
+    def policy_of(self, version: Version) -> RolloutPolicy:
+        """Return the knobs of a version's rollout; the defaults when it is not defined any more."""
+        item = self.get(version)
+        return DEFAULT_POLICY if item is None else item.policy
+
+    def edges_from(self, running: Version | None) -> tuple[Software, ...]:
+        """Return the software that may be installed over `running`, ascending; None is an unknown version."""
+        return self.among(self.successors(running))
+
+    def among(self, numbers: int) -> tuple[Software, ...]:
+        """Return the software of a set of numbers, ascending."""
+        return tuple(self.software[number] for number in members(numbers))
+
+    def successors(self, running: Version | None) -> int:
+        """Return the numbers of the software that may be installed over `running`; remembered, within bounds."""
+        if running is None:
+            return self._over_unknown
+        number = self.index.get(running)
+        if number is not None:
+            return self.onward[number]
+        known = self._foreign.get(running)
+        if known is None:
+            if len(self._foreign) >= _FOREIGN:
+                self._foreign.clear()
+            known = self._foreign[running] = self._matching(running)
+        return known
+
+    def next_date_after(self, now: datetime) -> datetime | None:
+        """Return the next rollout date after `now` that will take effect; None when there is none."""
+        position = bisect_right(self._dates, now)
+        return self._dates[position] if position < len(self._dates) else None
+
+    def opening_between(self, after: datetime, until: datetime) -> frozenset[Version]:
+        """Return the software that has a rollout date in (after, until]: what a tick of the clock may change."""
+        return frozenset(
+            item.version for item in self.software if any(after < date <= until for date in _dates_of(item))
+        )
+
+    def place(self, version: Version) -> int:
+        """Return how many defined versions are lower: a defined one's own number."""
+        return bisect_left(self._bounds, (version.key, 0))
+
+    @cached_property
+    def filters_in_use(self) -> frozenset[str]:
+        """The filters that targeted software lists."""
+        return frozenset(self._listed)
+
+    @cached_property
+    def onward(self) -> Sequence[int]:
+        """Per number, the numbers of the software that may be installed over it."""
+        onward = [0] * len(self.software)
+        for number, sources in enumerate(self.sources):
+            for source in members(sources):
+                onward[source] |= 1 << number
+        return onward
+
+    @cached_property
+    def sources(self) -> Sequence[int]:
+        """Per number, the numbers of the defined versions that it may be installed over."""
+        return [self._matched_by(item.upgradable_from) & ~(1 << number) for number, item in enumerate(self.software)]
+
+    @cached_property
+    def servable(self) -> int:
+        """The software that is neither stopped nor without a specification."""
+        return self._number_all(item.servable for item in self.software)
+
+    @cached_property
+    def general(self) -> int:
+        """The servable software that is for every endpoint."""
+        return self._number_all(item.servable and item.strategy is Strategy.GENERAL for item in self.software)
+
+    def targeted(self, filters: frozenset[str]) -> int:
+        """Return the servable software that at least one of `filters` opens."""
+        found = 0
+        for filter_id in filters:
+            found |= self._listed.get(filter_id, 0)
+        return found & self.servable
+
+    @cached_property
+    def _listed(self) -> Mapping[str, int]:
+        listed: dict[str, int] = {}
+        for number, item in enumerate(self.software):
+            if item.strategy is Strategy.TARGETED:
+                for use in item.filters:
+                    listed[use.filter_id] = listed.get(use.filter_id, 0) | (1 << number)
+        return listed
+
+    @cached_property
+    def _dates(self) -> Sequence[datetime]:
+        return sorted({date for item in self.software for date in _dates_of(item)})
+
+    @cached_property
+    def _bounds(self) -> Sequence[Bound]:
+        return [(item.version.key, 0) for item in self.software]
+
+    @cached_property
+    def _releases(self) -> int:
+        return self._number_all(item.version.key[3] == RELEASE for item in self.software)
+
+    @cached_property
+    def _over_unknown(self) -> int:
+        return self._number_all(any(item.is_any for item in one.upgradable_from) for one in self.software)
+
+    def _matching(self, running: Version) -> int:
+        return self._number_all(any(item.matches(running) for item in one.upgradable_from) for one in self.software)
+
+    def _matched_by(self, constraints: Iterable[Constraint]) -> int:
+        """Return the defined versions that any constraint matches, by bisection instead of one by one."""
+        found = 0
+        for constraint in constraints:
+            if constraint.span is None:
+                return span(0, len(self.software))
+            for interval in constraint.span.alternatives:
+                found |= self._inside(interval)
+        return found
+
+    def _inside(self, interval: Interval) -> int:
+        admitted = self._releases
+        for patch in interval.patches:
+            admitted |= self._between(((*patch, ()), 0), ((*patch, RELEASE), 0))
+        return admitted & self._between(interval.low, interval.high)
+
+    def _between(self, low: Bound, high: Bound | None) -> int:
+        end = len(self._bounds) if high is None else bisect_left(self._bounds, high)
+        return span(bisect_left(self._bounds, low), end)
+
+    @staticmethod
+    def _number_all(flags: Iterable[bool]) -> int:
+        found = 0
+        for number, flag in enumerate(flags):
+            found |= flag << number
+        return found
+
+
+def _dates_of(item: Software) -> Iterable[datetime]:
+    if item.stopped:
+        return ()
+    dates = [item.rollout_date]
+    if item.strategy is Strategy.TARGETED:
+        dates.extend(use.rollout_date for use in item.filters)
+    return [date for date in dates if date is not None]

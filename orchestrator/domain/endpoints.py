@@ -1,0 +1,104 @@
+"""What is known of one endpoint: what it runs, what it is offered, what failed there.
+
+Rules:
+- One offer per endpoint; its sequence number only grows.
+- `attempt` is the latest one, open or settled; `offer` is the same while it is open.
+
+Layer: orchestrator.domain; pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from orchestrator.domain.attempts import OPEN, Attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from orchestrator.domain.versions import Version
+
+
+__all__ = ["Attempt", "Endpoint", "HistoryEntry", "HistoryKind", "Setback", "TokenState"]
+
+
+class TokenState(Enum):
+    """Whether an endpoint's token is good."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    REVOKED = "revoked"
+
+
+class HistoryKind(Enum):
+    """What an entry of an endpoint's history says; storage keeps the position: append, never reorder."""
+
+    REPORTED = "reported"
+    OFFERED = "offered"
+    INSTALLING = "installing"
+    """The first progress of an attempt; later ones are not history."""
+    CONFIRMED = "confirmed"
+    FAILED = "failed"
+    REVERTED = "reverted"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+    RETURNED = "returned"
+    """The old version was reported while an offer was open; only counted returns are history."""
+    RETRIED = "retried"
+    """An operator had failures forgotten: of `version`, or of all when it is None."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryEntry:
+    """One line of an endpoint's history."""
+
+    at: datetime
+    kind: HistoryKind
+    version: Version | None = None
+    status_code: int | None = None
+    """As reported; None for what is no report."""
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setback:
+    """What the failures of one version at one endpoint amount to, until an operator retries it."""
+
+    failures: int
+    """At least 1."""
+    retry_at: datetime | None = None
+    """When the back-off after the last failure is over; None when exhausted."""
+    exhausted: bool = False
+    """Whether the version is not offered here again."""
+    reason: str | None = None
+    """Of the last failure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One endpoint, as the decision and the engine's steps see it."""
+
+    running: Version | None = None
+    """As reported last; None until the first report."""
+    running_since: datetime | None = None
+    last_seen_at: datetime | None = None
+    registered_at: datetime
+    observe: bool = True
+    """Whether it wants pushes."""
+    token_state: TokenState = TokenState.ACTIVE
+    pinned: Version | None = None
+    sequence: int = 0
+    """Of the latest offer; 0 before the first."""
+    attempt: Attempt | None = None
+    setbacks: Mapping[Version, Setback] = field(default_factory=dict)
+    filters: frozenset[str] = frozenset()
+    """The application's filters whose expression matches its attributes."""
+
+    @property
+    def offer(self) -> Attempt | None:
+        """The latest attempt while it is offered or installing."""
+        attempt = self.attempt
+        return attempt if attempt is not None and attempt.state in OPEN else None

@@ -1,0 +1,17 @@
+"""Errors of the decision core.
+
+DomainError
+├── InvalidVersion (versions)
+├── InvalidConstraint (versions)
+├── FilterSyntaxError (filters)
+├── VersionConflict (catalogues)
+└── IllegalMove (attempts)
+
+Layer: orchestrator.domain.
+"""
+
+
+class DomainError(Exception):
+    """Something that users gave, or a move that was asked for, is not legal; `code` is stable and kebab-case."""
+
+    code = "domain-error"

@@ -1,0 +1,92 @@
+"""Why an endpoint is offered what it is offered, or nothing.
+
+Rules:
+- It is the decision itself, taken anew, with every rule; beside it what only the one endpoint knows: the state of its
+  attempt, its failures, and the loop of an image that never reports its own version.
+
+Layer: orchestrator.domain; pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.domain.attempts import AttemptState
+from orchestrator.domain.decisions import decide, standing
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from orchestrator.domain.catalogues import Catalogue
+    from orchestrator.domain.decisions import Outcome, SoftwareVerdict
+    from orchestrator.domain.endpoints import Attempt, Endpoint
+    from orchestrator.domain.versions import Version
+
+LOOP = 3
+"""The return from which a loop is called by name."""
+_ORDINALS = {1: "first", 2: "second", 3: "third"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """A decision with all its reasons."""
+
+    running: Version | None
+    outcome: Outcome
+    hop: Version | None
+    goal: Version | None
+    path: tuple[Version, ...]
+    waits_until: datetime | None
+    summary: str
+    software: tuple[SoftwareVerdict, ...]
+    """The highest version first."""
+
+
+def explain(endpoint: Endpoint, catalogue: Catalogue, now: datetime) -> Explanation:
+    """Return the decision for the endpoint and why it is so."""
+    decision = decide(standing(endpoint, catalogue, now), catalogue, now)
+    notes = [decision.summary, *_attempt_notes(endpoint, decision.hop), *_setback_notes(endpoint, decision.path)]
+    return Explanation(
+        running=endpoint.running,
+        outcome=decision.outcome,
+        hop=decision.hop,
+        goal=decision.goal,
+        path=decision.path,
+        waits_until=decision.waits_until,
+        summary="; ".join(notes),
+        software=decision.software,
+    )
+
+
+def _attempt_notes(endpoint: Endpoint, hop: Version | None) -> list[str]:
+    attempt = endpoint.offer
+    if attempt is None:
+        return []
+    notes: list[str] = []
+    if attempt.state is AttemptState.INSTALLING:
+        percent = "" if attempt.percent is None else f" {attempt.percent} %"
+        notes.append(f"it is installing {attempt.version}{percent}")
+    elif attempt.version == hop and attempt.reached_at is None:
+        notes.append("it has not been heard since")
+    if attempt.returns >= LOOP:
+        notes.append(_loop(attempt, endpoint.running))
+    return notes
+
+
+def _loop(attempt: Attempt, running: Version | None) -> str:
+    ordinal = _ORDINALS.get(attempt.returns, f"{attempt.returns}th")
+    back = attempt.origin if running is None or attempt.origin is not None else running
+    return (
+        f"the {ordinal} return to {back} since {attempt.version} was offered: "
+        "is the version constant of the image bumped?"
+    )
+
+
+def _setback_notes(endpoint: Endpoint, path: tuple[Version, ...]) -> list[str]:
+    notes: list[str] = []
+    for version, setback in sorted(endpoint.setbacks.items(), key=lambda item: item[0]):
+        if version in path[:1] or setback.exhausted:
+            times = "once" if setback.failures == 1 else f"{setback.failures} times"
+            notes.append(f"{version} failed here {times}" + (f", last: {setback.reason}" if setback.reason else ""))
+    return notes

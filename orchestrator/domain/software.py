@@ -1,0 +1,107 @@
+"""Software definitions, as far as the decision looks at them.
+
+Rules:
+- A definition is immutable here; a change is a new value in a new catalogue.
+- The specification itself never enters the domain: only whether there is one.
+
+Layer: orchestrator.domain; pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from orchestrator.domain.versions import Constraint, Version
+
+
+class Strategy(Enum):
+    """To whom a software is offered."""
+
+    SUSPENDED = "suspended"
+    """Nobody."""
+    TARGETED = "targeted"
+    """Endpoints that at least one listed filter matches."""
+    GENERAL = "general"
+    """Every endpoint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterUse:
+    """A filter that a targeted software lists."""
+
+    filter_id: str
+    rollout_date: datetime | None = None
+    """From when on the filter counts; None is always."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempts:
+    """How often one endpoint tries one software."""
+
+    max: int = 3
+    """Failures after which the version is exhausted at the endpoint; at least 1."""
+    backoff: timedelta = timedelta(minutes=10)
+    """How long after a failure the version is not offered again."""
+    returns: int = 20
+    """Reports of the old version, a minute apart, after which an open attempt did not take; at least 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutPolicy:
+    """The knobs of one rollout; the defaults are those of a software without a `rollout`."""
+
+    attempts: Attempts = field(default_factory=Attempts)
+    installing: timedelta = timedelta(days=1)
+    """How long a reached attempt may stay without a verdict."""
+
+
+DEFAULT_POLICY = RolloutPolicy()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Software:
+    """One software definition of one application."""
+
+    version: Version
+    upgradable_from: tuple[Constraint, ...] = ()
+    strategy: Strategy
+    filters: tuple[FilterUse, ...] = ()
+    has_specification: bool = True
+    """False when the specification is absent or null: such software is an edge's end, never an offer."""
+    policy: RolloutPolicy = DEFAULT_POLICY
+    recalled_at: datetime | None = None
+    rollout_date: datetime | None = None
+    """The start of the whole rollout, whatever its strategy; None is at once."""
+
+    @property
+    def recalled(self) -> bool:
+        """Whether it must not be run any more."""
+        return self.recalled_at is not None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it is offered to nobody, pinned endpoints included: recalled or suspended."""
+        return self.recalled or self.strategy is Strategy.SUSPENDED
+
+    @property
+    def servable(self) -> bool:
+        """Whether it could be offered at all: not stopped, and there is a specification to send."""
+        return self.has_specification and not self.stopped
+
+    def opens_at(self, filters: frozenset[str] | None) -> datetime | None:
+        """Return the instant from which an endpoint in these filters may get it; None is always.
+
+        `filters` are those that match the endpoint; None stands for "filters aside". The answer means
+        nothing for an endpoint that no listed filter matches.
+        """
+        dates: list[datetime | None] = [self.rollout_date]
+        if self.strategy is Strategy.TARGETED and filters is not None:
+            matching = [use.rollout_date for use in self.filters if use.filter_id in filters]
+            dates.append(None if None in matching else min((date for date in matching if date), default=None))
+        return max((date for date in dates if date is not None), default=None)
