@@ -1,0 +1,141 @@
+"""Applications: what operators do with product lines.
+
+Rules:
+- An application version belongs to one application, and stays while endpoints have it.
+- Another profile, or another way of pushing, has every push written anew.
+- An application with endpoints is not deleted.
+
+Layer: application.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from orchestrator.application import preconditions
+from orchestrator.application.problems import ApplicationInUseError, AppVersionInUseError, NotFoundError
+from orchestrator.application.records import Application
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator.application.directory import Directory, Entry
+    from orchestrator.application.documents.applications import ApplicationBody
+    from orchestrator.application.editing import Edit, EditingStorage, Wake
+    from orchestrator.application.ports import Clock
+    from orchestrator.application.preconditions import Precondition
+    from orchestrator.application.records import Registration
+
+
+class Applications:
+    """All applications."""
+
+    def __init__(
+        self, storage: EditingStorage, directory: Directory, clock: Clock, wake: Wake, *, registration: Registration
+    ) -> None:
+        """Take what the use cases need; `registration` is that of applications that say nothing of it."""
+        self._storage = storage
+        self._directory = directory
+        self._clock = clock
+        self._wake = wake
+        self._registration = registration
+
+    def all(self) -> list[Application]:
+        """Every application, by name."""
+        return [entry.application for entry in self._directory.entries()]
+
+    def get(self, name: str) -> Application:
+        """One application.
+
+        Raises:
+            NotFoundError: there is none of this name.
+        """
+        return self._entry(name).application
+
+    def _entry(self, name: str) -> Entry:
+        entry = self._directory.by_name(name)
+        if entry is None:
+            raise NotFoundError("application", name)
+        return entry
+
+    async def put(self, name: str, body: ApplicationBody, precondition: Precondition) -> tuple[Application, bool]:
+        """Write an application; return it, and whether it is new.
+
+        Raises:
+            PreconditionFailedError, PreconditionRequiredError: it is not as required.
+            AppVersionTakenError: another application has one of its versions.
+            AppVersionInUseError: a version that it loses is an endpoint's.
+        """
+        async with self._storage.edit() as edit:
+            entry = self._directory.by_name(name)
+            present = None if entry is None else entry.application
+            precondition.check(None if present is None else preconditions.tag_of(present, present.created_at))
+            given = self._given(name, body, present)
+            if given == present:
+                return given, False
+            stored = await self._store(edit, given, present)
+            after = await edit.entry(stored.key)
+        self._directory.put(after)
+        self._wake.work()
+        return after.application, present is None
+
+    async def patch(
+        self, name: str, revised: Callable[[Application], ApplicationBody], precondition: Precondition
+    ) -> Application:
+        """Change an application to what `revised` makes of it.
+
+        Raises:
+            NotFoundError: there is none of this name.
+            PreconditionFailedError, PreconditionRequiredError: it is not as required.
+            AppVersionTakenError: another application has one of its versions.
+            AppVersionInUseError: a version that it loses is an endpoint's.
+        """
+        present = self.get(name)
+        tag = preconditions.tag_of(present, present.created_at)
+        precondition.check(tag)
+        stored, _ = await self.put(name, revised(present), preconditions.Precondition(tags=frozenset({tag})))
+        return stored
+
+    def _given(self, name: str, body: ApplicationBody, present: Application | None) -> Application:
+        return Application(
+            key=0 if present is None else present.key,
+            name=name,
+            app_versions=tuple(sorted(body.app_versions)),
+            profile=body.profile,
+            push=body.push,
+            registration=body.registration or self._registration,
+            consent=body.consent,
+            operator_keys=tuple(body.operator_keys),
+            description=body.description,
+            revision=1 if present is None else present.revision,
+            created_at=self._clock.now() if present is None else present.created_at,
+        )
+
+    async def _store(self, edit: Edit, given: Application, present: Application | None) -> Application:
+        if present is None:
+            return await edit.put_application(given)
+        for name in present.app_versions:
+            if name not in given.app_versions and await edit.app_version_used(present.key, name):
+                raise AppVersionInUseError(name)
+        stored = await edit.put_application(replace(given, revision=present.revision + 1))
+        if (given.profile, given.push) != (present.profile, present.push):
+            await edit.add_work(stored.key, None, self._clock.now())
+        return stored
+
+    async def delete(self, name: str, precondition: Precondition) -> None:
+        """Delete an application that has no endpoints, with its software and filters.
+
+        Raises:
+            NotFoundError: there is none of this name.
+            PreconditionFailedError, PreconditionRequiredError: it is not as required.
+            ApplicationInUseError: it has endpoints.
+        """
+        async with self._storage.edit() as edit:
+            present = self.get(name)
+            precondition.check(preconditions.tag_of(present, present.created_at))
+            endpoints = await edit.endpoint_count(present.key)
+            if endpoints:
+                raise ApplicationInUseError(name, endpoints)
+            await edit.delete_application(present.key)
+        self._directory.remove(present.key)

@@ -1,0 +1,317 @@
+"""One batch of messages: parsed, applied to their endpoints, stored in one transaction.
+
+Rules:
+- The number of statements does not depend on the number of messages.
+- A message with DUP that was stored before is answered again and has no effect (invariant 2).
+- A refused message changes nothing and creates nothing (invariant 10); an unknown token creates an endpoint only where
+  registration is open, and only by a message that is accepted.
+- Messages of one endpoint keep their order. One that floods is cut down to its newest message of each kind.
+
+Layer: application.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import TYPE_CHECKING, TypeAlias
+
+import orjson
+
+from orchestrator.application import drafts
+from orchestrator.application.answers import Answer
+from orchestrator.application.handling import METADATA, Handling, answer
+from orchestrator.application.records import EndpointRecord, PushMode, Registration
+from orchestrator.application.refusals import (
+    FloodError,
+    IllegalEndpointIdError,
+    TokenRefusedError,
+    UnknownAppVersionError,
+    UnknownTokenError,
+)
+from orchestrator.domain import changes
+from orchestrator.domain.endpoints import Endpoint, TokenState
+from protocol import configurations, requests, topics
+from protocol.errors import MessageError
+from protocol.links import Outbound
+from protocol.requests import Echo, ForeignPush, RequestRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from orchestrator.application.directory import Directory, Entry
+    from orchestrator.application.ports import Steps, Transaction
+    from orchestrator.application.records import Draft
+    from orchestrator.application.tallies import Tallies
+    from orchestrator.domain.versions import Version
+    from protocol.links import Inbound
+    from protocol.payloads import JsonValue, Limits
+    from protocol.requests import Request
+    from protocol.topics import Instances
+
+Place: TypeAlias = tuple[int, str]
+"""Application and token."""
+
+FLOOD = 50
+"""Messages of one endpoint in one batch above which it floods."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What of the settings a batch looks at."""
+
+    instances: Instances
+    limits: Limits
+    implicit_reports: bool = True
+    """Whether a `configId` in a request counts as a report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A message that is a request of a known application."""
+
+    inbound: Inbound
+    request: Request | ForeignPush
+    entry: Entry
+    digest: int
+    repeat: bool
+    topic: str
+    """Where it is answered."""
+
+    @property
+    def place(self) -> Place:
+        """Whose message it is."""
+        return self.entry.application.key, self.request.address.token
+
+
+@dataclass(slots=True)
+class Batch:
+    """What a batch has come to: what to answer, and what to note after the commit."""
+
+    answers: list[Answer] = field(default_factory=list)
+    deliveries: list[tuple[int, int]] = field(default_factory=list)
+    offered: dict[int, set[Version]] = field(default_factory=dict)
+    """Software that was offered for the first time, by application."""
+    pushed: bool = False
+    accepted: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    repeats: int = 0
+    foreign: int = 0
+
+    def refuse(self, error: MessageError, inbound: Inbound, error_topic: str | None) -> None:
+        """Count a refusal and answer it where it may be answered."""
+        self.refused[error.code] += 1
+        if error_topic is not None:
+            payload = configurations.error(error.status_code, error.reason)
+            message = Outbound(topic=error_topic, payload=payload, qos=inbound.qos)
+            self.answers.append(Answer(message=message, refusal=True))
+
+    def tell(self, tallies: Tallies) -> None:
+        """Add to the numbers, once it has committed."""
+        tallies.accepted.update(self.accepted)
+        tallies.refused.update(self.refused)
+        tallies.repeats += self.repeats
+        tallies.foreign_pushes += self.foreign
+
+
+def parse(
+    messages: Sequence[Inbound], directory: Directory, settings: Settings, delivered: dict[int, int], batch: Batch
+) -> list[Parsed]:
+    """Read the messages; refusals go to `batch`. Pure."""
+    parsed = []
+    for inbound in messages:
+        try:
+            request = requests.parse(inbound, settings.instances, settings.limits)
+            if isinstance(request, Echo):
+                continue
+            entry = directory.by_app_version(request.address.app_version)
+            if entry is None:
+                raise RequestRefusedError(
+                    UnknownAppVersionError(), address=request.address, error_topic=topics.error_topic(inbound.topic)
+                )
+            topic = "" if isinstance(request, ForeignPush) else requests.answer_topic(inbound, request.address)
+        except RequestRefusedError as error:
+            batch.refuse(error, inbound, error.error_topic)
+            continue
+        digest = digest_of(inbound)
+        repeat = inbound.duplicate and delivered.get(inbound.packet_id) == digest
+        parsed.append(Parsed(inbound, request, entry, digest, repeat, topic))
+    return _without_floods(parsed, batch)
+
+
+def digest_of(inbound: Inbound) -> int:
+    """A number of 63 bits that tells messages apart."""
+    text = blake2b(inbound.payload, key=inbound.topic.encode()[:64], digest_size=8).digest()
+    return int.from_bytes(text) >> 1
+
+
+def _without_floods(parsed: list[Parsed], batch: Batch) -> list[Parsed]:
+    if len(parsed) <= FLOOD:
+        return parsed
+    amounts = Counter(item.place for item in parsed)
+    floods = {place for place, amount in amounts.items() if amount > FLOOD}
+    if not floods:
+        return parsed
+    newest = {(item.place, type(item.request)): item for item in parsed if item.place in floods}
+    kept = []
+    for item in parsed:
+        if item.place in floods and newest[item.place, type(item.request)] is not item:
+            batch.refuse(FloodError(FLOOD), item.inbound, topics.error_topic(item.inbound.topic))
+        else:
+            kept.append(item)
+    return kept
+
+
+class Application:
+    """Applies parsed messages inside a transaction."""
+
+    def __init__(
+        self, transaction: Transaction, directory: Directory, settings: Settings, batch: Batch, *, watermark: int
+    ) -> None:
+        """Work for one batch; `watermark` is the revision up to which pushes are acknowledged."""
+        self._transaction = transaction
+        self._directory = directory
+        self._settings = settings
+        self._batch = batch
+        self._watermark = watermark
+        self._drafts: dict[Place, Draft] = {}
+        self._attributes: dict[Place, dict[str, JsonValue]] = {}
+        self._taken: set[Place] = set()
+        self._new: set[Place] = set()
+
+    async def run(self, parsed: Sequence[Parsed], at: datetime, steps: Steps) -> None:
+        """Load, apply and store."""
+        await self._load(parsed)
+        steps("batch-read")
+        for item in parsed:
+            try:
+                self._apply(item, at)
+            except MessageError as error:
+                self._batch.refuse(error, item.inbound, topics.error_topic(item.inbound.topic))
+            steps("message-applied")
+        steps("batch-decided")
+        await self._store(at)
+        steps("batch-stored")
+        self._batch.deliveries = [
+            (item.inbound.packet_id, item.digest) for item in parsed if item.inbound.qos and not item.repeat
+        ]
+        await self._transaction.remember(self._batch.deliveries)
+        steps("batch-remembered")
+
+    async def _load(self, parsed: Sequence[Parsed]) -> None:
+        places = list({item.place for item in parsed})
+        applications = {application for application, _ in places}
+        membership = self._directory.membership if self._directory.filters_used_by(applications) else None
+        for record in await self._transaction.find(places, membership):
+            self._drafts[record.application, record.token] = drafts.begin(record)
+        unknown = [place for place in places if place not in self._drafts and self._open(place)]
+        self._taken = await self._transaction.taken(unknown)
+        await self._load_attributes(parsed)
+
+    def _open(self, place: Place) -> bool:
+        entry = self._directory.by_key(place[0])
+        return entry is not None and entry.application.registration is Registration.OPEN
+
+    async def _load_attributes(self, parsed: Sequence[Parsed]) -> None:
+        places = {item.place for item in parsed if isinstance(item.request, METADATA)}
+        keys = {self._drafts[place].before.key: place for place in places if place in self._drafts}
+        self._attributes = {place: {} for place in places}
+        if keys:
+            for key, text in (await self._transaction.attributes(list(keys))).items():
+                self._attributes[keys[key]] = orjson.loads(text)
+
+    def _apply(self, item: Parsed, at: datetime) -> None:
+        if isinstance(item.request, ForeignPush):
+            self._overwrite(item)
+            return
+        draft = self._draft(item, at)
+        attributes = self._attributes.get(item.place, {})
+        if item.repeat:
+            self._batch.repeats += 1
+        else:
+            self._handle(item, item.request, draft, attributes, at)
+        self._drafts[item.place] = draft
+        reply = answer(item.request, item.inbound, item.topic, draft, item.entry, attributes)
+        if reply is not None:
+            self._batch.answers.append(reply)
+
+    def _handle(
+        self, item: Parsed, request: Request, draft: Draft, attributes: dict[str, JsonValue], at: datetime
+    ) -> None:
+        handling = Handling(
+            draft,
+            item.entry,
+            attributes=attributes,
+            watermark=self._watermark,
+            implicit=self._settings.implicit_reports,
+        )
+        handling.check(request)
+        drafts.relocate(draft, request.address.app_version, self._settings.instances)
+        handling.apply(request, at)
+        if handling.changed_attributes:
+            text = orjson.dumps(attributes).decode()
+            draft.new_attributes = text
+            draft.after = replace(draft.after, filters=item.entry.membership(text))
+            drafts.settle(draft, item.entry, at)
+        self._batch.accepted[request.address.resource.value] += 1
+
+    def _overwrite(self, item: Parsed) -> None:
+        self._batch.foreign += 1
+        draft = self._drafts.get(item.place)
+        if draft is not None and item.entry.application.push is PushMode.RETAINED:
+            draft.push = True
+
+    def _draft(self, item: Parsed, at: datetime) -> Draft:
+        draft = self._drafts.get(item.place)
+        if draft is None:
+            return drafts.begin(self._newcomer(item, at))
+        state = draft.after.token_state
+        if state is not TokenState.ACTIVE:
+            raise TokenRefusedError(state)
+        return draft
+
+    def _newcomer(self, item: Parsed, at: datetime) -> EndpointRecord:
+        application = item.entry.application
+        token = item.request.address.token
+        if application.registration is Registration.CLOSED:
+            raise UnknownTokenError
+        if not topics.ENDPOINT_ID.fullmatch(token) or item.place in self._taken:
+            raise IllegalEndpointIdError
+        return EndpointRecord(
+            key=0,
+            application=application.key,
+            app_version=item.request.address.app_version,
+            token=token,
+            endpoint=Endpoint(registered_at=at, filters=item.entry.membership("{}")),
+        )
+
+    async def _store(self, at: datetime) -> None:
+        changed = [draft for draft in self._drafts.values() if drafts.changed(draft)]
+        due = []
+        for draft in changed:
+            entry = self._entry(draft)
+            draft.push = drafts.pushes_needed(draft, entry)
+            self._batch.pushed = self._batch.pushed or draft.push or bool(draft.cleared_topics)
+            due.append(changes.due_at(draft.after, entry.policy_of, at))
+            fresh = entry.unfrozen(drafts.offered(draft))
+            if fresh:
+                self._batch.offered.setdefault(entry.application.key, set()).update(fresh)
+        await self._transaction.store(changed, due, at)
+        attributes = {
+            draft.before.key: draft.new_attributes
+            for draft in changed
+            if draft.new_attributes is not None and draft.before.key
+        }
+        if attributes:
+            await self._transaction.save_attributes(attributes)
+        if self._batch.offered:
+            pairs = [(key, version) for key, versions in self._batch.offered.items() for version in versions]
+            await self._transaction.mark_offered(pairs, at)
+
+    def _entry(self, draft: Draft) -> Entry:
+        entry = self._directory.by_key(draft.before.application)
+        if entry is None:
+            raise LookupError(draft.before.application)
+        return entry

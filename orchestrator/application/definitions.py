@@ -1,0 +1,196 @@
+"""Software definitions: what operators do with them.
+
+Rules:
+- A version is defined once per application; two that differ in build metadata only conflict.
+- A specification that was offered to anyone does not change any more; everything else does, and takes effect at once.
+- A recall is final.
+
+Layer: application.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from orchestrator.application import preconditions
+from orchestrator.application.documents import fleets
+from orchestrator.application.problems import FilterUnknownError, NotFoundError, SpecificationFrozenError
+from orchestrator.application.records import SoftwareRecord
+from orchestrator.domain.software import Software
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from orchestrator.application.directory import Entry
+    from orchestrator.application.documents.software import Definition
+    from orchestrator.application.editing import EditingStorage
+    from orchestrator.application.preconditions import Precondition
+    from orchestrator.application.revisions import Revision, Revisions
+    from orchestrator.domain.versions import Version
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defined:
+    """What has become of a definition."""
+
+    record: SoftwareRecord
+    created: bool
+    withdrawn: int
+    """How many endpoints lose an open offer of it, now that it is stopped."""
+
+
+class Definitions:
+    """The software of all applications."""
+
+    def __init__(self, storage: EditingStorage, revisions: Revisions) -> None:
+        """Take what the use cases need."""
+        self._storage = storage
+        self._revisions = revisions
+
+    def all(self, application: str) -> list[SoftwareRecord]:
+        """The application's software, the highest version first.
+
+        Raises:
+            NotFoundError: there is no such application.
+        """
+        entry = self._revisions.entry(application)
+        return [entry.software[item.version] for item in reversed(entry.catalogue.software)]
+
+    def get(self, application: str, version: Version) -> SoftwareRecord:
+        """One software.
+
+        Raises:
+            NotFoundError: there is no such application, or it has no software of exactly this version.
+        """
+        return _existing(self._revisions.entry(application), version)
+
+    async def put(
+        self, application: str, version: Version, definition: Definition, precondition: Precondition
+    ) -> Defined:
+        """Define a software, or define it anew.
+
+        Raises:
+            NotFoundError: there is no such application.
+            PreconditionFailedError, PreconditionRequiredError: it is not as required.
+            VersionConflict: a version is defined that differs in build metadata only.
+            FilterUnknownError: it lists a filter that does not exist.
+            SpecificationFrozenError: it was offered with another specification.
+        """
+        known = version in self._revisions.entry(application).software
+        async with self._revisions.open(application, stops=known) as revision:
+            revision.before.catalogue.check_conflict(version)
+            present = revision.before.software.get(version)
+            precondition.check(None if present is None else preconditions.tag_of(present, present.created_at))
+            return await self._write(revision, version, definition, present)
+
+    async def patch(
+        self,
+        application: str,
+        version: Version,
+        revised: Callable[[SoftwareRecord], Definition],
+        precondition: Precondition,
+    ) -> Defined:
+        """Change a software to what `revised` makes of it.
+
+        Raises:
+            NotFoundError: there is no such software.
+            PreconditionFailedError, PreconditionRequiredError: it is not as required.
+            FilterUnknownError: it lists a filter that does not exist.
+            SpecificationFrozenError: it was offered with another specification.
+        """
+        async with self._revisions.open(application, stops=True) as revision:
+            present = _existing(revision.before, version)
+            precondition.check(preconditions.tag_of(present, present.created_at))
+            return await self._write(revision, version, revised(present), present)
+
+    async def _write(
+        self, revision: Revision, version: Version, definition: Definition, present: SoftwareRecord | None
+    ) -> Defined:
+        for use in definition.filters:
+            if use.filter_id not in revision.before.filters:
+                raise FilterUnknownError(use.filter_id)
+        record = _record(version, definition, present, revision.now)
+        if record is not present:
+            await revision.edit.put_software(revision.key, record)
+        return await self._defined(revision, record)
+
+    async def recall(self, application: str, version: Version, reason: str | None) -> Defined:
+        """Have a software run no more, for good; again, it changes nothing.
+
+        Raises:
+            NotFoundError: there is no such software.
+        """
+        async with self._revisions.open(application, stops=True) as revision:
+            present = _existing(revision.before, version)
+            record = present
+            if not present.software.recalled:
+                recalled = replace(present.software, recalled_at=revision.now)
+                record = replace(
+                    present, software=recalled, revision=present.revision + 1, updated_at=revision.now
+                )
+                await revision.edit.put_software(revision.key, record)
+                log.info("software-recalled", application=application, version=version.text, reason=reason)
+            return await self._defined(revision, record)
+
+    async def delete(self, application: str, version: Version, precondition: Precondition) -> int:
+        """Delete a software; return how many open offers of it end.
+
+        Raises:
+            NotFoundError: there is no such software.
+            PreconditionFailedError, PreconditionRequiredError: it is not as required.
+        """
+        async with self._revisions.open(application, stops=True) as revision:
+            present = _existing(revision.before, version)
+            precondition.check(preconditions.tag_of(present, present.created_at))
+            await revision.edit.delete_software(revision.key, present.software.version)
+            return fleets.open_offers(await self._storage.counters(revision.key), version)
+
+    async def _defined(self, revision: Revision, record: SoftwareRecord) -> Defined:
+        withdrawn = 0
+        version = record.software.version
+        known = revision.before.software.get(version)
+        if known is not None and not record.software.servable:
+            withdrawn = fleets.open_offers(await self._storage.counters(revision.key), version)
+        return Defined(record=record, created=known is None, withdrawn=withdrawn)
+
+
+def _existing(entry: Entry, version: Version) -> SoftwareRecord:
+    record = entry.software.get(version)
+    if record is None or not record.software.version.identical(version):
+        raise NotFoundError("software", version.text)
+    return record
+
+
+def _record(version: Version, definition: Definition, present: SoftwareRecord | None, now: datetime) -> SoftwareRecord:
+    if present is not None and present.offered_at is not None and present.specification != definition.specification:
+        raise SpecificationFrozenError(version)
+    software = Software(
+        version=version,
+        upgradable_from=definition.upgradable_from,
+        strategy=definition.strategy,
+        filters=definition.filters,
+        has_specification=definition.specification is not None,
+        policy=definition.policy,
+        recalled_at=None if present is None else present.software.recalled_at,
+        rollout_date=definition.rollout_date,
+    )
+    given = SoftwareRecord(
+        software=software,
+        specification=definition.specification,
+        metadata=definition.metadata,
+        rollout=definition.rollout,
+        upgradable_from=tuple(item.text for item in definition.upgradable_from),
+        offered_at=None if present is None else present.offered_at,
+        revision=1 if present is None else present.revision,
+        created_at=now if present is None else present.created_at,
+        updated_at=now if present is None else present.updated_at,
+    )
+    if present is None or given == present:
+        return present or given
+    return replace(given, revision=given.revision + 1, updated_at=now)

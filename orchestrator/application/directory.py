@@ -1,0 +1,160 @@
+"""The applications in memory: their catalogue, filters and specifications, as of the last commit.
+
+Rules:
+- Its size is that of the catalogue, never of the fleet.
+- It is replaced, one application at a time, inside the writer's transaction that changes the application.
+
+Layer: application; no I/O.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import orjson
+
+from orchestrator.domain.decisions import Decider
+from protocol import configurations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from orchestrator.application.records import Application, FilterRecord, SoftwareRecord
+    from orchestrator.domain.catalogues import Catalogue
+    from orchestrator.domain.decisions import Decision
+    from orchestrator.domain.endpoints import Endpoint
+    from orchestrator.domain.software import RolloutPolicy, Software
+    from orchestrator.domain.versions import Version
+
+_MEMBERSHIPS = 4096
+"""How many different attribute texts have their filters remembered, per application."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Entry:
+    """One application with everything that its endpoints' messages need."""
+
+    application: Application
+    software: dict[Version, SoftwareRecord]
+    filters: Mapping[str, FilterRecord]
+    catalogue: Catalogue
+    decider: Decider = field(init=False)
+    _offers: dict[Version, bytes] = field(default_factory=dict)
+    _memberships: OrderedDict[str, frozenset[str]] = field(default_factory=OrderedDict)
+
+    def __post_init__(self) -> None:
+        """Start with nothing remembered."""
+        self.decider = Decider(self.catalogue)
+
+    def decide(self, endpoint: Endpoint, now: datetime) -> Decision:
+        """The decision for one endpoint, remembered by class."""
+        return self.decider.decide(endpoint, now)
+
+    def software_of(self, version: Version) -> Software | None:
+        """The definition of a version, if there is one."""
+        record = self.software.get(version)
+        return None if record is None else record.software
+
+    def policy_of(self, version: Version) -> RolloutPolicy:
+        """The rollout policy of a version; the defaults when it is defined no more."""
+        return self.catalogue.policy_of(version)
+
+    def offerable(self, version: Version, *, started: bool) -> bool:
+        """Whether an open attempt of this version may be seen; a started install outlives a suspension."""
+        software = self.software_of(version)
+        if software is None or software.recalled or not software.has_specification:
+            return False
+        return started or not software.stopped
+
+    def offer(self, version: Version) -> bytes:
+        """The payload that offers a version; the software must exist and have a specification."""
+        payload = self._offers.get(version)
+        if payload is None:
+            record = self.software[version]
+            payload = configurations.offer(
+                record.software.version.text, record.specification or "", self.application.profile
+            )
+            self._offers[version] = payload
+        return payload
+
+    def unfrozen(self, versions: Iterable[Version]) -> set[Version]:
+        """Those of these versions that nobody was offered yet."""
+        return {version for version in versions if self.software[version].offered_at is None}
+
+    def freeze(self, versions: Iterable[Version], at: datetime) -> None:
+        """These have been offered now."""
+        for version in versions:
+            record = self.software.get(version)
+            if record is not None and record.offered_at is None:
+                self.software[version] = replace(record, offered_at=at)
+
+    def membership(self, attributes: str) -> frozenset[str]:
+        """The filters in use that match attributes (JSON text)."""
+        known = self._memberships.get(attributes)
+        if known is None:
+            values = orjson.loads(attributes)
+            known = frozenset(
+                filter_id
+                for filter_id in self.catalogue.filters_in_use
+                if filter_id in self.filters and self.filters[filter_id].filter.matches(values)
+            )
+            self._memberships[attributes] = known
+            if len(self._memberships) > _MEMBERSHIPS:
+                self._memberships.popitem(last=False)
+        return known
+
+
+class Directory:
+    """All applications, found by number, by name and by application version."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        """Start with these."""
+        self._by_key: dict[int, Entry] = {}
+        self._by_name: dict[str, Entry] = {}
+        self._by_app_version: dict[str, Entry] = {}
+        for entry in entries:
+            self.put(entry)
+
+    def put(self, entry: Entry) -> None:
+        """Add an application, or replace it."""
+        self.remove(entry.application.key)
+        self._by_key[entry.application.key] = entry
+        self._by_name[entry.application.name] = entry
+        for name in entry.application.app_versions:
+            self._by_app_version[name] = entry
+
+    def remove(self, key: int) -> None:
+        """Forget an application."""
+        entry = self._by_key.pop(key, None)
+        if entry is not None:
+            del self._by_name[entry.application.name]
+            for name in entry.application.app_versions:
+                del self._by_app_version[name]
+
+    def by_key(self, key: int) -> Entry | None:
+        """The application of this number."""
+        return self._by_key.get(key)
+
+    def by_name(self, name: str) -> Entry | None:
+        """The application of this name."""
+        return self._by_name.get(name)
+
+    def by_app_version(self, name: str) -> Entry | None:
+        """The application that this application version belongs to."""
+        return self._by_app_version.get(name)
+
+    def entries(self) -> list[Entry]:
+        """All, by name."""
+        return [self._by_name[name] for name in sorted(self._by_name)]
+
+    def membership(self, application: int, attributes: str) -> frozenset[str]:
+        """The filters in use of an application that match attributes (JSON text)."""
+        entry = self._by_key.get(application)
+        return entry.membership(attributes) if entry is not None else frozenset()
+
+    def filters_used_by(self, applications: Iterable[int]) -> bool:
+        """Whether any of these applications has a software that lists filters."""
+        return any(entry.catalogue.filters_in_use for entry in map(self._by_key.get, applications) if entry is not None)

@@ -1,0 +1,80 @@
+"""The document of an application.
+
+Layer: application; pure.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from orchestrator.application.documents import instants
+from orchestrator.application.documents.bodies import DESCRIPTION_CHARACTERS, LISTED, Body, Distinct, read_text
+from orchestrator.application.records import PushMode, Registration
+from protocol import topics
+from protocol.configurations import Profile
+
+if TYPE_CHECKING:
+    from orchestrator.application.documents.texts import Document
+    from orchestrator.application.records import Application
+
+READ_ONLY = frozenset({"name", "createdAt"})
+
+ATTRIBUTE_KEY = re.compile(r"[a-zA-Z0-9_]{1,64}")
+"""10/EPMP's keys; to be used with `fullmatch`."""
+
+
+def _app_version(text: str) -> str:
+    if not topics.APP_VERSION.fullmatch(text):
+        raise ValueError("must be one topic level of at most 64 characters")
+    return text
+
+
+def _attribute_key(text: str) -> str:
+    if not ATTRIBUTE_KEY.fullmatch(text):
+        raise ValueError("must consist of at most 64 letters, digits and underscores")
+    return text
+
+
+def _consent(text: str) -> str:
+    if text == "required":
+        raise ValueError("'required' is not supported by this version")
+    if text != "none":
+        raise ValueError("must be 'none'")
+    return text
+
+
+class ApplicationBody(Body):
+    """What operators say of an application."""
+
+    app_versions: Annotated[
+        list[Annotated[str, read_text(_app_version)]], Field(min_length=1, max_length=LISTED), Distinct
+    ]
+    """No other application has them."""
+    registration: Annotated[Registration | None, Field(strict=False)] = None
+    """None: as the service is set up."""
+    profile: Annotated[Profile, Field(strict=False)] = Profile.KAA
+    push: Annotated[PushMode, Field(strict=False)] = PushMode.RETAINED
+    consent: Annotated[str, read_text(_consent)] = "none"
+    operator_keys: Annotated[list[Annotated[str, read_text(_attribute_key)]], Field(max_length=LISTED), Distinct] = (
+        Field(default_factory=list)
+    )
+    """Attributes that endpoints may read and not write."""
+    description: Annotated[str | None, Field(max_length=DESCRIPTION_CHARACTERS)] = None
+
+
+def build(application: Application) -> Document:
+    """The document of an application."""
+    return {
+        "name": application.name,
+        "appVersions": application.app_versions,
+        "registration": application.registration.value,
+        "profile": application.profile.value,
+        "push": application.push.value,
+        "consent": application.consent,
+        "operatorKeys": application.operator_keys,
+        "description": application.description,
+        "createdAt": instants.build(application.created_at),
+    }

@@ -1,0 +1,152 @@
+"""Bodies of requests: read strictly, each member once, with an error that names it.
+
+Rules:
+- Unknown members are refused; a type is never converted to another.
+- Members of type `RawText` keep their text; the texts in all others can be stored.
+- Members that people do not edit may come back as they were read, and not otherwise.
+
+Layer: application; pure. The models also are the request schemas of the OpenAPI document.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from orchestrator.application.documents import durations, instants, texts
+from orchestrator.application.problems import MemberError, ReadOnlyMemberError, UnsupportedError
+from orchestrator.domain.errors import DomainError
+from orchestrator.domain.versions import Constraint, Version
+from protocol import payloads
+from protocol.errors import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pydantic_core import ErrorDetails
+
+    from orchestrator.application.documents.texts import Document
+    from protocol.payloads import Limits
+
+Parsed = TypeVar("Parsed")
+
+DESCRIPTION_CHARACTERS = 4096
+LISTED = 1000
+"""How many items a list in a definition may have."""
+
+
+def _refusal(code: str, reason: str) -> PydanticCustomError:
+    # By way of the context: braces in the template itself would be read as names.
+    return PydanticCustomError(code, "{reason}", {"reason": reason})
+
+
+def read_text(parse: Callable[[str], Parsed]) -> BeforeValidator:
+    """Read a string member by a function that raises `ValueError` or `DomainError`."""
+
+    def read(value: object) -> Parsed:
+        if not isinstance(value, str):
+            raise _refusal("string_type", "must be a string")
+        try:
+            return parse(value)
+        except DomainError as error:
+            raise _refusal(error.code, str(error)) from error
+        except ValueError as error:
+            raise _refusal("value_error", str(error)) from error
+
+    return BeforeValidator(read)
+
+
+def _distinct(items: list[Parsed]) -> list[Parsed]:
+    if len(set(items)) != len(items):
+        raise _refusal("value_error", "must not hold an item twice")
+    return items
+
+
+RawText = Annotated[str, WithJsonSchema({"description": "Any JSON; kept and delivered as it was given."})]
+RawObject = Annotated[str, WithJsonSchema({"type": "object", "description": "Kept as it was given."})]
+Instant = Annotated[datetime, read_text(instants.parse), WithJsonSchema({"type": "string", "format": "date-time"})]
+Span = Annotated[timedelta, read_text(durations.parse), WithJsonSchema({"type": "string", "format": "duration"})]
+VersionText = Annotated[
+    Version, read_text(Version.parse), WithJsonSchema({"type": "string", "description": "SemVer 2.0.0."})
+]
+ConstraintText = Annotated[
+    Constraint,
+    read_text(Constraint.parse),
+    WithJsonSchema({"type": "string", "description": "An exact version, an npm range, or `*`."}),
+]
+Distinct = AfterValidator(_distinct)
+
+
+class Body(BaseModel):
+    """One kind of body; subclasses name its members in snake case, requests in camel case."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        arbitrary_types_allowed=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        strict=True,
+    )
+
+    raw: ClassVar[frozenset[str]] = frozenset()
+    """Members, as requests name them, that keep their text."""
+    unsupported: ClassVar[str | None] = None
+    """A member whose unknown members later versions know."""
+
+    @classmethod
+    def read(cls, members: Mapping[str, str], limits: Limits) -> Self:
+        """Read the members of an object, each given as its JSON text.
+
+        Raises:
+            MemberError: one of them is unknown, missing, of another type, or out of bounds.
+            PayloadError: a number is too large, or a text cannot be stored.
+        """
+        values = {
+            name: payloads.compact(text)
+            if name in cls.raw
+            else payloads.storable(payloads.decode(text.encode(), limits))
+            for name, text in members.items()
+        }
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise cls._refused(error.errors(include_url=False, include_input=False)[0]) from None
+
+    @classmethod
+    def _refused(cls, details: ErrorDetails) -> MemberError:
+        path, kind = _path(details["loc"]), details["type"]
+        match kind:
+            case "extra_forbidden" if cls.unsupported is not None and path.startswith(f"{cls.unsupported}."):
+                return UnsupportedError(quoted(path))
+            case "extra_forbidden":
+                return MemberError(f"the member {quoted(path)} is unknown here", "member-unknown")
+            case "missing":
+                return MemberError(f"the member {quoted(path)} is required", "member-missing")
+            case _:
+                code = kind if "-" in kind else "member-type" if kind.endswith("_type") else "member-invalid"
+                return MemberError(f"{quoted(path)}: {details['msg']}", code)
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).removeprefix(".")
+
+
+def without_read_only(
+    members: Mapping[str, str], read_only: frozenset[str], present: Document, limits: Limits
+) -> dict[str, str]:
+    """The members that people edit; the others must be what `present` says.
+
+    Raises:
+        ReadOnlyMemberError: one differs, or is in the body of something that does not exist yet.
+        PayloadError: one of them is no value that can be read.
+    """
+    for name in read_only & members.keys():
+        given = payloads.decode(members[name].encode(), limits)
+        if name not in present or payloads.decode(texts.build(present[name]).encode(), limits) != given:
+            raise ReadOnlyMemberError(name)
+    return {name: text for name, text in members.items() if name not in read_only}

@@ -1,0 +1,173 @@
+"""The documents of an endpoint: what operators edit, what it reports, why, and its history.
+
+Rules:
+- An offer of software that is stopped is shown as none, from the commit of the stop on (invariant 7).
+
+Layer: application; pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import AfterValidator, Field
+
+from orchestrator.application import pushes
+from orchestrator.application.documents import instants
+from orchestrator.application.documents.applications import ATTRIBUTE_KEY
+from orchestrator.application.documents.bodies import Body, RawObject, VersionText, read_text
+from orchestrator.application.documents.texts import Raw
+from orchestrator.domain.endpoints import TokenState
+from protocol import payloads, topics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.application.directory import Entry
+    from orchestrator.application.documents.texts import Document, Node
+    from orchestrator.application.records import EndpointDocument, StoredHistory
+    from orchestrator.domain.decisions import SoftwareVerdict
+    from orchestrator.domain.endpoints import Attempt
+    from orchestrator.domain.explanations import Explanation
+    from orchestrator.domain.versions import Version
+
+READ_ONLY = frozenset(
+    {
+        "endpointId",
+        "tokenState",
+        "runningVersion",
+        "runningSince",
+        "lastSeenAt",
+        "registeredAt",
+        "observe",
+        "offer",
+    }
+)
+REASON_CHARACTERS = 500
+
+
+def _token(text: str) -> str:
+    if not topics.TOKEN.fullmatch(text):
+        raise ValueError("must have 1 to 64 characters, and none of + # / .")
+    return text
+
+
+def _attributes(text: str) -> str:
+    if not text.startswith("{"):
+        raise ValueError("must be an object")
+    values = payloads.storable(payloads.decode(text.encode(), payloads.Limits(payload_bytes=len(text) * 4, depth=200)))
+    for key in values if isinstance(values, dict) else ():
+        if not ATTRIBUTE_KEY.fullmatch(key):
+            raise ValueError("each key must consist of at most 64 letters, digits and underscores")
+    return text
+
+
+Token = Annotated[str, read_text(_token)]
+
+
+class EndpointBody(Body):
+    """What operators say of an endpoint."""
+
+    raw: ClassVar[frozenset[str]] = frozenset({"attributes"})
+
+    token: Token | None = None
+    """Null: it stays; for a new endpoint, its endpointId."""
+    app_version: str | None = None
+    """Null: it stays; for a new endpoint, the application's only one."""
+    attributes: Annotated[RawObject, AfterValidator(_attributes)] = "{}"
+    pinned: VersionText | None = None
+
+
+class RetryBody(Body):
+    """Which failures to forget."""
+
+    version: VersionText | None = None
+    """Null: those of all versions."""
+
+
+class TokenBody(Body):
+    """What to do with a token."""
+
+    state: Annotated[TokenState | None, Field(strict=False)] = None
+    token: Token | None = None
+    """The new one."""
+
+
+class RecallBody(Body):
+    """Why a software is recalled."""
+
+    reason: Annotated[str | None, Field(max_length=REASON_CHARACTERS)] = None
+
+
+def build(document: EndpointDocument, entry: Entry) -> Document:
+    """The document of an endpoint."""
+    record = document.record
+    endpoint = record.endpoint
+    return {
+        "endpointId": document.endpoint_id,
+        "token": record.token,
+        "tokenState": endpoint.token_state.value,
+        "appVersion": record.app_version,
+        "attributes": Raw(document.attributes),
+        "runningVersion": _text(endpoint.running),
+        "runningSince": instants.build_optional(endpoint.running_since),
+        "lastSeenAt": instants.build_optional(endpoint.last_seen_at),
+        "registeredAt": instants.build(endpoint.registered_at),
+        "observe": endpoint.observe,
+        "pinned": _text(endpoint.pinned),
+        "offer": _build_offer(endpoint.offer, entry),
+    }
+
+
+def _build_offer(attempt: Attempt | None, entry: Entry) -> Node:
+    if attempt is None or not pushes.visible(entry, attempt.version, attempt.state):
+        return None
+    return {
+        "version": attempt.version.text,
+        "sequence": attempt.sequence,
+        "state": attempt.state.value,
+        "offeredAt": instants.build(attempt.offered_at),
+        "attempt": attempt.number,
+        "percent": attempt.percent,
+    }
+
+
+def build_explanation(endpoint_id: str, explanation: Explanation, notes: Sequence[str]) -> Document:
+    """Why an endpoint is offered what it is offered; `notes` are added to the summary."""
+    return {
+        "endpointId": endpoint_id,
+        "runningVersion": _text(explanation.running),
+        "outcome": explanation.outcome.value,
+        "hop": _text(explanation.hop),
+        "goal": _text(explanation.goal),
+        "path": [version.text for version in explanation.path],
+        "waitsUntil": instants.build_optional(explanation.waits_until),
+        "summary": "; ".join([explanation.summary, *notes]),
+        "software": [_build_verdict(verdict) for verdict in explanation.software],
+    }
+
+
+def _build_verdict(verdict: SoftwareVerdict) -> Document:
+    return {
+        "version": verdict.version.text,
+        "eligible": verdict.eligible,
+        "open": verdict.open,
+        "reachable": verdict.reachable,
+        "rules": [{"rule": rule.rule, "passed": rule.passed, "detail": rule.detail} for rule in verdict.rules],
+    }
+
+
+def build_history(stored: StoredHistory) -> Document:
+    """One line of an endpoint's history."""
+    entry = stored.entry
+    return {
+        "at": instants.build(entry.at),
+        "kind": entry.kind.value,
+        "version": _text(entry.version),
+        "statusCode": entry.status_code,
+        "reason": entry.reason,
+    }
+
+
+def _text(version: Version | None) -> str | None:
+    return None if version is None else version.text

@@ -1,0 +1,118 @@
+"""The documents of a whole application: its upgrade graph and its numbers.
+
+Rules:
+- An open offer of software that is stopped is counted as withdrawn, from the commit of the stop on (invariant 7).
+- Zeros are left out.
+
+Layer: application; pure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, TypeAlias
+
+from orchestrator.application.counters import FAILED
+from orchestrator.domain import graphs
+from orchestrator.domain.attempts import OPEN, AttemptState
+
+if TYPE_CHECKING:
+    from orchestrator.application.counters import CounterKey
+    from orchestrator.application.directory import Entry
+    from orchestrator.application.documents.texts import Document
+    from orchestrator.domain.graphs import Node
+    from orchestrator.domain.versions import Version
+
+    _Edges: TypeAlias = Counter[tuple[Version | None, Version]]
+
+
+def running(numbers: Counter[CounterKey]) -> Counter[Version | None]:
+    """How many endpoints run each version; None: unknown."""
+    return Counter({key.version: amount for key, amount in numbers.items() if key.name == "running" and amount > 0})
+
+
+def open_offers(numbers: Counter[CounterKey], version: Version) -> int:
+    """How many endpoints hold an open offer of a version."""
+    states = {state.value for state in OPEN}
+    return sum(
+        amount
+        for key, amount in numbers.items()
+        if key.name == "latest" and key.version == version and key.label in states
+    )
+
+
+def build_summary(numbers: Counter[CounterKey], entry: Entry) -> Document:
+    """How many endpoints run what, and how their latest attempts stand."""
+    by_version = running(numbers)
+    failures = [(key, amount) for key, amount in numbers.items() if key.name == "failures" and amount > 0]
+    failures.sort(key=lambda item: (-item[1], str(item[0].version), item[0].label))
+    return {
+        "endpoints": by_version.total(),
+        "byVersion": {version.text: by_version[version] for version in sorted(filter(None, by_version), reverse=True)},
+        "unknownVersion": by_version[None],
+        "byState": _by_state(numbers, entry),
+        "failures": [
+            {"version": None if key.version is None else key.version.text, "reason": key.label, "endpoints": amount}
+            for key, amount in failures
+        ],
+    }
+
+
+def _by_state(numbers: Counter[CounterKey], entry: Entry) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for key, amount in numbers.items():
+        if key.name == "latest":
+            found[_shown(key, entry).value] += amount
+    return {state.value: found[state.value] for state in AttemptState if found[state.value]}
+
+
+def _shown(key: CounterKey, entry: Entry) -> AttemptState:
+    state = AttemptState(key.label)
+    if state not in OPEN or key.version is None:
+        return state
+    started = state is AttemptState.INSTALLING
+    return state if entry.offerable(key.version, started=started) else AttemptState.WITHDRAWN
+
+
+def build_graph(numbers: Counter[CounterKey], entry: Entry) -> Document:
+    """The upgrade graph, with how many endpoints run each version, and how attempts along each edge stand."""
+    by_version = running(numbers)
+    graph = graphs.of(entry.catalogue, by_version)
+    offered, failed = _along_edges(numbers, entry)
+    return {
+        "versions": [_build_node(node, by_version[node.version]) for node in graph.nodes],
+        "edges": [
+            {
+                "from": None if edge.source is None else edge.source.text,
+                "to": edge.target.text,
+                "offered": offered[edge.source, edge.target],
+                "failed": failed[edge.source, edge.target],
+            }
+            for edge in graph.edges
+        ],
+    }
+
+
+def _along_edges(numbers: Counter[CounterKey], entry: Entry) -> tuple[_Edges, _Edges]:
+    """How many attempts along each edge are open now, and how many have failed, ever."""
+    offered: _Edges = Counter()
+    failed: _Edges = Counter()
+    for key, amount in numbers.items():
+        if key.name == "attempts" and key.version is not None:
+            state = _shown(key, entry)
+            offered[key.origin, key.version] += amount if state in OPEN else 0
+            failed[key.origin, key.version] += amount if state in FAILED else 0
+    return offered, failed
+
+
+def _build_node(node: Node, endpoints: int) -> Document:
+    software = node.software
+    return {
+        "version": node.version.text,
+        "endpoints": endpoints,
+        "strategy": None if software is None else software.strategy.value,
+        "recalled": software is not None and software.recalled,
+        "defined": software is not None,
+        "reachable": node.reachable,
+        "deadEnd": node.dead_end,
+    }

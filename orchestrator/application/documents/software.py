@@ -1,0 +1,165 @@
+"""The document of a software definition, in Kaa's shape.
+
+Rules:
+- Specification and metadata keep the text in which they came, insignificant whitespace aside.
+- An absent specification and a null one are the same: nothing to offer.
+
+Spec: Kaa OTAO, "Software definition"; DESIGN §6 for `rollout`.
+Layer: application; pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import AfterValidator, Field
+
+from orchestrator.application.documents import instants
+from orchestrator.application.documents.bodies import LISTED, Body, ConstraintText, Instant, RawObject, RawText, Span
+from orchestrator.application.documents.texts import Raw
+from orchestrator.domain.software import DEFAULT_POLICY, Attempts, FilterUse, RolloutPolicy, Strategy
+from protocol import payloads
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from orchestrator.application.documents.texts import Document
+    from orchestrator.application.records import SoftwareRecord
+    from orchestrator.domain.versions import Constraint
+    from protocol.payloads import Limits
+
+READ_ONLY = frozenset({"version", "recalledAt", "offeredAt", "createdAt", "updatedAt"})
+FILTER_ID = r"^[a-zA-Z0-9_-]{1,64}$"
+
+MOST_ATTEMPTS = 1000
+
+
+class FilterUseBody(Body):
+    """A filter that a software lists."""
+
+    filter_id: Annotated[str, Field(pattern=FILTER_ID)]
+    rollout_date: Instant | None = None
+    """From when on it counts; null: always."""
+
+
+class AttemptsBody(Body):
+    """How often one endpoint tries."""
+
+    max: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)] = DEFAULT_POLICY.attempts.max
+    backoff: Span = DEFAULT_POLICY.attempts.backoff
+    """How long after a failure it is not tried again."""
+    returns: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)] = DEFAULT_POLICY.attempts.returns
+    """Reports of the old version after which an attempt did not take."""
+
+
+class DeadlineBody(Body):
+    """How long an attempt may stay without a verdict."""
+
+    installing: Span = DEFAULT_POLICY.installing
+    """From the moment at which it was reached."""
+
+
+class RolloutBody(Body):
+    """How a software spreads, as far as this version knows."""
+
+    start: Instant | None = None
+    """When the whole rollout starts; null: at once."""
+    attempts: AttemptsBody = Field(default_factory=AttemptsBody)
+    deadline: DeadlineBody = Field(default_factory=DeadlineBody)
+
+    @property
+    def policy(self) -> RolloutPolicy:
+        """As the decision knows it."""
+        attempts = Attempts(max=self.attempts.max, backoff=self.attempts.backoff, returns=self.attempts.returns)
+        return RolloutPolicy(attempts=attempts, installing=self.deadline.installing)
+
+
+def _distinct_filters(uses: list[FilterUseBody]) -> list[FilterUseBody]:
+    if len({use.filter_id for use in uses}) != len(uses):
+        raise ValueError("must not name a filter twice")
+    return uses
+
+
+def _object(text: str) -> str:
+    if not text.startswith("{"):
+        raise ValueError("must be an object")
+    return text
+
+
+class SoftwareBody(Body):
+    """What operators say of a software."""
+
+    raw: ClassVar[frozenset[str]] = frozenset({"specification", "metadata"})
+    unsupported: ClassVar[str | None] = "rollout"
+
+    upgradable_from: Annotated[list[ConstraintText], Field(max_length=LISTED)] = Field(default_factory=list)
+    rollout_strategy: Annotated[Strategy, Field(strict=False)]
+    filters: Annotated[list[FilterUseBody], Field(max_length=LISTED), AfterValidator(_distinct_filters)] = Field(
+        default_factory=list
+    )
+    """For `targeted`: endpoints that match one of them."""
+    rollout: RolloutBody | None = None
+    specification: RawText = "null"
+    """What a device needs to install it; null: it is never offered."""
+    metadata: Annotated[RawObject, AfterValidator(_object)] = "{}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """A software as operators define it, its version aside."""
+
+    upgradable_from: tuple[Constraint, ...]
+    strategy: Strategy
+    filters: tuple[FilterUse, ...]
+    specification: str | None
+    """JSON text; None when it is absent or null."""
+    metadata: str
+    """JSON text of an object."""
+    rollout: str | None
+    """JSON text as it was given; None when it is absent or null."""
+    policy: RolloutPolicy
+    rollout_date: datetime | None
+
+
+def read(members: Mapping[str, str], limits: Limits) -> Definition:
+    """The definition that the members of a body give, each as its JSON text.
+
+    Raises:
+        MemberError: one of them is unknown, missing, of another type, or out of bounds.
+        PayloadError: a number is too large, or a text cannot be stored.
+    """
+    body = SoftwareBody.read(members, limits)
+    rollout = RolloutBody() if body.rollout is None else body.rollout
+    return Definition(
+        upgradable_from=tuple(body.upgradable_from),
+        strategy=body.rollout_strategy,
+        filters=tuple(FilterUse(filter_id=use.filter_id, rollout_date=use.rollout_date) for use in body.filters),
+        specification=None if body.specification == "null" else body.specification,
+        metadata=body.metadata,
+        rollout=None if body.rollout is None else payloads.compact(members["rollout"]),
+        policy=rollout.policy,
+        rollout_date=rollout.start,
+    )
+
+
+def build(record: SoftwareRecord) -> Document:
+    """The document of a software."""
+    software = record.software
+    return {
+        "version": software.version.text,
+        "upgradableFrom": record.upgradable_from,
+        "rolloutStrategy": software.strategy.value,
+        "filters": [
+            {"filterId": use.filter_id, "rolloutDate": instants.build_optional(use.rollout_date)}
+            for use in software.filters
+        ],
+        "rollout": None if record.rollout is None else Raw(record.rollout),
+        "specification": None if record.specification is None else Raw(record.specification),
+        "metadata": Raw(record.metadata),
+        "recalledAt": instants.build_optional(software.recalled_at),
+        "offeredAt": instants.build_optional(record.offered_at),
+        "createdAt": instants.build(record.created_at),
+        "updatedAt": instants.build(record.updated_at),
+    }

@@ -1,0 +1,121 @@
+"""One endpoint's way through a batch: facts are applied, its offer follows the decision, effects are noted.
+
+Rules:
+- After every fact that may change it, the offer is decided anew, so that an answer in the same batch tells the truth.
+- A push is noted when what the topic shall hold has changed, when the endpoint asks for pushes again, and, for
+  applications that push live, whenever an endpoint with an unstarted offer reports or asks.
+
+Layer: application; pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from orchestrator.application.records import Draft, PushMode
+from orchestrator.domain import changes
+from orchestrator.domain.attempts import OPEN, AttemptState, move
+from orchestrator.domain.facts import ObserveAsked, Reported
+from protocol import topics
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from orchestrator.application.directory import Entry
+    from orchestrator.application.records import EndpointRecord
+    from orchestrator.domain.changes import Change
+    from orchestrator.domain.endpoints import Endpoint
+    from orchestrator.domain.facts import Fact
+    from orchestrator.domain.versions import Version
+    from protocol.topics import Instances
+
+
+def begin(record: EndpointRecord) -> Draft:
+    """An endpoint to which nothing has happened yet."""
+    return Draft(before=record, after=record.endpoint, app_version=record.app_version)
+
+
+def hear(draft: Draft, entry: Entry, fact: Fact, *, watermark: int, at: datetime, asked: bool = False) -> None:
+    """Apply a fact and let the offer follow.
+
+    `watermark` is the revision up to which pushes are acknowledged; `asked` says that the endpoint asked what to
+    install.
+    """
+    acknowledged = draft.before.push_revision <= watermark and not draft.push
+    _take(draft, changes.apply(draft.after, fact, entry.policy_of, acknowledged=acknowledged), at)
+    if isinstance(fact, ObserveAsked) and fact.observe and draft.after.offer is not None:
+        draft.push = True
+    settle(draft, entry, at)
+    if entry.application.push is PushMode.LIVE and (asked or isinstance(fact, ObserveAsked | Reported)):
+        offer = draft.after.offer
+        draft.push = draft.push or (offer is not None and offer.state is AttemptState.OFFERED)
+
+
+def settle(draft: Draft, entry: Entry, at: datetime) -> None:
+    """Decide, and make the offer agree."""
+    decision = entry.decide(draft.after, at)
+    _take(draft, changes.replan(draft.after, decision, entry.catalogue, at), at)
+
+
+def relocate(draft: Draft, app_version: str, instances: Instances) -> None:
+    """The endpoint speaks under another application version: its old push topic must be cleared."""
+    if app_version != draft.app_version:
+        draft.cleared_topics.append(topics.push_topic(instances, draft.app_version, draft.before.token))
+        draft.app_version = app_version
+        draft.push = draft.push or _pushed(draft.after) != 0
+
+
+def _take(draft: Draft, change: Change, at: datetime) -> None:
+    before = draft.after
+    if change.endpoint is before and not change.entries:
+        return
+    draft.after = change.endpoint
+    draft.entries.extend(change.entries)
+    old = before.attempt
+    if old is not None and (change.endpoint.attempt is None or change.endpoint.attempt.sequence != old.sequence):
+        draft.superseded.append(move(old, AttemptState.WITHDRAWN, at) if old.state in OPEN else old)
+    if _pushed(before) != _pushed(change.endpoint):
+        draft.push = True
+
+
+def _pushed(endpoint: Endpoint) -> int:
+    """The sequence of the offer that its push topic shall hold; 0 for none."""
+    offer = endpoint.offer
+    return offer.sequence if offer is not None and endpoint.observe else 0
+
+
+def push_anew(draft: Draft, entry: Entry, instances: Instances) -> None:
+    """The application's way of pushing has changed: write its topic again, and leave nothing retained if it is live."""
+    if draft.after.offer is not None:
+        draft.push = True
+        if entry.application.push is PushMode.LIVE:
+            draft.cleared_topics.append(topics.push_topic(instances, draft.app_version, draft.before.token))
+
+
+def changed(draft: Draft) -> bool:
+    """Whether anything has to be written."""
+    return draft.after is not draft.before.endpoint or draft.push or bool(draft.cleared_topics)
+
+
+def offered(draft: Draft) -> set[Version]:
+    """The version that its endpoint is offered now, if it was not before."""
+    offer = draft.after.offer
+    return set() if offer is None or offer.sequence == draft.before.endpoint.sequence else {offer.version}
+
+
+def pushes_needed(draft: Draft, entry: Entry) -> bool:
+    """Whether a push is to be stored: nothing is cleared where nothing is retained."""
+    return draft.push and (entry.application.push is PushMode.RETAINED or _pushed(draft.after) != 0)
+
+
+def stored(draft: Draft, *, key: int, push_revision: int, last_history: int) -> EndpointRecord:
+    """The record that a draft leaves behind."""
+    return replace(
+        draft.before,
+        key=key,
+        app_version=draft.app_version,
+        endpoint=draft.after,
+        push_revision=push_revision,
+        last_history=last_history,
+    )

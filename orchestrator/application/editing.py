@@ -1,0 +1,139 @@
+"""What the operators' use cases need of the storage, as roles.
+
+Rules:
+- An edit is one transaction of the one writer: the definition, the work item that follows from it, and the endpoint's
+  new state are written together or not at all.
+- Views read a committed state and wait for nobody.
+
+Layer: application; ports.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from orchestrator.application.ports import Transaction
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Collection
+    from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
+
+    from orchestrator.application.counters import CounterKey
+    from orchestrator.application.directory import Entry
+    from orchestrator.application.records import (
+        Application,
+        EndpointDocument,
+        EndpointQuery,
+        FilterRecord,
+        NewEndpoint,
+        SoftwareRecord,
+        StoredHistory,
+    )
+    from orchestrator.domain.versions import Version
+
+
+class Edit(Transaction, Protocol):
+    """A transaction that may change definitions as well as endpoints."""
+
+    async def put_application(self, application: Application) -> Application:
+        """Create (key 0) or replace an application; return it with its key.
+
+        Raises:
+            AppVersionTakenError: an application version belongs to another application.
+        """
+
+    async def delete_application(self, key: int) -> None:
+        """Delete an application that has no endpoints, with its software and filters."""
+
+    async def put_software(self, application: int, record: SoftwareRecord) -> None:
+        """Create or replace a software."""
+
+    async def delete_software(self, application: int, version: Version) -> None:
+        """Delete a software; attempts and history keep naming the version."""
+
+    async def put_filter(self, application: int, record: FilterRecord) -> None:
+        """Create or replace a filter."""
+
+    async def delete_filter(self, application: int, filter_id: str) -> None:
+        """Delete a filter."""
+
+    async def entry(self, application: int) -> Entry:
+        """The application as this transaction sees it, read anew."""
+
+    async def add_work(self, application: int, running: Collection[Version | None] | None, at: datetime) -> None:
+        """Have the endpoints that run one of these versions (None: unknown) decided anew; None: all endpoints."""
+
+    async def document(self, application: int, endpoint_id: str) -> EndpointDocument | None:
+        """One endpoint, filters in use included in its state."""
+
+    async def token_owner(self, application: int, token: str) -> str | None:
+        """The endpointId of the endpoint that has this token."""
+
+    async def add_endpoint(self, endpoint: NewEndpoint) -> EndpointDocument:
+        """Create an endpoint."""
+
+    async def save_document(self, document: EndpointDocument, token: str) -> None:
+        """Write attributes, token and revision of an endpoint; its state is written by `store`."""
+
+    async def delete_endpoint(self, document: EndpointDocument) -> None:
+        """Delete an endpoint with its history and count it out; `clear_topic` is the caller's."""
+
+    async def clear_topic(self, topic: str) -> None:
+        """Have what is retained on a push topic cleared, because its endpoint is gone."""
+
+    async def app_version_used(self, application: int, name: str) -> bool:
+        """Whether an endpoint of the application has this application version."""
+
+    async def endpoint_count(self, application: int) -> int:
+        """How many endpoints an application has."""
+
+
+class EditingStorage(Protocol):
+    """The storage of definitions and endpoints, as operators use it."""
+
+    def edit(self) -> AbstractAsyncContextManager[Edit]:
+        """Begin; commit at the end of the block, roll back when it raises.
+
+        Raises:
+            StorageError: begin or commit did not succeed; nothing is written.
+        """
+
+    async def entries(self) -> list[Entry]:
+        """Every application with its software and filters."""
+
+    async def document(self, entry: Entry, endpoint_id: str) -> EndpointDocument | None:
+        """One endpoint, filters in use included in its state."""
+
+    async def documents(self, entry: Entry, query: EndpointQuery) -> list[EndpointDocument]:
+        """Endpoints in order of their key, at most `query.limit` of them, after `query.after`."""
+
+    async def history(self, document: EndpointDocument, before: int | None, limit: int) -> list[StoredHistory]:
+        """History entries of an endpoint, newest first, older than entry `before`."""
+
+    async def counters(self, application: int) -> Counter[CounterKey]:
+        """All numbers of an application, zeros left out."""
+
+    async def parked_topics(self, key: int) -> list[tuple[str, int]]:
+        """Push topics of an endpoint that the broker refuses, with the reason code."""
+
+
+class Gate(Protocol):
+    """The publisher, as a stop needs it."""
+
+    def closed(self) -> AbstractAsyncContextManager[None]:
+        """No offer leaves inside the block; it is entered when publishes in flight are answered.
+
+        Commit the stop inside: what is rendered after the block sees it (invariant 7).
+        """
+
+
+class Wake(Protocol):
+    """Says that there is something new in the storage."""
+
+    def pushes(self) -> None:
+        """New pushes were committed."""
+
+    def work(self) -> None:
+        """A new work item was committed, or a date has changed."""

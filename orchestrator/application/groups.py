@@ -1,0 +1,98 @@
+"""Filters: what operators do with the named groups of an application's endpoints.
+
+Rules:
+- A filter that software lists is not deleted.
+- Another expression is another group: whom the listing software concerns is decided anew.
+
+Layer: application.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.application import preconditions
+from orchestrator.application.problems import FilterInUseError, NotFoundError
+from orchestrator.application.records import FilterRecord
+from orchestrator.domain.filters import Filter
+
+if TYPE_CHECKING:
+    from orchestrator.application.directory import Entry
+    from orchestrator.application.preconditions import Precondition
+    from orchestrator.application.revisions import Revisions
+
+
+class Groups:
+    """The filters of all applications."""
+
+    def __init__(self, revisions: Revisions) -> None:
+        """Take what the use cases need."""
+        self._revisions = revisions
+
+    def all(self, application: str) -> list[FilterRecord]:
+        """The application's filters, in order of their identifiers.
+
+        Raises:
+            NotFoundError: there is no such application.
+        """
+        filters = self._revisions.entry(application).filters
+        return [filters[filter_id] for filter_id in sorted(filters)]
+
+    def get(self, application: str, filter_id: str) -> FilterRecord:
+        """One filter.
+
+        Raises:
+            NotFoundError: there is no such application, or it has no such filter.
+        """
+        return _existing(self._revisions.entry(application), filter_id)
+
+    async def put(
+        self, application: str, given: Filter, description: str | None, precondition: Precondition
+    ) -> tuple[FilterRecord, bool]:
+        """Write a filter whose expression is in the language; return it, and whether it is new.
+
+        Raises:
+            NotFoundError: there is no such application.
+            PreconditionFailedError, PreconditionRequiredError: it is not as required.
+        """
+        known = given.filter_id in self._revisions.entry(application).filters
+        async with self._revisions.open(application, stops=known) as revision:
+            present = revision.before.filters.get(given.filter_id)
+            precondition.check(None if present is None else preconditions.tag_of(present, None))
+            if present is None:
+                first = preconditions.first_revision(revision.now)
+                record = FilterRecord(filter=given, description=description, revision=first)
+            elif (present.filter, present.description) == (given, description):
+                return present, False
+            else:
+                record = FilterRecord(filter=given, description=description, revision=present.revision + 1)
+            await revision.edit.put_filter(revision.key, record)
+            revision.filters.add(given.filter_id)
+            return record, present is None
+
+    async def delete(self, application: str, filter_id: str, precondition: Precondition) -> None:
+        """Delete a filter that no software lists.
+
+        Raises:
+            NotFoundError: there is no such filter.
+            PreconditionFailedError, PreconditionRequiredError: it is not as required.
+            FilterInUseError: software lists it.
+        """
+        async with self._revisions.open(application, stops=False) as revision:
+            present = _existing(revision.before, filter_id)
+            precondition.check(preconditions.tag_of(present, None))
+            listing = [
+                item.version
+                for item in revision.before.catalogue.software
+                if any(use.filter_id == filter_id for use in item.filters)
+            ]
+            if listing:
+                raise FilterInUseError(filter_id, listing)
+            await revision.edit.delete_filter(revision.key, filter_id)
+
+
+def _existing(entry: Entry, filter_id: str) -> FilterRecord:
+    record = entry.filters.get(filter_id)
+    if record is None:
+        raise NotFoundError("filter", filter_id)
+    return record

@@ -1,0 +1,165 @@
+"""From the broker to the database: messages in batches, acknowledged after their commit.
+
+Rules:
+- A batch is what arrived while the last one was being committed; there is no timer.
+- Acknowledge after commit, in order of receipt (invariant 2); a database error is tried again without acknowledging.
+- A message that alone makes a batch fail is found by bisection, stored among the dead letters, and acknowledged.
+- When the broker has no session of ours, nothing will be redelivered, and what was remembered of it is dropped.
+
+Layer: application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from orchestrator.application import batches
+from orchestrator.application.batches import Application, Batch
+from orchestrator.application.ports import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.application.batches import Parsed, Settings
+    from orchestrator.application.directory import Directory
+    from orchestrator.application.ports import Clock, Steps, Storage
+    from orchestrator.application.presence import Presence
+    from orchestrator.application.publisher import Publisher
+    from orchestrator.application.tallies import Tallies
+    from protocol.links import Connection, Inbound, Link
+
+log = structlog.get_logger(__name__)
+
+BATCH = 500
+"""Messages in one batch at most."""
+_RETRY_SECONDS = (0.05, 0.2, 1.0, 2.0, 5.0)
+_PACKET_IDS = 65_535
+
+
+class InboundPipeline:
+    """Takes messages off the link, batch by batch."""
+
+    def __init__(  # noqa: PLR0913 - it joins the link, the storage and the publisher
+        self,
+        link: Link,
+        storage: Storage,
+        directory: Directory,
+        publisher: Publisher,
+        presence: Presence,
+        *,
+        clock: Clock,
+        settings: Settings,
+        marker_topic: str,
+        tallies: Tallies,
+        steps: Steps,
+        delivered: dict[int, int],
+    ) -> None:
+        """Take what it works with; `delivered` is what the storage remembers of redeliverable messages."""
+        self._link = link
+        self._storage = storage
+        self._directory = directory
+        self._publisher = publisher
+        self._presence = presence
+        self._clock = clock
+        self._settings = settings
+        self._marker_topic = marker_topic
+        self._tallies = tallies
+        self._steps = steps
+        self._delivered = delivered
+        self._connection = 0
+
+    async def run(self) -> None:
+        """Process messages until cancelled."""
+        while True:
+            received = await self._link.receive(BATCH)
+            if received.connection.number != self._connection:
+                await self._greet(received.connection)
+            self._steps("batch-received")
+            await self._process(received.messages)
+            self._link.acknowledge(received)
+            self._steps("batch-acknowledged")
+            await self._note_markers(received.messages)
+
+    async def _greet(self, connection: Connection) -> None:
+        self._connection = connection.number
+        if not connection.session_present and self._delivered:
+            async with self._storage.transaction() as transaction:
+                await transaction.forget_deliveries()
+            self._delivered.clear()
+        await self._presence.greet(connection)
+
+    async def _note_markers(self, messages: Sequence[Inbound]) -> None:
+        for message in messages:
+            if message.topic == self._marker_topic and message.payload.isdigit():
+                await self._presence.mark(int(message.payload))
+
+    async def _process(self, messages: Sequence[Inbound]) -> None:
+        batch = Batch()
+        mine = [message for message in messages if message.topic != self._marker_topic]
+        parsed = batches.parse(mine, self._directory, self._settings, self._delivered, batch)
+        if parsed:
+            await self._persist(parsed, batch)
+        else:
+            self._conclude(batch)
+
+    async def _persist(self, parsed: Sequence[Parsed], batch: Batch) -> None:
+        """Commit, retry what may pass, and bisect what does not."""
+        attempt = 0
+        while True:
+            draft = Batch(answers=list(batch.answers), refused=batch.refused.copy())
+            try:
+                await self._commit(parsed, draft)
+            except StorageError as error:
+                if not error.transient:
+                    return await self._bisect(parsed, batch, error)
+                self._tallies.batch_retries += 1
+                log.warning("batch not committed; trying again", messages=len(parsed), reason=str(error))
+                await asyncio.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])
+                attempt += 1
+            except Exception as error:  # noqa: BLE001 - one of the three places: whatever a message causes
+                return await self._bisect(parsed, batch, error)
+            else:
+                return self._conclude(draft)
+
+    async def _commit(self, parsed: Sequence[Parsed], batch: Batch) -> None:
+        at = self._clock.now()
+        async with self._storage.transaction() as transaction:
+            watermark = self._publisher.watermark
+            application = Application(transaction, self._directory, self._settings, batch, watermark=watermark)
+            await application.run(parsed, at, self._steps)
+        self._steps("batch-committed")
+        self._delivered.update(batch.deliveries)
+        for key, versions in batch.offered.items():
+            entry = self._directory.by_key(key)
+            if entry is not None:
+                entry.freeze(versions, at)
+
+    def _conclude(self, batch: Batch) -> None:
+        self._tallies.batches += 1
+        batch.tell(self._tallies)
+        self._publisher.answer(batch.answers)
+        if batch.pushed:
+            self._publisher.wake()
+
+    async def _bisect(self, parsed: Sequence[Parsed], batch: Batch, error: Exception) -> None:
+        if len(parsed) == 1:
+            await self._bury(parsed[0], error)
+            return self._conclude(batch)
+        middle = len(parsed) // 2
+        await self._persist(parsed[:middle], batch)
+        return await self._persist(parsed[middle:], Batch())
+
+    async def _bury(self, item: Parsed, error: Exception) -> None:
+        inbound = item.inbound
+        log.error("message cannot be processed; kept among the dead letters", topic=inbound.topic, exc_info=error)
+        self._tallies.dead_letters += 1
+        async with self._storage.transaction() as transaction:
+            await transaction.bury(
+                inbound.topic, inbound.payload, f"{type(error).__name__}: {error}", self._clock.now()
+            )
+            if inbound.qos:
+                await transaction.remember([(inbound.packet_id, item.digest)])
+        self._delivered[inbound.packet_id] = item.digest

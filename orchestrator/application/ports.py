@@ -1,0 +1,190 @@
+"""What the engine needs from outside, as roles.
+
+Rules:
+- Everything between the start and the end of one `transaction()` is written, or nothing is; there is one writer.
+- A transaction's cost is a constant number of statements, whatever the size of the batch.
+- `StorageError` that is transient may be tried again from the start of the transaction.
+
+Layer: application.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from datetime import datetime, timedelta
+
+    from orchestrator.application.directory import Entry
+    from orchestrator.application.pushes import ParkedPush, Push
+    from orchestrator.application.records import Draft, EndpointRecord
+    from orchestrator.application.sweeps import ClassVerdict, Page, Work
+    from orchestrator.domain.versions import Version
+
+
+class StorageError(Exception):
+    """The database could not do what it was asked; `transient` says whether trying again may help."""
+
+    code = "storage-error"
+
+    def __init__(self, reason: str, *, transient: bool) -> None:
+        """Keep why, and whether it may pass."""
+        super().__init__(f"the database: {reason}")
+        self.transient = transient
+
+
+class Clock(Protocol):
+    """Time that never goes back."""
+
+    def now(self) -> datetime:
+        """The present instant, aware, UTC."""
+
+    def deadlines_suspended(self) -> bool:
+        """Whether the clock has jumped lately, so that no deadline shall be enforced now."""
+
+
+class Transaction(Protocol):
+    """One batch's view of the storage."""
+
+    async def find(
+        self, tokens: Sequence[tuple[int, str]], membership: Callable[[int, str], frozenset[str]] | None
+    ) -> list[EndpointRecord]:
+        """Load the endpoints of (application, token) pairs; unknown pairs are absent, order is not kept.
+
+        `membership` maps an application and attributes (JSON text) to the filters that match; None: nobody asks.
+        """
+
+    async def find_keys(
+        self, keys: Sequence[int], membership: Callable[[int, str], frozenset[str]] | None
+    ) -> list[EndpointRecord]:
+        """The same by key."""
+
+    async def find_due(
+        self, now: datetime, limit: int, membership: Callable[[int, str], frozenset[str]] | None
+    ) -> list[EndpointRecord]:
+        """The endpoints whose timer is due at `now`, the longest due first."""
+
+    async def taken(self, endpoint_ids: Sequence[tuple[int, str]]) -> set[tuple[int, str]]:
+        """Which of these (application, endpointId) pairs exist."""
+
+    async def attributes(self, keys: Sequence[int]) -> dict[int, str]:
+        """The attributes (JSON text) of endpoints, by key."""
+
+    async def save_attributes(self, attributes: Mapping[int, str]) -> None:
+        """Replace the attributes (JSON text) of endpoints, by key."""
+
+    async def store(self, drafts: Sequence[Draft], due: Sequence[datetime | None], at: datetime) -> None:
+        """Write what has become of endpoints: state, setbacks, superseded attempts, history, pushes, counters.
+
+        `due` holds each draft's next timer. A draft whose key is 0 is a new endpoint, whose endpointId is its token.
+        """
+
+    async def mark_offered(self, offered: Collection[tuple[int, Version]], at: datetime) -> None:
+        """Freeze the specifications of software (application, version) that is offered for the first time."""
+
+    async def remember(self, deliveries: Sequence[tuple[int, int]]) -> None:
+        """Keep (packet identifier, digest) of messages whose effect is in this transaction."""
+
+    async def forget_deliveries(self) -> None:
+        """Drop all of those: the broker has no session of ours, so nothing will be redelivered."""
+
+    async def bury(self, topic: str, payload: bytes, error: str, at: datetime) -> None:
+        """Keep a message that cannot be processed among the dead letters."""
+
+    async def page(self, work: Work, limit: int, entry: Entry) -> Page:
+        """The next endpoints that a work item concerns, among at most `limit` endpoints, summed up by class.
+
+        Filters are matched by the database; `entry` says which are in use.
+        """
+
+    async def move_classes(
+        self, work: Work, page: Page, verdicts: Sequence[ClassVerdict], entry: Entry, at: datetime
+    ) -> None:
+        """Write the verdicts of a page's classes, one statement per table, and count them."""
+
+    async def advance(self, work: Work, cursor: int | None) -> None:
+        """Move a work item's cursor; None: it is done."""
+
+    async def park(self, pushes: Sequence[ParkedPush]) -> None:
+        """Keep pushes that the broker refused, replacing earlier entries of the same topics."""
+
+    async def unpark(self, topics: Sequence[str]) -> None:
+        """Drop topics from the parked ones."""
+
+    async def raise_watermark(self, revision: int, at: datetime) -> None:
+        """Keep the revision up to which all pushes are acknowledged, and that the service was alive at `at`."""
+
+    async def note_dates(self, at: datetime) -> None:
+        """Keep `at` as the instant up to which rollout dates have been acted on."""
+
+    async def add_outage(self, started_at: datetime, ended_at: datetime) -> None:
+        """Keep a span in which no endpoint could be heard."""
+
+    async def prune(self, below: int, limit: int) -> int:
+        """Drop superseded pushes from revision `below` on, over `limit` revisions; return where to go on, or 0."""
+
+
+class Storage(Protocol):
+    """The engine's storage."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Begin; commit at the end of the block, roll back when it raises.
+
+        Raises:
+            StorageError: begin or commit did not succeed; nothing is written.
+        """
+
+    async def pushes(self, after: int, limit: int) -> list[Push]:
+        """Committed pushes with a revision above `after`, in order, each with the present state of its topic."""
+
+    async def pushes_of(self, keys: Sequence[int]) -> list[Push]:
+        """The present state of the push topics of these endpoints, revision as last pushed."""
+
+    async def push_sample(self, after_key: int, limit: int) -> list[Push]:
+        """The present state of push topics that were ever pushed, in order of endpoint, from `after_key` on."""
+
+    async def owners(self, places: Sequence[tuple[int, str, str]]) -> set[tuple[int, str, str]]:
+        """Which of these (application, application version, token) an endpoint has now."""
+
+    async def all_parked_topics(self) -> set[str]:
+        """Every parked topic."""
+
+    async def parked(self, now: datetime, limit: int) -> list[ParkedPush]:
+        """Parked pushes whose retry is due."""
+
+    async def works(self) -> list[Work]:
+        """All unfinished work items, oldest first."""
+
+    async def deliveries(self) -> dict[int, int]:
+        """Packet identifier → digest of everything remembered."""
+
+    async def watermark(self) -> int:
+        """As last raised; 0 at first."""
+
+    async def last_revision(self) -> int:
+        """The highest push revision that was ever committed; 0 at first."""
+
+    async def alive_at(self) -> datetime | None:
+        """When the service last said that it was alive; None before the first time."""
+
+    async def dates_at(self) -> datetime | None:
+        """The instant up to which rollout dates have been acted on; None before the first time."""
+
+    async def outages(self) -> list[tuple[datetime, datetime]]:
+        """All spans in which no endpoint could be heard, oldest first."""
+
+
+class Steps(Protocol):
+    """Told at every step of a batch, so that a test can stop the world there."""
+
+    def __call__(self, step: str, /) -> None:
+        """`step` has just been reached."""
+
+
+class Outages(Protocol):
+    """How much of a span no endpoint could be heard in."""
+
+    def within(self, started_at: datetime, ended_at: datetime) -> timedelta:
+        """The sum of the outages between two instants."""

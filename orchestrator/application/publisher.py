@@ -1,0 +1,264 @@
+"""From the database to the broker: answers first, then pushes, each rendered when it is sent.
+
+Rules:
+- A push is done when the broker has acknowledged it with a reason code below 0x80, or when a later push of the same
+  topic stands behind it; `watermark` is the revision up to which all are done.
+- A refused push is parked and retried slowly; it never stops the others.
+- Everything leaves under the gate: while a stop commits nothing leaves, and what leaves later sees it (invariant 7).
+- The sentinel is raised at most once a second, after the pushes it stands for.
+
+Layer: application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import orjson
+import structlog
+
+from orchestrator.application import answers as answering
+from orchestrator.application.pushes import CLEARED, ParkedPush, place_of, render
+from orchestrator.application.records import PushMode
+from protocol import topics
+from protocol.links import REFUSED, LinkLost, Outbound
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from orchestrator.application.answers import Answer
+    from orchestrator.application.directory import Directory
+    from orchestrator.application.ports import Clock, Steps, Storage
+    from orchestrator.application.pushes import Push
+    from orchestrator.application.signals import Signals
+    from orchestrator.application.tallies import Tallies
+    from protocol.links import Link
+    from protocol.topics import Instances
+
+log = structlog.get_logger(__name__)
+
+SLICE = 250
+"""Pushes, and answers, that leave between two looks at the other."""
+WAITING_REFUSALS = 4_000
+"""Waiting answers above which refusals are no longer answered, only counted."""
+WAITING_ANSWERS = 20_000
+"""The same for every answer. Waiting for room instead would wait for acknowledgements that come in behind the very
+messages that are not taken (`broker_bridge` stops reading when its queue is full)."""
+PARKED_FIRST = timedelta(minutes=1)
+PARKED_MOST = timedelta(hours=1)
+
+
+@dataclass(slots=True)
+class _Plan:
+    """One slice of pushes: what to send, and for which push each message is."""
+
+    messages: list[Outbound] = field(default_factory=list)
+    pushes: list[Push] = field(default_factory=list)
+
+    def add(self, message: Outbound | None, push: Push) -> None:
+        if message is not None:
+            self.messages.append(message)
+            self.pushes.append(push)
+
+
+class Publisher:
+    """Implements `editing.Gate` and half of `editing.Wake`."""
+
+    def __init__(  # noqa: PLR0913 - it joins the link and the storage
+        self,
+        link: Link,
+        storage: Storage,
+        directory: Directory,
+        *,
+        clock: Clock,
+        instances: Instances,
+        signals: Signals,
+        tallies: Tallies,
+        steps: Steps,
+        watermark: int,
+        parked: set[str],
+    ) -> None:
+        """Take what it works with; `watermark` and `parked` topics are as stored."""
+        self._link = link
+        self._storage = storage
+        self._directory = directory
+        self._clock = clock
+        self._instances = instances
+        self._signals = signals
+        self._tallies = tallies
+        self._steps = steps
+        self.watermark = watermark
+        """The revision up to which all pushes have been acknowledged, by this run or an earlier one."""
+        self.cursor = 0
+        """The revision up to which the present connection has all."""
+        self._connection = 0
+        self._answers: deque[Answer] = deque()
+        self._gate = asyncio.Lock()
+        self._parked = parked
+
+    @asynccontextmanager
+    async def closed(self) -> AsyncIterator[None]:
+        """See `editing.Gate.closed`."""
+        async with self._gate:
+            yield
+
+    def wake(self) -> None:
+        """There are new pushes."""
+        self._signals.pushes.set()
+
+    def answer(self, answers: Sequence[Answer]) -> None:
+        """Queue answers; those that find too many waiting are dropped and counted."""
+        for item in answers:
+            if len(self._answers) >= (WAITING_REFUSALS if item.refusal else WAITING_ANSWERS):
+                self._tallies.answers_refused["overload"] += 1
+            else:
+                self._answers.append(item)
+        if answers:
+            self.wake()
+
+    def resume(self, connection: int, after: int) -> None:
+        """Connection `connection` has every push up to revision `after`: go on from there."""
+        self._connection = connection
+        self.cursor = after
+        self.wake()
+
+    async def run(self) -> None:
+        """Publish whenever there is something to publish, until cancelled."""
+        while True:
+            await self._signals.pushes.wait()
+            self._signals.pushes.clear()
+            try:
+                while await self._slice():
+                    pass
+            except LinkLost as lost:
+                self._drop_answers(lost)
+
+    async def _slice(self) -> bool:
+        """Send one slice of each; return whether there may be more."""
+        async with self._gate:
+            sent = await self._send_answers()
+            return await self._send_pushes() or sent
+
+    async def _send_answers(self) -> bool:
+        if not self._answers:
+            return False
+        taken = [self._answers.popleft() for _ in range(min(SLICE, len(self._answers)))]
+        codes = await self._link.publish([answering.current(item, self._directory) for item in taken])
+        self._steps("answers-published")
+        self._tallies.answers += len(taken)
+        for code in codes:
+            if code >= REFUSED:
+                self._tallies.answers_refused[f"0x{code:02x}"] += 1
+        return True
+
+    def _drop_answers(self, lost: LinkLost) -> None:
+        """The connection is gone: who asked will ask again, and redelivered requests are answered again."""
+        if self._answers:
+            self._tallies.answers_refused[lost.code] += len(self._answers)
+            self._answers.clear()
+
+    def _current(self) -> bool:
+        connection = self._link.connection
+        return connection is not None and connection.number == self._connection
+
+    async def _send_pushes(self) -> bool:
+        if not self._current():
+            return False
+        pushes = await self._storage.pushes(self.cursor, SLICE)
+        if not pushes:
+            return False
+        plan = await self._plan(pushes)
+        self._steps("pushes-rendered")
+        codes = await self._link.publish(plan.messages)
+        self._steps("pushes-acknowledged")
+        self._tallies.pushes += len(codes)
+        await self._note(plan, codes)
+        self.cursor = pushes[-1].revision
+        self.watermark = max(self.watermark, self.cursor)
+        return True
+
+    async def _plan(self, pushes: Sequence[Push]) -> _Plan:
+        places = [place for place in (place_of(push, self._directory, self._instances) for push in pushes) if place]
+        owned = await self._storage.owners(places) if places else set()
+        plan = _Plan()
+        for push in pushes:
+            if push.topic is None and push.latest != push.revision:
+                continue
+            entry = self._directory.by_key(push.application)
+            place = place_of(push, self._directory, self._instances)
+            plan.add(render(push, entry, self._instances, owned=place in owned), push)
+        return plan
+
+    async def _note(self, plan: _Plan, codes: Sequence[int]) -> None:
+        """Park what was refused, and unpark what was taken after all."""
+        refused, taken = [], []
+        for message, push, code in zip(plan.messages, plan.pushes, codes, strict=True):
+            if code >= REFUSED:
+                refused.append(self._park(message.topic, push.key, code, tries=1))
+            elif message.topic in self._parked:
+                taken.append(message.topic)
+        await self._store_parked(refused, taken)
+
+    def _park(self, topic: str, key: int, code: int, *, tries: int) -> ParkedPush:
+        now = self._clock.now()
+        pause = min(PARKED_FIRST * 2 ** min(tries - 1, 10), PARKED_MOST)
+        log.warning("push refused by the broker; parked", topic=topic, reason_code=code, retry_seconds=pause.seconds)
+        return ParkedPush(topic=topic, key=key, reason_code=code, parked_at=now, retry_at=now + pause, tries=tries)
+
+    async def _store_parked(self, refused: Sequence[ParkedPush], taken: Sequence[str]) -> None:
+        if not refused and not taken:
+            return
+        async with self._storage.transaction() as transaction:
+            await transaction.park(refused)
+            await transaction.unpark(taken)
+        self._tallies.parked += len(refused)
+        self._parked.update(push.topic for push in refused)
+        self._parked.difference_update(taken)
+
+    async def retry_parked(self, limit: int = SLICE) -> None:
+        """Try parked pushes again whose time has come."""
+        due = await self._storage.parked(self._clock.now(), limit)
+        if not due:
+            return
+        async with self._gate:
+            present = {push.key: push for push in await self._storage.pushes_of([item.key for item in due if item.key])}
+            messages = [self._retried(item, present.get(item.key)) for item in due]
+            codes = await self._link.publish(messages)
+        refused, taken = [], []
+        for item, code in zip(due, codes, strict=True):
+            if code >= REFUSED:
+                refused.append(self._park(item.topic, item.key, code, tries=item.tries + 1))
+            else:
+                taken.append(item.topic)
+        await self._store_parked(refused, taken)
+
+    def _retried(self, item: ParkedPush, push: Push | None) -> Outbound:
+        if push is not None:
+            message = render(push, self._directory.by_key(push.application), self._instances, owned=False)
+            if message is not None and message.topic == item.topic:
+                return message
+        return Outbound(topic=item.topic, payload=CLEARED, retain=True)
+
+    async def raise_sentinel(self, topic: str, installation: str) -> None:
+        """Say to the broker, retained, up to which revision it has all; keep it first."""
+        revision = self.watermark
+        async with self._storage.transaction() as transaction:
+            await transaction.raise_watermark(revision, self._clock.now())
+        self._steps("watermark-stored")
+        payload = orjson.dumps({"installation": installation, "revision": min(revision, self.cursor)})
+        await self._link.publish([Outbound(topic=topic, payload=payload, retain=True)])
+        self._steps("sentinel-raised")
+
+    def expected(self, push: Push) -> tuple[str, bytes | None]:
+        """What the broker should retain for an endpoint: its push topic, and the payload or None."""
+        entry = self._directory.by_key(push.application)
+        topic = topics.push_topic(self._instances, push.app_version, push.token)
+        message = render(push, entry, self._instances, owned=False)
+        if message is None or entry is None or entry.application.push is PushMode.LIVE or not message.payload:
+            return topic, None
+        return topic, message.payload

@@ -1,0 +1,167 @@
+"""Brings the broker back to what the database says, after every connect and, by samples, all the time.
+
+Rules:
+- Order after a connect: our own marker has come through (everything queued before it is committed), the sentinel is
+  read back, pushes go on from the revision it names; timers run only then.
+- Sentinel absent, foreign, or ahead of this database: everything is rendered. Equal: nothing. Lower: everything since.
+- State is never rebuilt from retained messages (invariant 1).
+- A slow tick reads some topics back on a clean connection; one that differs has the whole partition rendered.
+
+Layer: application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import orjson
+import structlog
+
+from protocol import topics
+from protocol.links import LinkLost, Outbound
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from orchestrator.application.outages import Outages
+    from orchestrator.application.ports import Clock, Steps, Storage
+    from orchestrator.application.presence import Presence
+    from orchestrator.application.publisher import Publisher
+    from orchestrator.application.pushes import Push
+    from orchestrator.application.signals import Signals
+    from orchestrator.application.tallies import Tallies
+    from protocol.links import Connection, Link
+
+log = structlog.get_logger(__name__)
+
+SAMPLE = 100
+"""Topics that one slow tick reads back."""
+
+
+class Reconciler:
+    """One partition's."""
+
+    def __init__(  # noqa: PLR0913 - it joins the link, the storage and the publisher
+        self,
+        link: Link,
+        storage: Storage,
+        publisher: Publisher,
+        presence: Presence,
+        *,
+        outages: Outages,
+        clock: Clock,
+        signals: Signals,
+        tallies: Tallies,
+        steps: Steps,
+        partition: str,
+        installation: str,
+        lost_at: datetime | None,
+    ) -> None:
+        """Take what it works with; `lost_at` is when an earlier run was last alive."""
+        self._link = link
+        self._storage = storage
+        self._publisher = publisher
+        self._presence = presence
+        self._outages = outages
+        self._clock = clock
+        self._signals = signals
+        self._tallies = tallies
+        self._steps = steps
+        self._installation = installation
+        self._marker_topic = topics.marker_topic(partition)
+        self.sentinel_topic = topics.sentinel_topic(partition)
+        self._lost_at = lost_at
+        self._sampled = 0
+
+    async def run(self) -> None:
+        """Reconcile after every connect, until cancelled."""
+        last = 0
+        while True:
+            connection = await self._presence.connected(last)
+            last = connection.number
+            try:
+                await self._reconcile(connection)
+            except LinkLost as lost:
+                log.info("the connection ended while reconciling", reason=lost.reason)
+            except Exception:  # noqa: BLE001 - one of the three places: one reconcile step
+                log.exception("reconciling failed; trying again")
+                last -= 1
+                await asyncio.sleep(1)
+
+    async def _reconcile(self, connection: Connection) -> None:
+        await self._end_outage()
+        marker = Outbound(topic=self._marker_topic, payload=str(connection.number).encode())
+        await self._link.publish([marker])
+        await self._presence.wait_marked(connection.number)
+        self._steps("marker-seen")
+        after = await self._resume_point()
+        self._publisher.resume(connection.number, after)
+        self._presence.reconciled = connection.number
+        self._steps("reconciled")
+        self._signals.work.set()
+        self._signals.dates.set()
+
+    async def _end_outage(self) -> None:
+        if self._lost_at is None:
+            return
+        now = self._clock.now()
+        self._outages.add(self._lost_at, now)
+        async with self._storage.transaction() as transaction:
+            await transaction.add_outage(self._lost_at, now)
+        self._lost_at = None
+
+    def lost(self) -> None:
+        """There is no connection now; the time until the next one is an outage."""
+        if self._lost_at is None:
+            self._lost_at = self._clock.now()
+
+    async def _resume_point(self) -> int:
+        """The revision after which the broker's retained messages are not known to be right."""
+        retained = (await self._link.read_retained([self.sentinel_topic])).get(self.sentinel_topic)
+        last = await self._storage.last_revision()
+        raised = self._read(retained)
+        if raised is None or raised > last:
+            found = "absent" if retained is None else "unknown"
+            log.warning("the broker's store is not the one we know; rendering everything", sentinel=found)
+            self._tallies.reconciliations[found] += 1
+            return 0
+        lower = raised < await self._storage.watermark()
+        if lower:
+            log.warning("the broker's store is older than the database; rendering what followed", revision=raised)
+        self._tallies.reconciliations["lower" if lower else "equal"] += 1
+        return raised
+
+    def _read(self, payload: bytes | None) -> int | None:
+        if payload is None:
+            return None
+        try:
+            value = orjson.loads(payload)
+            if value["installation"] == self._installation:
+                return int(value["revision"])
+        except (ValueError, TypeError, KeyError):
+            pass
+        return None
+
+    async def sample(self) -> None:
+        """Read some topics back, in turn; on a difference render everything."""
+        chosen = await self._storage.push_sample(self._sampled, SAMPLE)
+        self._sampled = chosen[-1].key if len(chosen) == SAMPLE else 0
+        if not chosen:
+            return
+        found = await self._link.read_retained([self._publisher.expected(push)[0] for push in chosen])
+        wrong = [push for push in chosen if self._differs(push, found)]
+        if not wrong:
+            return
+        # What changed while we were reading is not wrong: it is on its way.
+        now = {push.key: push for push in await self._storage.pushes_of([push.key for push in wrong])}
+        wrong = [push for push in wrong if now.get(push.key) == push and push.revision <= self._publisher.cursor]
+        connection = self._link.connection
+        if wrong and connection is not None:
+            self._tallies.mismatches += len(wrong)
+            log.warning("topics hold what they should not; rendering everything", topics=len(wrong))
+            self._publisher.resume(connection.number, 0)
+
+    def _differs(self, push: Push, found: dict[str, bytes]) -> bool:
+        topic, payload = self._publisher.expected(push)
+        return found.get(topic) != payload

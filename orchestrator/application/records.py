@@ -1,0 +1,182 @@
+"""What is stored, as values: definitions that people edit, and endpoints as the engine loads and saves them.
+
+Rules:
+- A record is never changed in place; storing answers a new one.
+- JSON that belongs to the user (specification, metadata) is kept as its own text, never re-encoded.
+
+Layer: application.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from orchestrator.domain.attempts import AttemptState
+    from orchestrator.domain.endpoints import Attempt, Endpoint, HistoryEntry, TokenState
+    from orchestrator.domain.filters import Filter
+    from orchestrator.domain.software import Software
+    from orchestrator.domain.versions import Version
+    from protocol.configurations import Profile
+
+
+class PushMode(Enum):
+    """How an application's offers are pushed: kept by the broker, or sent only when the endpoint is heard."""
+
+    RETAINED = "retained"
+    LIVE = "live"
+
+
+class Registration(Enum):
+    """What an unknown token may do: create its endpoint, or nothing."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """One product line and its settings."""
+
+    key: int
+    name: str
+    app_versions: tuple[str, ...]
+    profile: Profile
+    push: PushMode
+    registration: Registration
+    consent: str
+    operator_keys: tuple[str, ...]
+    description: str | None
+    revision: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoftwareRecord:
+    """One software as stored: what `decide` needs, and what is handed on as given."""
+
+    software: Software
+    specification: str | None
+    """JSON text, or None when the definition has none; never logged."""
+    metadata: str
+    """JSON text of an object."""
+    rollout: str | None
+    """JSON text of the rollout member as given, or None."""
+    upgradable_from: tuple[str, ...]
+    offered_at: datetime | None
+    """When it was first offered to anyone; from then on the specification is frozen."""
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterRecord:
+    """One filter as stored."""
+
+    filter: Filter
+    description: str | None
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointRecord:
+    """One endpoint as the engine loads it: its state, and the keys under which it is stored and published."""
+
+    key: int
+    application: int
+    app_version: str
+    token: str
+    endpoint: Endpoint
+    push_revision: int = 0
+    """Revision of the last change of what its push topic shall retain; 0 when there was none."""
+    last_history: int = 0
+    """Identifier of its newest history entry; entries are chained from there."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """One endpoint inside one batch: what was loaded, what it has become, and what has to be written for that."""
+
+    before: EndpointRecord
+    after: Endpoint
+    app_version: str
+    entries: list[HistoryEntry] = field(default_factory=list)
+    """New history entries, oldest first."""
+    superseded: list[Attempt] = field(default_factory=list)
+    """Settled attempts that a newer offer has replaced, oldest first."""
+    push: bool = False
+    """Whether what its push topic shall hold has changed."""
+    cleared_topics: list[str] = field(default_factory=list)
+    """Topics that it has left and that must not retain anything of it."""
+    new_attributes: str | None = None
+    """JSON text of its attributes, when they have changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointDocument:
+    """One endpoint as operators see and edit it, with its state."""
+
+    endpoint_id: str
+    attributes: str
+    """JSON text of an object."""
+    revision: int
+    """Grows with every edit by an operator; what an endpoint reports, its own attributes too, leaves it alone."""
+    record: EndpointRecord
+    due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEndpoint:
+    """An endpoint that is about to be created."""
+
+    application: int
+    endpoint_id: str
+    token: str
+    app_version: str
+    attributes: str
+    registered_at: datetime
+    token_state: TokenState
+    pinned: Version | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredHistory:
+    """One history entry as stored."""
+
+    number: int
+    """Grows with time within one endpoint; what a cursor names."""
+    entry: HistoryEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointQuery:
+    """Which endpoints to list."""
+
+    after: int = 0
+    """Key after which to go on."""
+    limit: int = 100
+    running: tuple[Version, ...] | None = None
+    """Versions that compare equal to the one asked for; None: any."""
+    unknown: bool = False
+    """Only those that have reported nothing."""
+    state: AttemptState | None = None
+    """Of the latest attempt."""
+    token: str | None = None
+    filter: Filter | None = None
+    """Only those whose attributes match."""
+
+
+class AppVersionTakenError(Exception):
+    """An application version already belongs to another application."""
+
+    code = "app-version-taken"
+
+    def __init__(self, name: str) -> None:
+        """Name it."""
+        super().__init__(f"the application version {name} belongs to another application")
+        self.name = name

@@ -1,0 +1,107 @@
+"""One change of an application's software or filters, and what follows from it.
+
+Rules:
+- A change that may stop something is committed while no offer leaves (invariant 7); reads show it from then on.
+- Whom it concerns is worked out from the numbers, never by looking at the fleet, and stored with it as a work item.
+- The directory is replaced right after the commit, before anybody else can begin a transaction.
+
+Layer: application.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from orchestrator.application.documents import fleets
+from orchestrator.application.problems import NotFoundError
+from orchestrator.domain import graphs
+from orchestrator.domain.software import Strategy
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import datetime
+
+    from orchestrator.application.directory import Directory, Entry
+    from orchestrator.application.editing import Edit, EditingStorage, Gate, Wake
+    from orchestrator.application.ports import Clock
+    from orchestrator.domain.versions import Version
+
+
+@dataclass(slots=True, kw_only=True)
+class Revision:
+    """A change that is being made."""
+
+    edit: Edit
+    before: Entry
+    """As the transaction found it."""
+    now: datetime
+    filters: set[str] = field(default_factory=set)
+    """Filters whose meaning it changes."""
+
+    @property
+    def key(self) -> int:
+        """Of the application."""
+        return self.before.application.key
+
+
+class Revisions:
+    """Opens applications for changes of their definitions."""
+
+    def __init__(self, storage: EditingStorage, directory: Directory, clock: Clock, gate: Gate, wake: Wake) -> None:
+        """Take what a change needs."""
+        self._storage = storage
+        self._directory = directory
+        self._clock = clock
+        self._gate = gate
+        self._wake = wake
+
+    def entry(self, name: str) -> Entry:
+        """An application as it is now.
+
+        Raises:
+            NotFoundError: there is none of this name.
+        """
+        entry = self._directory.by_name(name)
+        if entry is None:
+            raise NotFoundError("application", name)
+        return entry
+
+    @asynccontextmanager
+    async def open(self, name: str, *, stops: bool) -> AsyncIterator[Revision]:
+        """Begin a change; what the block has done is committed at its end, with what follows from it.
+
+        `stops` says that an offer may end by it.
+
+        Raises:
+            NotFoundError: there is no such application.
+            StorageError: the change is not stored.
+        """
+        async with self._gate.closed() if stops else nullcontext():
+            async with self._storage.edit() as edit:
+                before = await edit.entry(self.entry(name).application.key)
+                revision = Revision(edit=edit, before=before, now=self._clock.now())
+                yield revision
+                after = await edit.entry(revision.key)
+                concerned = await self._concerned(revision, after)
+                if concerned:
+                    await edit.add_work(revision.key, concerned, revision.now)
+            self._directory.put(after)
+        self._wake.work()
+        self._wake.pushes()
+
+    async def _concerned(self, revision: Revision, after: Entry) -> set[Version | None]:
+        """Whose decision may change, of what endpoints run."""
+        before = revision.before
+        # Committed numbers: nobody else writes while this transaction is open.
+        running = fleets.running(await self._storage.counters(revision.key))
+        versions = [version for version in running if version is not None]
+        found = graphs.concerned(before.catalogue, after.catalogue, versions)
+        meant = {
+            item.version
+            for item in after.catalogue.software
+            if item.strategy is Strategy.TARGETED and any(use.filter_id in revision.filters for use in item.filters)
+        }
+        found |= graphs.concerned_by(after.catalogue, meant, versions)
+        return found & running.keys()

@@ -1,0 +1,38 @@
+"""What the engine counts for its operators, since it started.
+
+Layer: application.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Tallies:
+    """Plain numbers; `/metrics` shows them."""
+
+    accepted: Counter[str] = field(default_factory=Counter)
+    """Requests, by kind."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """Messages that changed nothing, by error code."""
+    batches: int = 0
+    batch_retries: int = 0
+    repeats: int = 0
+    """Redelivered messages whose effect was stored before."""
+    dead_letters: int = 0
+    foreign_pushes: int = 0
+    """Messages on push topics that were not ours."""
+    answers: int = 0
+    answers_refused: Counter[str] = field(default_factory=Counter)
+    """Answers that the broker refused or that were lost with the connection, by reason."""
+    pushes: int = 0
+    parked: int = 0
+    reconciliations: Counter[str] = field(default_factory=Counter)
+    """By what the sentinel said: equal, lower, absent, unknown."""
+    mismatches: int = 0
+    """Topics that were read back and did not hold what they should."""
+    deadlines: int = 0
+    """Timers that were worked off."""
+    swept_pages: int = 0

@@ -1,0 +1,212 @@
+"""What time does: back-offs end, deadlines pass, rollout dates come.
+
+Rules:
+- Nothing happens before the present connection is reconciled: an endpoint's report may be waiting in the broker.
+- Time without a broker, and the hour after a jump of the clock, does not count for deadlines.
+- Due endpoints are found by an index, in bounded batches; a tick with nothing due reads one index page.
+- A rollout date becomes a work item once, in the transaction that notes it.
+
+Layer: application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from orchestrator.application import drafts
+from orchestrator.domain import changes
+from orchestrator.domain.facts import DeadlinePassed
+from orchestrator.domain.graphs import concerned_by
+from protocol.links import LinkLost
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from orchestrator.application.directory import Directory, Entry
+    from orchestrator.application.editing import EditingStorage
+    from orchestrator.application.outages import Outages
+    from orchestrator.application.ports import Clock, Steps, Storage
+    from orchestrator.application.presence import Presence
+    from orchestrator.application.publisher import Publisher
+    from orchestrator.application.reconciler import Reconciler
+    from orchestrator.application.records import Draft, EndpointRecord
+    from orchestrator.application.signals import Signals
+    from orchestrator.application.tallies import Tallies
+    from orchestrator.domain.versions import Version
+    from protocol.links import Link
+
+log = structlog.get_logger(__name__)
+
+DUE = 500
+"""Endpoints whose timers are worked off in one transaction."""
+TICK_SECONDS = 1.0
+IDLE_RAISE = timedelta(seconds=5)
+"""How often an idle service says that it is alive."""
+PRUNED = 20_000
+"""Push revisions looked at for pruning in one tick."""
+
+
+class Timers:
+    """One loop for everything that waits for an instant."""
+
+    def __init__(  # noqa: PLR0913 - it joins all that time moves
+        self,
+        link: Link,
+        storage: Storage,
+        editing: EditingStorage,
+        directory: Directory,
+        publisher: Publisher,
+        reconciler: Reconciler,
+        presence: Presence,
+        *,
+        outages: Outages,
+        clock: Clock,
+        signals: Signals,
+        tallies: Tallies,
+        steps: Steps,
+        installation: str,
+        sample_every: timedelta,
+    ) -> None:
+        """Take what it works with."""
+        self._link = link
+        self._storage = storage
+        self._editing = editing
+        self._directory = directory
+        self._publisher = publisher
+        self._reconciler = reconciler
+        self._presence = presence
+        self._outages = outages
+        self._clock = clock
+        self._signals = signals
+        self._tallies = tallies
+        self._steps = steps
+        self._installation = installation
+        self._sample_every = sample_every
+        self._sampled_at = clock.now()
+        self._raised_at = clock.now()
+        self._raised = 0
+        self._pruned = 0
+
+    async def run(self) -> None:
+        """Tick every second, until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._signals.dates.wait()
+            except TimeoutError:
+                pass
+            self._signals.dates.clear()
+            try:
+                await self.tick()
+            except LinkLost as lost:
+                log.info("the connection ended in a tick", reason=lost.reason)
+
+    async def tick(self) -> None:
+        """Do everything that is due now."""
+        connection = self._link.connection
+        if connection is None:
+            self._reconciler.lost()
+            return
+        if self._presence.reconciled != connection.number:
+            return
+        await self._open_dates()
+        while await self._work_off_due() == DUE:
+            pass
+        await self._keep_house()
+
+    async def _open_dates(self) -> None:
+        now = self._clock.now()
+        since = await self._storage.dates_at()
+        if since is None:
+            async with self._storage.transaction() as transaction:
+                await transaction.note_dates(now)
+            return
+        for entry in self._directory.entries():
+            opened = entry.catalogue.opening_between(since, now)
+            if opened:
+                await self._open(entry, opened, now)
+
+    async def _open(self, entry: Entry, opened: frozenset[Version], now: datetime) -> None:
+        counters = await self._editing.counters(entry.application.key)
+        running = [key.version for key in counters if key.name == "running"]
+        touched = concerned_by(entry.catalogue, opened, [version for version in running if version is not None])
+        async with self._editing.edit() as edit:
+            if touched:
+                await edit.add_work(entry.application.key, touched, now)
+            await edit.note_dates(now)
+        self._signals.work.set()
+
+    async def _work_off_due(self) -> int:
+        now = self._clock.now()
+        uses_filters = self._directory.filters_used_by(entry.application.key for entry in self._directory.entries())
+        membership = self._directory.membership if uses_filters else None
+        async with self._storage.transaction() as transaction:
+            records = await transaction.find_due(now, DUE, membership)
+            if not records:
+                return 0
+            worked = [self._work_off(record, now) for record in records]
+            done = [draft for draft, _ in worked]
+            offered = {(draft.before.application, version) for draft in done for version in drafts.offered(draft)}
+            await transaction.store(done, [due for _, due in worked], now)
+            await transaction.mark_offered(offered, now)
+            self._steps("timers-stored")
+        self._steps("timers-committed")
+        for application, version in offered:
+            entry = self._directory.by_key(application)
+            if entry is not None:
+                entry.freeze([version], now)
+        self._tallies.deadlines += len(records)
+        self._publisher.wake()
+        return len(records)
+
+    def _work_off(self, record: EndpointRecord, now: datetime) -> tuple[Draft, datetime | None]:
+        draft = drafts.begin(record)
+        entry = self._directory.by_key(record.application)
+        if entry is None:
+            return draft, None
+        pause = self._pause(record, now)
+        if not pause:
+            drafts.hear(draft, entry, DeadlinePassed(at=now), watermark=self._publisher.watermark, at=now)
+        else:
+            drafts.settle(draft, entry, now)
+        draft.push = drafts.pushes_needed(draft, entry)
+        due = changes.due_at(draft.after, entry.policy_of, now)
+        if due is not None and due <= now:
+            due += pause
+        return draft, due if due is None or due > now else now + timedelta(seconds=1)
+
+    def _pause(self, record: EndpointRecord, now: datetime) -> timedelta:
+        """How much later the endpoint's deadline is than its attempt says; zero when it is over."""
+        offer = record.endpoint.offer
+        if offer is None or offer.reached_at is None:
+            return timedelta()
+        entry = self._directory.by_key(record.application)
+        limit = offer.reached_at if entry is None else offer.reached_at + entry.policy_of(offer.version).installing
+        lost = self._outages.within(offer.reached_at, now)
+        if limit + lost > now:
+            return lost
+        return timedelta(hours=1) if self._clock.deadlines_suspended() else timedelta()
+
+    async def _keep_house(self) -> None:
+        now = self._clock.now()
+        moved = self._publisher.watermark != self._raised
+        if moved or now - self._raised_at >= IDLE_RAISE:
+            self._raised, self._raised_at = self._publisher.watermark, now
+            await self._publisher.raise_sentinel(self._reconciler.sentinel_topic, self._installation)
+        await self._publisher.retry_parked()
+        await self._prune()
+        if now - self._sampled_at >= self._sample_every:
+            self._sampled_at = now
+            await self._reconciler.sample()
+
+    async def _prune(self) -> None:
+        """Drop superseded pushes, a stretch at a time, so that the log stays as long as there are topics."""
+        if self._pruned + PRUNED > self._publisher.watermark:
+            self._pruned = 0 if self._publisher.watermark < PRUNED else self._pruned
+            return
+        async with self._storage.transaction() as transaction:
+            self._pruned = await transaction.prune(self._pruned, PRUNED)

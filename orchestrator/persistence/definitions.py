@@ -1,0 +1,173 @@
+"""Applications, software and filters as rows, and back.
+
+Layer: persistence; no I/O beyond the connection that is handed in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from sqlalchemy import select
+
+from orchestrator.application.directory import Entry
+from orchestrator.application.records import Application, FilterRecord, PushMode, Registration, SoftwareRecord
+from orchestrator.domain.catalogues import Catalogue
+from orchestrator.domain.filters import Filter
+from orchestrator.domain.software import Attempts, FilterUse, RolloutPolicy, Software, Strategy
+from orchestrator.domain.versions import Constraint
+from orchestrator.persistence import schema
+from orchestrator.persistence.instants import from_ms, from_ms_or_none, to_ms, to_ms_or_none
+from protocol.configurations import Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from sqlalchemy import Row
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from orchestrator.domain.versions import Version
+    from orchestrator.persistence.dictionaries import Dictionary
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def application_row(application: Application) -> dict[str, Any]:
+    """The columns of an application, its key aside."""
+    return {
+        "name": application.name,
+        "profile": application.profile.value,
+        "push": application.push.value,
+        "registration": application.registration.value,
+        "consent": application.consent,
+        "operator_keys": orjson.dumps(list(application.operator_keys)).decode(),
+        "description": application.description,
+        "revision": application.revision,
+        "created_ms": to_ms(application.created_at),
+    }
+
+
+def with_key(application: Application, key: int) -> Application:
+    """The application under the key that it got."""
+    return replace(application, key=key)
+
+
+def application_of(row: Row[Any], app_versions: tuple[str, ...]) -> Application:
+    """The inverse."""
+    return Application(
+        key=row.id,
+        name=row.name,
+        app_versions=app_versions,
+        profile=Profile(row.profile),
+        push=PushMode(row.push),
+        registration=Registration(row.registration),
+        consent=row.consent,
+        operator_keys=tuple(orjson.loads(row.operator_keys)),
+        description=row.description,
+        revision=row.revision,
+        created_at=from_ms(row.created_ms),
+    )
+
+
+def software_row(record: SoftwareRecord) -> dict[str, Any]:
+    """The columns of a software, its keys aside."""
+    software = record.software
+    uses = [{"filterId": use.filter_id, "ms": to_ms_or_none(use.rollout_date)} for use in software.filters]
+    return {
+        "upgradable_from": orjson.dumps(list(record.upgradable_from)).decode(),
+        "strategy": software.strategy.value,
+        "filters": orjson.dumps(uses).decode(),
+        "rollout": record.rollout,
+        "policy": _policy_text(software),
+        "specification": record.specification,
+        "metadata": record.metadata,
+        "offered_ms": to_ms_or_none(record.offered_at),
+        "recalled_ms": to_ms_or_none(software.recalled_at),
+        "revision": record.revision,
+        "created_ms": to_ms(record.created_at),
+        "updated_ms": to_ms(record.updated_at),
+    }
+
+
+def software_of(row: Row[Any], version: Version) -> SoftwareRecord:
+    """The inverse."""
+    upgradable_from = tuple(orjson.loads(row.upgradable_from))
+    policy, start = _policy_of(row.policy)
+    software = Software(
+        version=version,
+        upgradable_from=tuple(Constraint.parse(item) for item in upgradable_from),
+        strategy=Strategy(row.strategy),
+        filters=tuple(
+            FilterUse(filter_id=use["filterId"], rollout_date=from_ms_or_none(use["ms"]))
+            for use in orjson.loads(row.filters)
+        ),
+        has_specification=row.specification not in {None, "null"},
+        policy=policy,
+        recalled_at=from_ms_or_none(row.recalled_ms),
+        rollout_date=start,
+    )
+    return SoftwareRecord(
+        software=software,
+        specification=row.specification,
+        metadata=row.metadata,
+        rollout=row.rollout,
+        upgradable_from=upgradable_from,
+        offered_at=from_ms_or_none(row.offered_ms),
+        revision=row.revision,
+        created_at=from_ms(row.created_ms),
+        updated_at=from_ms(row.updated_ms),
+    )
+
+
+def _policy_text(software: Software) -> str:
+    policy = software.policy
+    return orjson.dumps(
+        {
+            "startMs": to_ms_or_none(software.rollout_date),
+            "max": policy.attempts.max,
+            "backoffMs": policy.attempts.backoff // _MILLISECOND,
+            "returns": policy.attempts.returns,
+            "installingMs": policy.installing // _MILLISECOND,
+        }
+    ).decode()
+
+
+def _policy_of(text: str) -> tuple[RolloutPolicy, datetime | None]:
+    stored = orjson.loads(text)
+    attempts = Attempts(max=stored["max"], backoff=stored["backoffMs"] * _MILLISECOND, returns=stored["returns"])
+    policy = RolloutPolicy(attempts=attempts, installing=stored["installingMs"] * _MILLISECOND)
+    return policy, from_ms_or_none(stored["startMs"])
+
+
+async def load_entry(connection: AsyncConnection, application: int, dictionary: Dictionary) -> Entry:
+    """One application with its software and filters, as the connection sees them."""
+    row = (await connection.execute(select(schema.application).where(schema.application.c.id == application))).one()
+    names = sorted(name for key, name in dictionary.app_versions.values() if key == application)
+    software = await _software(connection, application, dictionary)
+    table = schema.endpoint_filter
+    filters = {
+        item.filter_id: FilterRecord(
+            filter=Filter(filter_id=item.filter_id, expression=item.expression),
+            description=item.description,
+            revision=item.revision,
+        )
+        for item in await connection.execute(select(table).where(table.c.application_id == application))
+    }
+    return Entry(
+        application=application_of(row, tuple(names)),
+        software=dict(software),
+        filters=filters,
+        catalogue=Catalogue.of(record.software for record in software.values()),
+    )
+
+
+async def _software(
+    connection: AsyncConnection, application: int, dictionary: Dictionary
+) -> Mapping[Version, SoftwareRecord]:
+    table = schema.software
+    rows = await connection.execute(select(table).where(table.c.application_id == application))
+    records = [software_of(row, dictionary.versions[row.version_id]) for row in rows]
+    return {record.software.version: record for record in records}

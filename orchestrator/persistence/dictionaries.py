@@ -1,0 +1,83 @@
+"""Names that rows hold as small integers: versions and application versions, kept in memory beside the database.
+
+Rules:
+- A name gets its number in the transaction that first needs it; the number is known to others after that committed.
+- 0 is "no version".
+
+Layer: persistence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sqlalchemy import insert, select
+
+from orchestrator.domain.versions import Version
+from orchestrator.persistence import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+@dataclass(slots=True)
+class Dictionary:
+    """Both directions of both tables; in the size of the catalogue, never of the fleet."""
+
+    versions: dict[int, Version] = field(default_factory=dict)
+    version_ids: dict[tuple[int, str], int] = field(default_factory=dict)
+    app_versions: dict[int, tuple[int, str]] = field(default_factory=dict)
+    """Number → application and name."""
+    applications: dict[int, str] = field(default_factory=dict)
+    """Number → name."""
+    app_version_ids: dict[str, int] = field(default_factory=dict)
+
+    async def load(self, connection: AsyncConnection) -> None:
+        """Read everything anew."""
+        self.versions.clear()
+        self.version_ids.clear()
+        self.app_versions.clear()
+        self.app_version_ids.clear()
+        self.applications.clear()
+        for number, name in await connection.execute(select(schema.application.c.id, schema.application.c.name)):
+            self.applications[number] = name
+        for number, application, text in await connection.execute(select(schema.version)):
+            self.add_version(number, application, Version.parse(text))
+        for number, application, name in await connection.execute(select(schema.app_version)):
+            self.app_versions[number] = (application, name)
+            self.app_version_ids[name] = number
+
+    def add_version(self, number: int, application: int, version: Version) -> None:
+        """Remember one version."""
+        self.versions[number] = version
+        self.version_ids[application, version.text] = number
+
+    def version(self, number: int) -> Version | None:
+        """The version of a number; None for 0."""
+        return self.versions[number] if number else None
+
+    def number(self, application: int, version: Version | None) -> int:
+        """The number of a version that has one; 0 for None."""
+        return 0 if version is None else self.version_ids[application, version.text]
+
+    def unknown(self, wanted: Iterable[tuple[int, Version]]) -> list[tuple[int, Version]]:
+        """Those of the given versions that have no number yet, once each."""
+        missing = {
+            (app, version.text): version for app, version in wanted if (app, version.text) not in self.version_ids
+        }
+        return [(app, version) for (app, _), version in missing.items()]
+
+
+async def add_versions(
+    connection: AsyncConnection, wanted: Iterable[tuple[int, Version]]
+) -> list[tuple[int, int, Version]]:
+    """Give numbers to new versions; return (number, application, version)."""
+    added = []
+    for application, version in wanted:
+        statement = insert(schema.version).values(application_id=application, text=version.text)
+        number = (await connection.execute(statement.returning(schema.version.c.id))).scalar_one()
+        added.append((number, application, version))
+    return added

@@ -1,0 +1,173 @@
+"""Endpoints as operators see them, and their history.
+
+Layer: persistence; reads on the connection that is handed in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from sqlalchemy import delete, literal, select
+
+from orchestrator.application.records import EndpointDocument, StoredHistory
+from orchestrator.domain.endpoints import HistoryEntry, Setback
+from orchestrator.persistence import filters, schema
+from orchestrator.persistence.instants import from_ms, from_ms_or_none
+from orchestrator.persistence.rows import ATTEMPT_CODES, HISTORY_KINDS, STATE_COLUMNS, decode
+from orchestrator.persistence.schema import KEY_SPAN
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import CTE, ColumnElement, Row, Select
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from orchestrator.application.directory import Entry
+    from orchestrator.application.records import EndpointQuery, EndpointRecord
+    from orchestrator.domain.versions import Version
+    from orchestrator.persistence.dictionaries import Dictionary
+
+_endpoint, _state, _history = schema.endpoint.c, schema.endpoint_state.c, schema.history.c
+_DOCUMENT = select(
+    schema.endpoint_state,
+    _endpoint.endpoint_id,
+    _endpoint.token,
+    _endpoint.attributes,
+    _endpoint.registered_ms,
+    _endpoint.revision,
+).join_from(schema.endpoint, schema.endpoint_state, _state.id == _endpoint.id)
+
+
+async def one(
+    connection: AsyncConnection, entry: Entry, endpoint_id: str, dictionary: Dictionary
+) -> EndpointDocument | None:
+    """One endpoint of an application; None when there is none."""
+    chosen = (_endpoint.application_id == entry.application.key) & (_endpoint.endpoint_id == endpoint_id)
+    found = await _read(connection, _DOCUMENT.where(chosen), entry, dictionary)
+    return found[0] if found else None
+
+
+async def listed(
+    connection: AsyncConnection, entry: Entry, query: EndpointQuery, dictionary: Dictionary
+) -> list[EndpointDocument]:
+    """Endpoints of an application in order of key."""
+    first = entry.application.key * KEY_SPAN
+    conditions = [_state.id > max(query.after, first), _state.id < first + KEY_SPAN]
+    conditions += _conditions(entry, query, dictionary)
+    statement = _DOCUMENT.where(*conditions).order_by(_state.id).limit(query.limit)
+    return await _read(connection, statement, entry, dictionary)
+
+
+def _conditions(entry: Entry, query: EndpointQuery, dictionary: Dictionary) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if query.unknown:
+        conditions.append(_state.running_id == 0)
+    if query.running is not None:
+        known = dictionary.version_ids.items()
+        ids = [
+            number
+            for (application, _), number in known
+            if application == entry.application.key and dictionary.versions[number] in query.running
+        ]
+        conditions.append(_state.running_id.in_(ids))
+    if query.state is not None:
+        conditions += [_state.attempt_version_id != 0, _state.attempt_state == ATTEMPT_CODES[query.state]]
+    if query.token is not None:
+        conditions += [_endpoint.application_id == entry.application.key, _endpoint.token == query.token]
+    if query.filter is not None:
+        conditions.append(filters.condition(query.filter))
+    return conditions
+
+
+async def _read(
+    connection: AsyncConnection, statement: Select[Any], entry: Entry, dictionary: Dictionary
+) -> list[EndpointDocument]:
+    found = (await connection.execute(statement)).all()
+    setbacks = await _setbacks(connection, [row.id for row in found if row.setbacks], dictionary)
+    return [_document(row, entry, dictionary, setbacks.get(row.id, {})) for row in found]
+
+
+def _document(
+    row: Row[Any], entry: Entry, dictionary: Dictionary, setbacks: dict[Version, Setback]
+) -> EndpointDocument:
+    values = orjson.loads(row.attributes)
+    matching = frozenset(name for name, record in entry.filters.items() if record.filter.matches(values))
+    record = decode(
+        row[: len(STATE_COLUMNS)],
+        token=row.token,
+        dictionary=dictionary,
+        setbacks=setbacks,
+        registered_ms=row.registered_ms,
+        filters=matching,
+    )
+    return EndpointDocument(
+        endpoint_id=row.endpoint_id,
+        attributes=row.attributes,
+        revision=row.revision,
+        record=record,
+        due_at=from_ms_or_none(row.due_ms),
+    )
+
+
+async def _setbacks(
+    connection: AsyncConnection, keys: Sequence[int], dictionary: Dictionary
+) -> dict[int, dict[Version, Setback]]:
+    found: dict[int, dict[Version, Setback]] = {}
+    if keys:
+        table = schema.setback
+        for row in await connection.execute(select(table).where(table.c.endpoint_id.in_(keys))):
+            found.setdefault(row.endpoint_id, {})[dictionary.versions[row.version_id]] = Setback(
+                failures=row.failures,
+                retry_at=from_ms_or_none(row.retry_ms),
+                exhausted=row.exhausted,
+                reason=row.reason,
+            )
+    return found
+
+
+def _chain(last: int, key: int) -> CTE:
+    """The identifiers of an endpoint's history entries, from the newest given one back."""
+    start = select(_history.id, _history.previous_id).where(_history.id == last, _history.endpoint_id == key)
+    chain = start.cte("chain", recursive=True)
+    older = select(_history.id, _history.previous_id).where(
+        _history.id == chain.c.previous_id, _history.endpoint_id == key
+    )
+    return chain.union_all(older)
+
+
+async def history(
+    connection: AsyncConnection, record: EndpointRecord, before: int | None, limit: int, dictionary: Dictionary
+) -> list[StoredHistory]:
+    """History entries, newest first, older than entry `before`."""
+    last = record.last_history
+    if before is not None:
+        step = select(_history.previous_id).where(_history.id == before, _history.endpoint_id == record.key)
+        last = (await connection.execute(step)).scalar() or 0
+    chain = _chain(last, record.key)
+    ids = select(chain.c.id).limit(limit).subquery()
+    statement = (
+        select(schema.history)
+        .join(ids, (_history.id == ids.c.id) & (_history.endpoint_id == literal(record.key)))
+        .order_by(_history.id.desc())
+    )
+    return [
+        StoredHistory(
+            number=row.id,
+            entry=HistoryEntry(
+                at=from_ms(row.at_ms),
+                kind=HISTORY_KINDS[row.kind],
+                version=dictionary.version(row.version_id),
+                status_code=row.status_code,
+                reason=row.reason,
+            ),
+        )
+        for row in await connection.execute(statement)
+    ]
+
+
+async def delete_chain(connection: AsyncConnection, record: EndpointRecord) -> None:
+    """Delete all history of an endpoint."""
+    chain = _chain(record.last_history, record.key)
+    owned = (_history.endpoint_id == record.key) & _history.id.in_(select(chain.c.id))
+    await connection.execute(delete(schema.history).where(owned))

@@ -1,0 +1,214 @@
+"""A transaction that changes definitions, and endpoints as operators see them.
+
+Rules:
+- Numbers of new application versions are known to others only after the commit; a roll-back reads them anew.
+- An endpoint that goes leaves one push: its topic, to be cleared.
+
+Layer: persistence; implements `editing.Edit`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import orjson
+from sqlalchemy import delete, func, insert, select, update
+
+from orchestrator.application.counters import CounterKey, add
+from orchestrator.application.records import AppVersionTakenError, EndpointRecord
+from orchestrator.domain.cohorts import cohort
+from orchestrator.domain.endpoints import Endpoint
+from orchestrator.persistence import definitions, dialects, documents, rows, schema, writes
+from orchestrator.persistence.instants import to_ms
+from orchestrator.persistence.schema import KEY_SPAN
+from orchestrator.persistence.transactions import SqlTransaction
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+    from orchestrator.application.directory import Entry
+    from orchestrator.application.records import (
+        Application,
+        EndpointDocument,
+        FilterRecord,
+        NewEndpoint,
+        SoftwareRecord,
+    )
+    from orchestrator.domain.versions import Version
+
+
+class SqlEdit(SqlTransaction):
+    """Everything operators do between begin and commit."""
+
+    redefined = False
+    """Whether names of application versions have changed."""
+
+    async def put_application(self, application: Application) -> Application:
+        """See `editing.Edit.put_application`."""
+        values = definitions.application_row(application)
+        if application.key:
+            statement = update(schema.application).where(schema.application.c.id == application.key).values(values)
+            await self._connection.execute(statement)
+            key = application.key
+        else:
+            added = insert(schema.application).values(values).returning(schema.application.c.id)
+            key = int((await self._connection.execute(added)).scalar_one())
+        self.redefined = True
+        self._dictionary.applications[key] = application.name
+        await self._put_app_versions(key, application.app_versions)
+        return definitions.with_key(application, key)
+
+    async def _put_app_versions(self, key: int, names: Collection[str]) -> None:
+        table, dictionary = schema.app_version, self._dictionary
+        for name in names:
+            number = dictionary.app_version_ids.get(name)
+            if number is None:
+                added = insert(table).values(application_id=key, name=name).returning(table.c.id)
+                number = int((await self._connection.execute(added)).scalar_one())
+                dictionary.app_versions[number] = (key, name)
+                dictionary.app_version_ids[name] = number
+            elif dictionary.app_versions[number][0] != key:
+                raise AppVersionTakenError(name)
+        for number, (application, name) in list(dictionary.app_versions.items()):
+            if application == key and name not in names:
+                await self._connection.execute(delete(table).where(table.c.id == number))
+                del dictionary.app_versions[number], dictionary.app_version_ids[name]
+
+    async def delete_application(self, key: int) -> None:
+        """See `editing.Edit.delete_application`."""
+        self.redefined = True
+        for table in (schema.software, schema.endpoint_filter, schema.counter, schema.work, schema.app_version):
+            await self._connection.execute(delete(table).where(table.c.application_id == key))
+        await self._connection.execute(delete(schema.version).where(schema.version.c.application_id == key))
+        await self._connection.execute(delete(schema.application).where(schema.application.c.id == key))
+        for number, (application, name) in list(self._dictionary.app_versions.items()):
+            if application == key:
+                del self._dictionary.app_versions[number], self._dictionary.app_version_ids[name]
+
+    async def put_software(self, application: int, record: SoftwareRecord) -> None:
+        """See `editing.Edit.put_software`."""
+        version = record.software.version
+        await self.number([(application, version)])
+        keys = {"application_id": application, "version_id": self._dictionary.number(application, version)}
+        await self._connection.execute(delete(schema.software).filter_by(**keys))
+        await self._connection.execute(insert(schema.software).values(keys | definitions.software_row(record)))
+
+    async def delete_software(self, application: int, version: Version) -> None:
+        """See `editing.Edit.delete_software`."""
+        number = self._dictionary.number(application, version)
+        statement = delete(schema.software).filter_by(application_id=application, version_id=number)
+        await self._connection.execute(statement)
+
+    async def put_filter(self, application: int, record: FilterRecord) -> None:
+        """See `editing.Edit.put_filter`."""
+        keys = {"application_id": application, "filter_id": record.filter.filter_id}
+        values = {
+            "expression": record.filter.expression,
+            "description": record.description,
+            "revision": record.revision,
+        }
+        await self._connection.execute(delete(schema.endpoint_filter).filter_by(**keys))
+        await self._connection.execute(insert(schema.endpoint_filter).values(keys | values))
+
+    async def delete_filter(self, application: int, filter_id: str) -> None:
+        """See `editing.Edit.delete_filter`."""
+        statement = delete(schema.endpoint_filter).filter_by(application_id=application, filter_id=filter_id)
+        await self._connection.execute(statement)
+
+    async def entry(self, application: int) -> Entry:
+        """See `editing.Edit.entry`."""
+        return await definitions.load_entry(self._connection, application, self._dictionary)
+
+    async def add_work(self, application: int, running: Collection[Version | None] | None, at: datetime) -> None:
+        """See `editing.Edit.add_work`."""
+        ids = None
+        if running is not None:
+            number = self._dictionary.number
+            ids = orjson.dumps(sorted(number(application, version) for version in running)).decode()
+        work = {"application_id": application, "kind": "decide", "running_ids": ids, "cursor": 0}
+        await self._connection.execute(insert(schema.work).values(**work, created_ms=to_ms(at)))
+
+    async def document(self, application: int, endpoint_id: str) -> EndpointDocument | None:
+        """See `editing.Edit.document`."""
+        entry = await self.entry(application)
+        return await documents.one(self._connection, entry, endpoint_id, self._dictionary)
+
+    async def token_owner(self, application: int, token: str) -> str | None:
+        """See `editing.Edit.token_owner`."""
+        statement = select(schema.endpoint.c.endpoint_id).filter_by(application_id=application, token=token)
+        owner: str | None = (await self._connection.execute(statement)).scalar()
+        return owner
+
+    async def add_endpoint(self, endpoint: NewEndpoint) -> EndpointDocument:
+        """See `editing.Edit.add_endpoint`."""
+        application = endpoint.application
+        key = await self._numbers.endpoint_key(self._connection, application)
+        if endpoint.pinned is not None:
+            await self.number([(application, endpoint.pinned)])
+        values = {
+            "id": key,
+            "application_id": application,
+            "endpoint_id": endpoint.endpoint_id,
+            "token": endpoint.token,
+            "attributes": endpoint.attributes,
+            "cohort": cohort(self._dictionary.applications[application], endpoint.endpoint_id),
+            "registered_ms": to_ms(endpoint.registered_at),
+            "revision": 1,
+        }
+        await self._connection.execute(insert(schema.endpoint).values(values))
+        state = Endpoint(registered_at=endpoint.registered_at, token_state=endpoint.token_state, pinned=endpoint.pinned)
+        record = EndpointRecord(
+            key=key, application=application, app_version=endpoint.app_version, token=endpoint.token, endpoint=state
+        )
+        row = rows.encode(record, None, self._dictionary)
+        await dialects.insert(self._connection, schema.endpoint_state, rows.STATE_COLUMNS, [row])
+        await self.count(Counter({CounterKey(application, "running"): 1}))
+        created = await self.document(application, endpoint.endpoint_id)
+        if created is None:
+            raise AssertionError(endpoint.endpoint_id)
+        return created
+
+    async def save_document(self, document: EndpointDocument, token: str) -> None:
+        """See `editing.Edit.save_document`."""
+        values = {"attributes": document.attributes, "token": token, "revision": document.revision}
+        statement = update(schema.endpoint).where(schema.endpoint.c.id == document.record.key).values(values)
+        await self._connection.execute(statement)
+
+    async def delete_endpoint(self, document: EndpointDocument) -> None:
+        """See `editing.Edit.delete_endpoint`."""
+        record = document.record
+        gone: Counter[CounterKey] = Counter()
+        add(gone, record.application, record.endpoint, -1)
+        attempt = record.endpoint.attempt
+        if attempt is not None:
+            # The attempt stays among the attempts ever made, as a superseded one.
+            gone[CounterKey(record.application, "attempts", attempt.version, attempt.origin, attempt.state.value)] += 1
+            number = self._numbers.take("attempt", 1) + 1
+            row = writes.attempt_row(number, record.key, attempt, record.application, self._dictionary)
+            await dialects.insert(self._connection, schema.attempt, writes.ATTEMPT, [row])
+        await self.count(Counter({key: amount for key, amount in gone.items() if amount}))
+        await documents.delete_chain(self._connection, record)
+        for table in (schema.setback, schema.parked_push):
+            await self._connection.execute(delete(table).where(table.c.endpoint_id == record.key))
+        for keyed in (schema.endpoint_state, schema.endpoint):
+            await self._connection.execute(delete(keyed).where(keyed.c.id == record.key))
+
+    async def clear_topic(self, topic: str) -> None:
+        """See `editing.Edit.clear_topic`."""
+        revision = self._numbers.take("revision", 1) + 1
+        await self._connection.execute(insert(schema.push).values(revision=revision, endpoint_id=0, topic=topic))
+
+    async def endpoint_count(self, application: int) -> int:
+        """See `editing.Edit.endpoint_count`."""
+        keys = schema.endpoint.c.id
+        inside = (keys > application * KEY_SPAN) & (keys < (application + 1) * KEY_SPAN)
+        return int((await self._connection.execute(select(func.count()).where(inside))).scalar_one())
+
+    async def app_version_used(self, application: int, name: str) -> bool:
+        """See `editing.Edit.app_version_used`."""
+        state, number = schema.endpoint_state.c, self._dictionary.app_version_ids.get(name, 0)
+        inside = (state.id > application * KEY_SPAN) & (state.id < (application + 1) * KEY_SPAN)
+        found = await self._connection.execute(select(state.id).where(inside, state.app_version_id == number).limit(1))
+        return found.scalar() is not None

@@ -1,0 +1,4 @@
+"""One module per step; a step that was released is never edited.
+
+Layer: persistence.
+"""

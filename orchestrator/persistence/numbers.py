@@ -1,0 +1,54 @@
+"""Identifiers that the one writer gives out: push revisions, history entries, superseded attempts, endpoints' keys.
+
+Rules: they only grow; a transaction that is rolled back leaves a gap.
+Layer: persistence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+
+from orchestrator.persistence import schema
+from orchestrator.persistence.schema import KEY_SPAN
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+@dataclass(slots=True)
+class Numbers:
+    """The last identifier given out, of each kind."""
+
+    revision: int = 0
+    history: int = 0
+    attempt: int = 0
+    _serials: dict[int, int] = field(default_factory=dict)
+
+    async def load(self, connection: AsyncConnection) -> None:
+        """Continue after what is stored; revisions also after the watermark, whose pushes may be pruned."""
+        pushed = (await connection.execute(select(func.max(schema.push.c.revision)))).scalar() or 0
+        raised = (await connection.execute(select(func.max(schema.installation.c.watermark)))).scalar() or 0
+        self.revision = max(pushed, raised)
+        self.history = (await connection.execute(select(func.max(schema.history.c.id)))).scalar() or 0
+        self.attempt = (await connection.execute(select(func.max(schema.attempt.c.id)))).scalar() or 0
+        self._serials.clear()
+
+    def take(self, kind: str, amount: int) -> int:
+        """Reserve `amount` identifiers; return the one before the first."""
+        last: int = getattr(self, kind)
+        setattr(self, kind, last + amount)
+        return last
+
+    async def endpoint_key(self, connection: AsyncConnection, application: int) -> int:
+        """The key of a new endpoint of an application."""
+        last = self._serials.get(application)
+        if last is None:
+            first, end = application * KEY_SPAN, (application + 1) * KEY_SPAN
+            keys = schema.endpoint.c.id
+            query = select(func.max(keys)).where(keys > first, keys < end)
+            last = (await connection.execute(query)).scalar() or first
+        self._serials[application] = last + 1
+        return last + 1

@@ -1,0 +1,215 @@
+"""What waits to be done: pushes, parked pushes, work items; and what the engine keeps for itself.
+
+Layer: persistence; the reading half of `ports.Storage`.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from sqlalchemy import bindparam, func, null, select
+
+from orchestrator.application.pushes import ParkedPush, Push
+from orchestrator.application.sweeps import Work
+from orchestrator.domain.endpoints import TokenState
+from orchestrator.persistence import dialects, schema
+from orchestrator.persistence.instants import from_ms, to_ms
+from orchestrator.persistence.rows import ATTEMPT_STATES, TOKEN_STATES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from orchestrator.persistence.dictionaries import Dictionary
+
+_state = schema.endpoint_state.c
+_TOPIC_STATE = [
+    schema.endpoint.c.token,
+    _state.app_version_id,
+    _state.push_revision,
+    _state.attempt_version_id,
+    _state.attempt_state,
+    _state.observe,
+    _state.token_state,
+]
+_wanted = dialects.listed(bindparam("wanted"), "wanted")
+
+
+def _of_endpoints(condition: ColumnElement[bool]) -> Select[str]:
+    keys = (
+        select(_state.id, _state.push_revision)
+        .where(condition)
+        .order_by(_state.id)
+        .limit(bindparam("most"))
+        .subquery("chosen")
+    )
+    columns = [keys.c.push_revision, keys.c.id, null(), *_TOPIC_STATE]
+    joined = keys.join(schema.endpoint, schema.endpoint.c.id == keys.c.id).join(
+        schema.endpoint_state, _state.id == keys.c.id
+    )
+    return dialects.rows_as_json(columns).select_from(joined)
+
+
+_chosen = (
+    select(schema.push)
+    .where(schema.push.c.revision > bindparam("after"))
+    .order_by(schema.push.c.revision)
+    .limit(bindparam("most"))
+    .subquery("chosen")
+)
+_PUSHES = dialects.rows_as_json(
+    [_chosen.c.revision, _chosen.c.endpoint_id, _chosen.c.topic, *_TOPIC_STATE]
+).select_from(
+    _chosen.outerjoin(schema.endpoint, schema.endpoint.c.id == _chosen.c.endpoint_id).outerjoin(
+        schema.endpoint_state, _state.id == _chosen.c.endpoint_id
+    )
+)
+_PUSHES_OF = _of_endpoints(_state.id.in_(select(_wanted.c.value)))
+_SAMPLE = _of_endpoints((_state.id > bindparam("after")) & (_state.push_revision > 0))
+
+
+class SqlQueues:
+    """Reads that the engine's loops start from."""
+
+    def __init__(self, readers: AsyncEngine, dictionary: Dictionary) -> None:
+        """Read with connections of this engine."""
+        self._readers = readers
+        self._dictionary = dictionary
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that sees one committed state."""
+        async with self._readers.connect() as connection:
+            yield connection
+
+    async def pushes(self, after: int, limit: int) -> list[Push]:
+        """See `ports.Storage.pushes`."""
+        return await self._read(_PUSHES, after=after, most=limit)
+
+    async def pushes_of(self, keys: Sequence[int]) -> list[Push]:
+        """See `ports.Storage.pushes_of`."""
+        return await self._read(_PUSHES_OF, wanted=dialects.listing(keys), most=len(keys))
+
+    async def push_sample(self, after_key: int, limit: int) -> list[Push]:
+        """See `ports.Storage.push_sample`."""
+        return await self._read(_SAMPLE, after=after_key, most=limit)
+
+    async def _read(self, statement: Select[str], **parameters: object) -> list[Push]:
+        async with self.reading() as connection:
+            rows = await dialects.fetch(connection, statement, **parameters)
+        return sorted((self._push(row) for row in rows), key=lambda push: (push.revision, push.key))
+
+    def _push(self, row: Sequence[Any]) -> Push:
+        revision, key, topic, token, app_version_id, latest, version_id, state, observe, token_state = row
+        known = app_version_id is not None
+        application, app_version = self._dictionary.app_versions.get(app_version_id, (0, "")) if known else (0, "")
+        return Push(
+            revision=revision,
+            key=key,
+            topic=topic,
+            application=application,
+            app_version=app_version,
+            token=token or "",
+            latest=latest or 0,
+            version=self._dictionary.version(version_id or 0),
+            state=ATTEMPT_STATES[state] if version_id else None,
+            observe=bool(observe),
+            token_state=TOKEN_STATES[token_state] if known else TokenState.REVOKED,
+        )
+
+    async def owners(self, places: Sequence[tuple[int, str, str]]) -> set[tuple[int, str, str]]:
+        """See `ports.Storage.owners`."""
+        endpoint, av = schema.endpoint, schema.app_version
+        found = (
+            _wanted.join(
+                endpoint,
+                (endpoint.c.application_id == func.json_extract(_wanted.c.value, "$[0]"))
+                & (endpoint.c.token == func.json_extract(_wanted.c.value, "$[2]")),
+            )
+            .join(schema.endpoint_state, _state.id == endpoint.c.id)
+            .join(av, (av.c.id == _state.app_version_id) & (av.c.name == func.json_extract(_wanted.c.value, "$[1]")))
+        )
+        columns = [endpoint.c.application_id, av.c.name, endpoint.c.token]
+        statement = dialects.rows_as_json(columns).select_from(found)
+        async with self.reading() as connection:
+            rows = await dialects.fetch(connection, statement, wanted=dialects.listing(places))
+        return {(application, name, token) for application, name, token in rows}
+
+    async def all_parked_topics(self) -> set[str]:
+        """See `ports.Storage.all_parked_topics`."""
+        async with self.reading() as connection:
+            return set((await connection.execute(select(schema.parked_push.c.topic))).scalars())
+
+    async def parked(self, now: datetime, limit: int) -> list[ParkedPush]:
+        """See `ports.Storage.parked`."""
+        table = schema.parked_push
+        statement = select(table).where(table.c.retry_ms <= to_ms(now)).order_by(table.c.retry_ms).limit(limit)
+        async with self.reading() as connection:
+            rows = (await connection.execute(statement)).all()
+        return [
+            ParkedPush(
+                topic=row.topic,
+                key=row.endpoint_id,
+                reason_code=row.reason_code,
+                parked_at=from_ms(row.parked_ms),
+                retry_at=from_ms(row.retry_ms),
+                tries=row.tries,
+            )
+            for row in rows
+        ]
+
+    async def works(self) -> list[Work]:
+        """See `ports.Storage.works`."""
+        async with self.reading() as connection:
+            rows = (await connection.execute(select(schema.work).order_by(schema.work.c.id))).all()
+        return [
+            Work(
+                number=row.id,
+                application=row.application_id,
+                running=None
+                if row.running_ids is None
+                else frozenset(self._dictionary.version(number) for number in orjson.loads(row.running_ids)),
+                cursor=row.cursor,
+            )
+            for row in rows
+        ]
+
+    async def deliveries(self) -> dict[int, int]:
+        """See `ports.Storage.deliveries`."""
+        statement = dialects.rows_as_json(list(schema.delivery.columns))
+        async with self.reading() as connection:
+            return dict(await dialects.fetch(connection, statement))
+
+    async def watermark(self) -> int:
+        """See `ports.Storage.watermark`."""
+        return int(await self._scalar(select(schema.installation.c.watermark)) or 0)
+
+    async def last_revision(self) -> int:
+        """See `ports.Storage.last_revision`."""
+        pushed = int(await self._scalar(select(func.max(schema.push.c.revision))) or 0)
+        return max(pushed, await self.watermark())
+
+    async def alive_at(self) -> datetime | None:
+        """See `ports.Storage.alive_at`."""
+        alive = await self._scalar(select(schema.installation.c.alive_ms))
+        return from_ms(int(alive)) if alive else None
+
+    async def dates_at(self) -> datetime | None:
+        """See `ports.Storage.dates_at`."""
+        noted = await self._scalar(select(schema.installation.c.dates_ms))
+        return from_ms(int(noted)) if noted else None
+
+    async def outages(self) -> list[tuple[datetime, datetime]]:
+        """See `ports.Storage.outages`."""
+        async with self.reading() as connection:
+            rows = (await connection.execute(select(schema.outage).order_by(schema.outage.c.started_ms))).all()
+        return [(from_ms(row.started_ms), from_ms(row.ended_ms)) for row in rows]
+
+    async def _scalar(self, statement: Select[Any]) -> Any:  # noqa: ANN401 - one value of any column
+        async with self.reading() as connection:
+            return (await connection.execute(statement)).scalar()

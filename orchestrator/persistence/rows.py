@@ -1,0 +1,153 @@
+"""Endpoints as rows of `endpoint_state`, and back.
+
+Rules: `decode` and `encode` are inverse; the order of `STATE_COLUMNS` is the order of both.
+Layer: persistence; no I/O.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.application.records import EndpointRecord
+from orchestrator.domain.attempts import Attempt, AttemptState
+from orchestrator.domain.endpoints import Endpoint, HistoryKind, TokenState
+from orchestrator.persistence.instants import EPOCH, from_ms, from_ms_or_none, to_ms, to_ms_or_none
+from orchestrator.persistence.schema import KEY_SPAN, endpoint_state
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from orchestrator.domain.endpoints import Setback
+    from orchestrator.domain.versions import Version
+    from orchestrator.persistence.dialects import Row
+    from orchestrator.persistence.dictionaries import Dictionary
+
+# The position in each of these tuples is what the database holds: append, never reorder.
+TOKEN_STATES = (TokenState.ACTIVE, TokenState.SUSPENDED, TokenState.REVOKED)
+ATTEMPT_STATES = (
+    AttemptState.OFFERED,
+    AttemptState.INSTALLING,
+    AttemptState.SOAKING,
+    AttemptState.CONFIRMED,
+    AttemptState.FAILED,
+    AttemptState.REVERTED,
+    AttemptState.EXPIRED,
+    AttemptState.WITHDRAWN,
+)
+PROGRESS_STATES = (None, "downloading", "downloaded", "installing", "rebooting")
+HISTORY_KINDS: tuple[HistoryKind, ...] = tuple(HistoryKind)
+
+TOKEN_CODES = {state: code for code, state in enumerate(TOKEN_STATES)}
+ATTEMPT_CODES = {state: code for code, state in enumerate(ATTEMPT_STATES)}
+PROGRESS_CODES = {state: code for code, state in enumerate(PROGRESS_STATES)}
+HISTORY_CODES = {kind: code for code, kind in enumerate(HISTORY_KINDS)}
+
+STATE_COLUMNS: tuple[str, ...] = tuple(column.name for column in endpoint_state.columns)
+
+
+def application_of(key: int) -> int:
+    """The application that an endpoint's key belongs to."""
+    return key // KEY_SPAN
+
+
+def decode(
+    row: Sequence[Any],
+    *,
+    token: str,
+    dictionary: Dictionary,
+    setbacks: Mapping[Version, Setback],
+    registered_ms: int | None = None,
+    filters: frozenset[str] = frozenset(),
+) -> EndpointRecord:
+    """The endpoint of one row, given in the order of `STATE_COLUMNS`."""
+    (key, app_version_id, running_id, running_ms, seen_ms, token_state, observe, _, pinned_id, sequence, *rest) = row
+    (*attempt_part, _due_ms, push_revision, last_history) = rest
+    application, app_version = dictionary.app_versions[app_version_id]
+    endpoint = Endpoint(
+        running=dictionary.version(running_id),
+        running_since=from_ms_or_none(running_ms),
+        last_seen_at=from_ms_or_none(seen_ms),
+        registered_at=EPOCH if registered_ms is None else from_ms(registered_ms),
+        observe=bool(observe),
+        token_state=TOKEN_STATES[token_state],
+        pinned=dictionary.version(pinned_id or 0),
+        sequence=sequence,
+        attempt=_decode_attempt(attempt_part, sequence, dictionary),
+        setbacks=setbacks,
+        filters=filters,
+    )
+    return EndpointRecord(
+        key=key,
+        application=application,
+        app_version=app_version,
+        token=token,
+        endpoint=endpoint,
+        push_revision=push_revision,
+        last_history=last_history,
+    )
+
+
+def _decode_attempt(part: Sequence[Any], sequence: int, dictionary: Dictionary) -> Attempt | None:
+    (version_id, origin_id, state, number, _stage, offered, reached, settled, *rest) = part
+    (percent, progress, returns, returned, reason) = rest
+    version = dictionary.version(version_id)
+    if version is None:
+        return None
+    return Attempt(
+        version=version,
+        number=number,
+        sequence=sequence,
+        origin=dictionary.version(origin_id),
+        state=ATTEMPT_STATES[state],
+        offered_at=from_ms(offered),
+        reached_at=from_ms_or_none(reached),
+        settled_at=from_ms_or_none(settled),
+        percent=percent,
+        progress=PROGRESS_STATES[progress],
+        returns=returns,
+        returned_at=from_ms_or_none(returned),
+        reason=reason,
+    )
+
+
+def encode(record: EndpointRecord, due_ms: int | None, dictionary: Dictionary) -> Row:
+    """One row for an endpoint, in the order of `STATE_COLUMNS`."""
+    endpoint = record.endpoint
+    number = dictionary.number
+    application = record.application
+    return (
+        record.key,
+        dictionary.app_version_ids[record.app_version],
+        number(application, endpoint.running),
+        to_ms_or_none(endpoint.running_since),
+        to_ms_or_none(endpoint.last_seen_at),
+        TOKEN_CODES[endpoint.token_state],
+        int(endpoint.observe),
+        int(bool(endpoint.setbacks)),
+        None if endpoint.pinned is None else number(application, endpoint.pinned),
+        endpoint.sequence,
+        *_encode_attempt(endpoint.attempt, application, dictionary),
+        due_ms,
+        record.push_revision,
+        record.last_history,
+    )
+
+
+def _encode_attempt(attempt: Attempt | None, application: int, dictionary: Dictionary) -> Row:
+    if attempt is None:
+        return (0, 0, 0, 0, 0, None, None, None, None, 0, 0, None, None)
+    return (
+        dictionary.number(application, attempt.version),
+        dictionary.number(application, attempt.origin),
+        ATTEMPT_CODES[attempt.state],
+        attempt.number,
+        0,
+        to_ms(attempt.offered_at),
+        to_ms_or_none(attempt.reached_at),
+        to_ms_or_none(attempt.settled_at),
+        attempt.percent,
+        PROGRESS_CODES[attempt.progress],
+        attempt.returns,
+        to_ms_or_none(attempt.returned_at),
+        attempt.reason,
+    )

@@ -1,0 +1,100 @@
+"""The storage on a SQL database: transactions of the one writer, and what is read beside them.
+
+Rules:
+- A transaction waits for the one before; readers wait for nobody.
+- Errors of the driver become `StorageError`: what concurrency or a full disk may cause is transient.
+
+Layer: persistence; implements `ports.Storage` and `editing.EditingStorage`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from sqlalchemy import insert, select
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError
+
+from orchestrator.application.ports import StorageError
+from orchestrator.persistence import schema
+from orchestrator.persistence.databases import open_database
+from orchestrator.persistence.dictionaries import Dictionary
+from orchestrator.persistence.edits import SqlEdit
+from orchestrator.persistence.numbers import Numbers
+from orchestrator.persistence.views import SqlViews
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from orchestrator.persistence.databases import Database
+
+
+class SqlStorage(SqlViews):
+    """One open database."""
+
+    def __init__(self, database: Database, dictionary: Dictionary, numbers: Numbers, name: str) -> None:
+        """Use `open_storage`."""
+        super().__init__(database.readers, dictionary)
+        self.name = name
+        """Of this installation, made when the database was."""
+        self._writer = database.writer
+        self._numbers = numbers
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[SqlEdit]:
+        """See `ports.Storage.transaction`."""
+        async with self._turn:
+            edit: SqlEdit | None = None
+            try:
+                async with self._writer.begin() as connection:
+                    edit = SqlEdit(connection, self._dictionary, self._numbers)
+                    yield edit
+            except BaseException as error:
+                if edit is not None:
+                    await self._forget(edit)
+                if isinstance(error, DBAPIError):
+                    raise translated(error) from error
+                raise
+
+    edit = transaction
+
+    async def _forget(self, edit: SqlEdit) -> None:
+        edit.forget()
+        if edit.redefined:
+            async with self.reading() as connection:
+                await self._dictionary.load(connection)
+
+
+def translated(error: DBAPIError) -> StorageError:
+    """What a driver's error means to a caller."""
+    lasting = isinstance(error, IntegrityError | InterfaceError)
+    return StorageError(str(error.orig), transient=not lasting)
+
+
+@asynccontextmanager
+async def open_storage(url: str) -> AsyncIterator[SqlStorage]:
+    """Open a database and read what is kept in memory of it.
+
+    Raises:
+        StorageError: it is in use by another process, cannot be opened, or is of a newer version.
+    """
+    async with open_database(url) as database:
+        dictionary, numbers = Dictionary(), Numbers()
+        async with database.writer.begin() as connection:
+            name = await _name(connection)
+            await dictionary.load(connection)
+            await numbers.load(connection)
+        yield SqlStorage(database, dictionary, numbers, name)
+
+
+async def _name(connection: AsyncConnection) -> str:
+    found = (await connection.execute(select(schema.installation.c.name))).scalar()
+    if found is None:
+        found = secrets.token_hex(4)
+        await connection.execute(insert(schema.installation).values(id=1, name=found))
+    return str(found)

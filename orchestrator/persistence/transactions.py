@@ -1,0 +1,309 @@
+"""One transaction of the one writer: endpoints in, endpoints out, and everything that is stored with them.
+
+Layer: persistence; implements `ports.Transaction`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, bindparam, delete, func, insert, select, update
+
+from orchestrator.application.counters import deltas
+from orchestrator.domain.cohorts import cohort
+from orchestrator.domain.endpoints import Setback
+from orchestrator.persistence import dialects, schema, writes
+from orchestrator.persistence.dictionaries import add_versions
+from orchestrator.persistence.instants import from_ms_or_none, to_ms
+from orchestrator.application.sweeps import Page, differences
+from orchestrator.persistence.sweeping import Sweep
+from orchestrator.persistence.rows import STATE_COLUMNS, application_of, decode
+from orchestrator.persistence.writes import Writes, counter_rows, versions_in
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Select
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from orchestrator.application.counters import CounterKey
+    from orchestrator.application.directory import Entry
+    from orchestrator.application.pushes import ParkedPush
+    from orchestrator.application.sweeps import ClassVerdict, Work
+    from orchestrator.application.records import Draft, EndpointRecord
+    from orchestrator.domain.versions import Version
+    from orchestrator.persistence.dictionaries import Dictionary
+    from orchestrator.persistence.numbers import Numbers
+
+_state, _endpoint = schema.endpoint_state, schema.endpoint
+_wanted = dialects.listed(bindparam("wanted"), "wanted")
+_STATE = list(_state.columns)
+
+
+def _selection(*, by_token: bool, attributes: bool) -> Select[str]:
+    columns = [*_STATE, _endpoint.c.token, *([_endpoint.c.attributes] if attributes else [])]
+    if by_token:
+        application = func.json_extract(_wanted.c.value, "$[0]")
+        token = func.json_extract(_wanted.c.value, "$[1]")
+        found = _wanted.join(_endpoint, and_(_endpoint.c.application_id == application, _endpoint.c.token == token))
+    else:
+        found = _wanted.join(_endpoint, _endpoint.c.id == _wanted.c.value)
+    return dialects.rows_as_json(columns).select_from(found.join(_state, _state.c.id == _endpoint.c.id))
+
+
+_SELECTIONS = {
+    (by_token, attributes): _selection(by_token=by_token, attributes=attributes)
+    for by_token in (True, False)
+    for attributes in (True, False)
+}
+_SETBACKS = dialects.rows_as_json(list(schema.setback.columns)).where(
+    schema.setback.c.endpoint_id.in_(select(_wanted.c.value))
+)
+_DUE = (
+    select(_state.c.id)
+    .where(_state.c.due_ms.is_not(None), _state.c.due_ms <= bindparam("now"))
+    .order_by(_state.c.due_ms)
+    .limit(bindparam("most"))
+    .subquery()
+)
+_SETBACKS_FLAG = STATE_COLUMNS.index("setbacks")
+_WIDTH = len(STATE_COLUMNS)
+_NOTHING: Mapping[Any, Any] = {}
+
+
+class SqlTransaction:
+    """Everything the engine does to endpoints between begin and commit."""
+
+    def __init__(self, connection: AsyncConnection, dictionary: Dictionary, numbers: Numbers) -> None:
+        """Work on a connection whose transaction has begun."""
+        self._connection = connection
+        self._dictionary = dictionary
+        self._numbers = numbers
+        self._new_versions: list[tuple[int, int, Version]] = []
+
+    async def find(
+        self, tokens: Sequence[tuple[int, str]], membership: Callable[[int, str], frozenset[str]] | None
+    ) -> list[EndpointRecord]:
+        """See `ports.Transaction.find`."""
+        return await self._select((True, membership is not None), tokens, membership)
+
+    async def find_keys(
+        self, keys: Sequence[int], membership: Callable[[int, str], frozenset[str]] | None
+    ) -> list[EndpointRecord]:
+        """See `ports.Transaction.find_keys`."""
+        return await self._select((False, membership is not None), keys, membership)
+
+    async def find_due(
+        self, now: datetime, limit: int, membership: Callable[[int, str], frozenset[str]] | None
+    ) -> list[EndpointRecord]:
+        """See `ports.Transaction.find_due`."""
+        statement = dialects.rows_as_json([_DUE.c.id])
+        keys = await dialects.fetch(self._connection, statement, now=to_ms(now), most=limit)
+        return await self.find_keys([key for (key,) in keys], membership) if keys else []
+
+    async def _select(
+        self,
+        kind: tuple[bool, bool],
+        wanted: Sequence[object],
+        membership: Callable[[int, str], frozenset[str]] | None,
+    ) -> list[EndpointRecord]:
+        rows = await dialects.fetch(self._connection, _SELECTIONS[kind], wanted=dialects.listing(wanted))
+        setbacks = await self._setbacks([row[0] for row in rows if row[_SETBACKS_FLAG]])
+        return [
+            decode(
+                row[:_WIDTH],
+                token=row[_WIDTH],
+                dictionary=self._dictionary,
+                setbacks=setbacks.get(row[0], _NOTHING),
+                filters=frozenset() if membership is None else membership(application_of(row[0]), row[_WIDTH + 1]),
+            )
+            for row in rows
+        ]
+
+    async def _setbacks(self, keys: Sequence[int]) -> dict[int, dict[Version, Setback]]:
+        found: dict[int, dict[Version, Setback]] = {}
+        if not keys:
+            return found
+        for row in await dialects.fetch(self._connection, _SETBACKS, wanted=dialects.listing(keys)):
+            key, version_id, failures, retry_ms, exhausted, reason = row
+            found.setdefault(key, {})[self._dictionary.versions[version_id]] = Setback(
+                failures=failures, retry_at=from_ms_or_none(retry_ms), exhausted=bool(exhausted), reason=reason
+            )
+        return found
+
+    async def taken(self, endpoint_ids: Sequence[tuple[int, str]]) -> set[tuple[int, str]]:
+        """See `ports.Transaction.taken`."""
+        if not endpoint_ids:
+            return set()
+        columns = [_endpoint.c.application_id, _endpoint.c.endpoint_id]
+        pair = and_(
+            _endpoint.c.application_id == func.json_extract(_wanted.c.value, "$[0]"),
+            _endpoint.c.endpoint_id == func.json_extract(_wanted.c.value, "$[1]"),
+        )
+        statement = dialects.rows_as_json(columns).select_from(_wanted.join(_endpoint, pair))
+        rows = await dialects.fetch(self._connection, statement, wanted=dialects.listing(endpoint_ids))
+        return {(application, endpoint_id) for application, endpoint_id in rows}
+
+    async def attributes(self, keys: Sequence[int]) -> dict[int, str]:
+        """See `ports.Transaction.attributes`."""
+        columns = [_endpoint.c.id, _endpoint.c.attributes]
+        statement = dialects.rows_as_json(columns).where(_endpoint.c.id.in_(select(_wanted.c.value)))
+        return dict(await dialects.fetch(self._connection, statement, wanted=dialects.listing(keys)))
+
+    async def save_attributes(self, attributes: Mapping[int, str]) -> None:
+        """See `ports.Transaction.save_attributes`."""
+        await dialects.update(self._connection, _endpoint, ("id", "attributes"), list(attributes.items()))
+
+    async def store(self, drafts: Sequence[Draft], due: Sequence[datetime | None], at: datetime) -> None:
+        """See `ports.Transaction.store`."""
+        await self.number(versions_in(drafts))
+        batch = Writes()
+        created: list[dialects.Row] = []
+        for draft, due_at in zip(drafts, due, strict=True):
+            key = draft.before.key
+            if not key:
+                key = await self._numbers.endpoint_key(self._connection, draft.before.application)
+                created.append(self._new_endpoint(key, draft, at))
+            batch.add(draft, key, due_at, self._dictionary, self._numbers)
+        columns = [column.name for column in _endpoint.columns]
+        await dialects.insert(self._connection, _endpoint, columns, created)
+        await self.write(batch)
+        await self.count(deltas(drafts))
+
+    def _new_endpoint(self, key: int, draft: Draft, at: datetime) -> dialects.Row:
+        application, token = draft.before.application, draft.before.token
+        place = cohort(self._dictionary.applications[application], token)
+        return (key, application, token, token, draft.new_attributes or "{}", place, to_ms(at), 1)
+
+    async def write(self, batch: Writes) -> None:
+        """Write the rows of a batch, one statement per table."""
+        connection = self._connection
+        await dialects.insert(connection, _state, STATE_COLUMNS, batch.created)
+        await dialects.update(connection, _state, STATE_COLUMNS, sorted(batch.updated))
+        if batch.setbacks_of:
+            stale = schema.setback.c.endpoint_id.in_(select(_wanted.c.value))
+            await connection.execute(
+                delete(schema.setback).where(stale), {"wanted": dialects.listing(batch.setbacks_of)}
+            )
+        await dialects.insert(connection, schema.setback, writes.SETBACK, batch.setbacks)
+        await dialects.insert(connection, schema.attempt, writes.ATTEMPT, batch.attempts)
+        await dialects.insert(connection, schema.history, writes.HISTORY, batch.history)
+        await dialects.insert(connection, schema.push, writes.PUSH, batch.pushes)
+
+    async def count(self, differences: Counter[CounterKey]) -> None:
+        """Add differences to the stored numbers."""
+        rows = counter_rows(differences, self._dictionary)
+        await dialects.insert(self._connection, schema.counter, writes.COUNTER, rows, conflict=writes.ADD_UP)
+
+    async def number(self, wanted: Iterable[tuple[int, Version]]) -> None:
+        """Give every version a number that has none; taken back by `forget` when the transaction fails."""
+        missing = self._dictionary.unknown(wanted)
+        for number, application, version in await add_versions(self._connection, missing):
+            self._dictionary.add_version(number, application, version)
+            self._new_versions.append((number, application, version))
+
+    def forget(self) -> None:
+        """The transaction was rolled back: its new versions have no number any more."""
+        for number, application, version in self._new_versions:
+            del self._dictionary.versions[number]
+            del self._dictionary.version_ids[application, version.text]
+
+    async def mark_offered(self, offered: Collection[tuple[int, Version]], at: datetime) -> None:
+        """See `ports.Transaction.mark_offered`."""
+        software = schema.software
+        for application, version in offered:
+            version_id = self._dictionary.number(application, version)
+            await self._connection.execute(
+                update(software)
+                .where(software.c.application_id == application, software.c.version_id == version_id)
+                .where(software.c.offered_ms.is_(None))
+                .values(offered_ms=to_ms(at))
+            )
+
+    async def remember(self, deliveries: Sequence[tuple[int, int]]) -> None:
+        """See `ports.Transaction.remember`."""
+        conflict = "ON CONFLICT (packet_id) DO UPDATE SET digest = excluded.digest"
+        await dialects.insert(self._connection, schema.delivery, ("packet_id", "digest"), deliveries, conflict=conflict)
+
+    async def forget_deliveries(self) -> None:
+        """See `ports.Transaction.forget_deliveries`."""
+        await self._connection.execute(delete(schema.delivery))
+
+    async def bury(self, topic: str, payload: bytes, error: str, at: datetime) -> None:
+        """See `ports.Transaction.bury`."""
+        letter = insert(schema.dead_letter).values(topic=topic, payload=payload, error=error, at_ms=to_ms(at))
+        await self._connection.execute(letter)
+
+    async def page(self, work: Work, limit: int, entry: Entry) -> Page:
+        """See `ports.Transaction.page`."""
+        sweep = Sweep(self._connection, work, entry, self._dictionary)
+        end = await sweep.end(limit)
+        if end is None:
+            return Page(end=None)
+        classes, keys = await sweep.read(end)
+        membership = None if not entry.catalogue.filters_in_use else (lambda _, text: entry.membership(text))
+        return Page(end=end, classes=classes, particular=await self.find_keys(keys, membership) if keys else ())
+
+    async def move_classes(
+        self, work: Work, page: Page, verdicts: Sequence[ClassVerdict], entry: Entry, at: datetime
+    ) -> None:
+        """See `ports.Transaction.move_classes`."""
+        await self.number((work.application, item.hop) for item in verdicts if item.hop is not None)
+        await Sweep(self._connection, work, entry, self._dictionary).write(page, verdicts, self._numbers, at)
+        await self.count(differences(work.application, verdicts, page.classes))
+
+    async def advance(self, work: Work, cursor: int | None) -> None:
+        """See `ports.Transaction.advance`."""
+        item = schema.work.c.id == work.number
+        if cursor is None:
+            await self._connection.execute(delete(schema.work).where(item))
+        else:
+            await self._connection.execute(update(schema.work).where(item).values(cursor=cursor))
+
+    async def park(self, pushes: Sequence[ParkedPush]) -> None:
+        """See `ports.Transaction.park`."""
+        columns = ("topic", "endpoint_id", "reason_code", "parked_ms", "retry_ms", "tries")
+        rows = [
+            (push.topic, push.key, push.reason_code, to_ms(push.parked_at), to_ms(push.retry_at), push.tries)
+            for push in pushes
+        ]
+        conflict = (
+            "ON CONFLICT (topic) DO UPDATE SET reason_code = excluded.reason_code, retry_ms = excluded.retry_ms, "
+            "endpoint_id = excluded.endpoint_id, tries = excluded.tries"
+        )
+        await dialects.insert(self._connection, schema.parked_push, columns, rows, conflict=conflict)
+
+    async def unpark(self, topics: Sequence[str]) -> None:
+        """See `ports.Transaction.unpark`."""
+        statement = delete(schema.parked_push).where(schema.parked_push.c.topic.in_(select(_wanted.c.value)))
+        await self._connection.execute(statement, {"wanted": dialects.listing(topics)})
+
+    async def raise_watermark(self, revision: int, at: datetime) -> None:
+        """See `ports.Transaction.raise_watermark`."""
+        values = {"watermark": revision, "alive_ms": to_ms(at), "clock_ms": to_ms(at)}
+        await self._connection.execute(update(schema.installation).values(values))
+
+    async def note_dates(self, at: datetime) -> None:
+        """See `ports.Transaction.note_dates`."""
+        await self._connection.execute(update(schema.installation).values(dates_ms=to_ms(at)))
+
+    async def add_outage(self, started_at: datetime, ended_at: datetime) -> None:
+        """See `ports.Transaction.add_outage`."""
+        started, ended = to_ms(started_at), to_ms(ended_at)
+        conflict = "ON CONFLICT (started_ms) DO UPDATE SET ended_ms = excluded.ended_ms"
+        rows = [(started, ended)]
+        await dialects.insert(self._connection, schema.outage, ("started_ms", "ended_ms"), rows, conflict=conflict)
+
+    async def prune(self, below: int, limit: int) -> int:
+        """See `ports.Transaction.prune`."""
+        push = schema.push
+        current = select(_state.c.id).where(
+            _state.c.id == push.c.endpoint_id, _state.c.push_revision == push.c.revision
+        )
+        stale = delete(push).where(
+            push.c.revision > below, push.c.revision <= below + limit, push.c.topic.is_(None), ~current.exists()
+        )
+        await self._connection.execute(stale)
+        return below + limit

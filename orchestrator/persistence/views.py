@@ -1,0 +1,66 @@
+"""What operators read: endpoints, history, numbers.
+
+Layer: persistence; the reading half of `editing.EditingStorage`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from orchestrator.application.counters import CounterKey
+from orchestrator.persistence import definitions, documents, schema
+from orchestrator.persistence.queues import SqlQueues
+
+if TYPE_CHECKING:
+    from orchestrator.application.directory import Entry
+    from orchestrator.application.records import EndpointDocument, EndpointQuery, StoredHistory
+
+
+class SqlViews(SqlQueues):
+    """Reads beside the writer."""
+
+    async def entries(self) -> list[Entry]:
+        """Every application with its software and filters."""
+        async with self.reading() as connection:
+            keys = list((await connection.execute(select(schema.application.c.id))).scalars())
+            return [await definitions.load_entry(connection, key, self._dictionary) for key in keys]
+
+    async def document(self, entry: Entry, endpoint_id: str) -> EndpointDocument | None:
+        """See `editing.EditingStorage.document`."""
+        async with self.reading() as connection:
+            return await documents.one(connection, entry, endpoint_id, self._dictionary)
+
+    async def documents(self, entry: Entry, query: EndpointQuery) -> list[EndpointDocument]:
+        """See `editing.EditingStorage.documents`."""
+        async with self.reading() as connection:
+            return await documents.listed(connection, entry, query, self._dictionary)
+
+    async def history(self, document: EndpointDocument, before: int | None, limit: int) -> list[StoredHistory]:
+        """See `editing.EditingStorage.history`."""
+        async with self.reading() as connection:
+            return await documents.history(connection, document.record, before, limit, self._dictionary)
+
+    async def counters(self, application: int) -> Counter[CounterKey]:
+        """See `editing.EditingStorage.counters`."""
+        table, version = schema.counter, self._dictionary.version
+        chosen = select(table).where(table.c.application_id == application, table.c.amount != 0)
+        async with self.reading() as connection:
+            rows = await connection.execute(chosen)
+            return Counter(
+                {
+                    CounterKey(
+                        application, row.name, version(row.version_id), version(row.origin_id), row.label
+                    ): row.amount
+                    for row in rows
+                }
+            )
+
+    async def parked_topics(self, key: int) -> list[tuple[str, int]]:
+        """See `editing.EditingStorage.parked_topics`."""
+        table = schema.parked_push
+        chosen = select(table.c.topic, table.c.reason_code).where(table.c.endpoint_id == key)
+        async with self.reading() as connection:
+            return [(row.topic, row.reason_code) for row in await connection.execute(chosen)]
