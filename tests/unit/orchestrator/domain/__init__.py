@@ -1,0 +1,1 @@
+"""Unit tests of the decision core, one module for each of its modules."""

@@ -1,0 +1,132 @@
+"""Catalogues: edges, conflicts, dates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.domain.catalogues import Catalogue, VersionConflict
+from orchestrator.domain.software import DEFAULT_POLICY, Attempts, RolloutPolicy, Software
+from tests.unit.orchestrator.domain.builders import (
+    DAY,
+    HOUR,
+    NOW,
+    catalogue,
+    general,
+    recalled,
+    suspended,
+    targeted,
+    use,
+    v,
+)
+
+
+def versions(found: tuple[Software, ...]) -> list[str]:
+    return [item.version.text for item in found]
+
+
+def test_software_is_numbered_by_ascending_precedence() -> None:
+    made = catalogue(general("1.10.0"), general("1.2.0"), general("1.2.0-rc.1"))
+    assert versions(made.software) == ["1.2.0-rc.1", "1.2.0", "1.10.0"]
+    assert made.index == {v("1.2.0-rc.1"): 0, v("1.2.0"): 1, v("1.10.0"): 2}
+    assert made.place(v("1.3.0")) == 2
+    assert made.place(v("1.2.0")) == 1
+
+
+def test_definitions_that_differ_in_build_metadata_only_are_a_conflict() -> None:
+    with pytest.raises(VersionConflict) as caught:
+        catalogue(general("1.0.0+a"), general("1.0.0+b"))
+    assert {caught.value.present.text, caught.value.given.text} == {"1.0.0+a", "1.0.0+b"}
+
+
+def test_a_version_may_be_put_again_only_as_it_was_written() -> None:
+    made = catalogue(general("1.0.0+a"))
+    made.check_conflict(v("1.0.0+a"))
+    made.check_conflict(v("1.0.1"))
+    with pytest.raises(VersionConflict):
+        made.check_conflict(v("1.0.0"))
+
+
+def test_edges_lead_from_exact_versions_and_ranges_defined_or_not() -> None:
+    made = catalogue(general("1.0.0"), general("1.1.0", "1.0.0"), general("2.0.0", "^1.0.0"), general("3.0.0", "1.5.0"))
+    assert versions(made.edges_from(v("1.0.0"))) == ["1.1.0", "2.0.0"]
+    assert versions(made.edges_from(v("1.0.0+build"))) == ["1.1.0", "2.0.0"]
+    assert versions(made.edges_from(v("1.5.0"))) == ["2.0.0", "3.0.0"]
+    assert versions(made.edges_from(v("1.0.1-rc.1"))) == []
+    assert versions(made.edges_from(v("2.0.0"))) == []
+
+
+def test_only_the_star_leads_from_an_unknown_version() -> None:
+    made = catalogue(general("1.0.0", "*"), general("2.0.0", "x"), general("3.0.0"))
+    assert versions(made.edges_from(None)) == ["1.0.0"]
+    assert versions(made.edges_from(v("3.0.0-rc.1"))) == ["1.0.0"]
+
+
+def test_no_edge_leads_from_a_version_to_itself() -> None:
+    made = catalogue(general("1.0.0", "*"), general("2.0.0", "*", "2.0.0"))
+    assert versions(made.edges_from(v("2.0.0"))) == ["1.0.0"]
+    assert versions(made.edges_from(v("2.0.0+other"))) == ["1.0.0"]
+
+
+def test_many_foreign_versions_do_not_grow_the_memory_without_bound() -> None:
+    made = catalogue(general("1.0.0", "<1.0.0"))
+    for number in range(5000):
+        assert made.successors(v(f"0.{number}.0")) == 1
+    assert len(made._foreign) <= 4096
+
+
+def test_filters_in_use_are_those_that_targeted_software_lists() -> None:
+    stale = replace(general("2.0.0"), filters=(use("stale"),))
+    made = catalogue(targeted("1.0.0", filters=[use("a"), use("b")]), stale)
+    assert made.filters_in_use == {"a", "b"}
+    assert made.targeted(frozenset({"a"})) == 1
+    assert made.targeted(frozenset({"stale"})) == 0
+
+
+def test_the_next_date_is_the_first_after_now_that_takes_effect() -> None:
+    made = catalogue(
+        general("1.0.0", rollout_date=NOW),
+        general("1.1.0", rollout_date=NOW + DAY),
+        targeted("1.2.0", filters=[use("a", NOW + HOUR), use("b")]),
+        replace(suspended("1.3.0"), rollout_date=NOW + HOUR / 2),
+        replace(recalled("1.4.0"), rollout_date=NOW + HOUR / 2),
+        replace(general("1.5.0"), filters=(use("a", NOW + HOUR / 2),)),
+    )
+    assert made.next_date_after(NOW - HOUR) == NOW
+    assert made.next_date_after(NOW) == NOW + HOUR
+    assert made.next_date_after(NOW + HOUR) == NOW + DAY
+    assert made.next_date_after(NOW + DAY) is None
+    assert made.opening_between(NOW, NOW + HOUR) == {v("1.2.0")}
+    assert made.opening_between(NOW - HOUR, NOW) == {v("1.0.0")}
+
+
+def test_the_policy_of_a_version_that_is_gone_is_the_default() -> None:
+    policy = RolloutPolicy(attempts=Attempts(max=1))
+    made = catalogue(replace(general("1.0.0"), policy=policy))
+    assert made.policy_of(v("1.0.0")) is policy
+    assert made.policy_of(v("2.0.0")) is DEFAULT_POLICY
+
+
+def test_servable_and_general_leave_out_what_is_stopped_or_has_no_specification() -> None:
+    made = catalogue(
+        general("1.0.0"), general("1.1.0", given=False), suspended("1.2.0"), recalled("1.3.0"), targeted("1.4.0")
+    )
+    assert versions(made.among(made.servable)) == ["1.0.0", "1.4.0"]
+    assert versions(made.among(made.general)) == ["1.0.0"]
+
+
+def test_an_empty_catalogue_answers_everything() -> None:
+    empty = Catalogue.of(())
+    assert empty.edges_from(None) == empty.edges_from(v("1.0.0")) == ()
+    assert empty.next_date_after(NOW) is None
+    assert empty.get(None) is None
+    assert empty.filters_in_use == frozenset()
+
+
+@pytest.mark.parametrize("text", ["1.x", ">=1.0.0-rc.1 <1.1.0", "<1.1.0 || 2.0.0", "*", "1.1.0-rc.1", "^1.1.0-rc.1"])
+def test_bisection_finds_what_matching_one_by_one_finds(text: str) -> None:
+    names = ["1.0.0-alpha", "1.0.0-rc.1", "1.0.0", "1.1.0-rc.1", "1.1.0", "2.0.0"]
+    made = catalogue(*map(general, names), general("9.0.0", text))
+    matching = [name for name in names if made.software[-1].upgradable_from[0].matches(v(name))]
+    assert [name for name in names if made.software[-1] in made.edges_from(v(name))] == matching

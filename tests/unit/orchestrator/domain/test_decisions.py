@@ -1,0 +1,189 @@
+"""The decision, case by case of the design; random catalogues are in the property tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator.domain.decisions import Decider, Decision, Outcome, Standing, decide
+from tests.unit.orchestrator.domain.builders import (
+    DAY,
+    HOUR,
+    MINUTE,
+    NOW,
+    at,
+    catalogue,
+    endpoint,
+    general,
+    recalled,
+    suspended,
+    targeted,
+    use,
+    v,
+)
+
+if TYPE_CHECKING:
+    from orchestrator.domain.software import Software
+
+STEPS = (general("1.0.0"), general("1.1.0", "1.0.0"), general("2.0.0", "1.1.0"))
+
+
+def deciding(standing: Standing, *software: Software) -> Decision:
+    return decide(standing, catalogue(*software), NOW)
+
+
+def told(decision: Decision) -> tuple[str, str | None, str | None]:
+    hop, goal = decision.hop, decision.goal
+    return (decision.outcome.value, hop.text if hop else None, goal.text if goal else None)
+
+
+def test_the_way_to_the_goal_goes_one_hop_at_a_time() -> None:
+    first = deciding(at("1.0.0"), *STEPS)
+    assert told(first) == ("offer", "1.1.0", "2.0.0")
+    assert first.path == (v("1.1.0"), v("2.0.0"))
+    assert told(deciding(at("1.1.0"), *STEPS)) == ("offer", "2.0.0", "2.0.0")
+    assert told(deciding(at("2.0.0"), *STEPS)) == ("up-to-date", None, None)
+
+
+def test_the_highest_direct_edge_does_not_strand_an_endpoint_at_a_dead_end() -> None:
+    decision = deciding(at("1.0.0"), *STEPS, general("1.9.0", "1.0.0"))
+    assert told(decision) == ("offer", "1.1.0", "2.0.0")
+
+
+def test_a_canary_neither_freezes_nor_diverts_the_others() -> None:
+    canary = targeted("3.0.0", "1.0.0", filters=[use("canary")])
+    assert told(deciding(at("1.0.0"), *STEPS, canary)) == ("offer", "1.1.0", "2.0.0")
+    assert told(deciding(at("1.0.0", filters=["canary"]), *STEPS, canary)) == ("offer", "3.0.0", "3.0.0")
+
+
+def test_later_hops_need_not_be_open() -> None:
+    late = general("2.0.0", "1.1.0", rollout_date=NOW + DAY)
+    assert told(deciding(at("1.0.0"), *STEPS[:2], late)) == ("offer", "1.1.0", "2.0.0")
+
+
+def test_a_goal_without_an_open_hop_waits_for_the_first_that_opens() -> None:
+    decision = deciding(
+        at("1.0.0"),
+        general("1.1.0", "1.0.0", rollout_date=NOW + DAY),
+        general("1.2.0", "1.0.0", rollout_date=NOW + HOUR),
+        general("2.0.0", "1.1.0", "1.2.0"),
+    )
+    assert told(decision) == ("waiting", None, "2.0.0")
+    assert decision.waits_until == NOW + HOUR
+    assert decision.path == (v("1.2.0"), v("2.0.0"))
+
+
+def test_a_back_off_makes_a_detour_or_waits() -> None:
+    standing = replace(at("1.0.0"), retry_at=((v("1.2.0"), NOW + 10 * MINUTE),))
+    both = (general("1.1.0", "1.0.0"), general("1.2.0", "1.0.0"), general("2.0.0", "1.1.0", "1.2.0"))
+    assert told(deciding(standing, *both)) == ("offer", "1.1.0", "2.0.0")
+    decision = deciding(standing, general("1.2.0", "1.0.0"))
+    assert told(decision) == ("waiting", None, "1.2.0")
+    assert decision.waits_until == NOW + 10 * MINUTE
+
+
+def test_exhausted_when_the_goal_would_be_reachable_but_for_failures() -> None:
+    standing = replace(at("1.0.0"), exhausted=frozenset({v("1.1.0")}))
+    assert told(deciding(standing, *STEPS)) == ("exhausted", None, None)
+    detour = general("1.2.0", "1.0.0")
+    assert told(deciding(standing, *STEPS, detour)) == ("offer", "1.2.0", "1.2.0")
+
+
+@pytest.mark.parametrize(
+    "middle",
+    [
+        suspended("1.1.0", "1.0.0"),
+        recalled("1.1.0", "1.0.0"),
+        general("1.1.0", "1.0.0", given=False),
+        targeted("1.1.0", "1.0.0"),
+    ],
+)
+def test_blocked_when_a_higher_version_is_connected_but_not_eligible_all_the_way(middle: Software) -> None:
+    assert told(deciding(at("1.0.0"), middle, general("2.0.0", "1.1.0"))) == ("blocked", None, None)
+
+
+def test_a_suspended_token_is_offered_nothing() -> None:
+    assert told(deciding(replace(at("1.0.0"), active=False), *STEPS)) == ("suspended", None, None)
+
+
+def test_an_unknown_version_needs_the_star() -> None:
+    assert told(deciding(at(None), *STEPS)) == ("unknown-version", None, None)
+    assert told(deciding(at(None))) == ("unknown-version", None, None)
+    assert told(deciding(at(None), *STEPS, general("0.9.0", "*"))) == ("offer", "0.9.0", "0.9.0")
+    assert told(deciding(at(None), suspended("0.9.0", "*"))) == ("blocked", None, None)
+
+
+def test_a_recalled_version_is_left_even_downwards_for_the_best_that_is_reachable() -> None:
+    down = (general("1.0.0", "2.0.0"), general("1.1.0", "2.0.0"), recalled("2.0.0", "1.1.0"))
+    assert told(deciding(at("2.0.0"), *down)) == ("offer", "1.1.0", "1.1.0")
+    assert told(deciding(at("2.0.0"), *down, general("3.0.0", "2.0.0"))) == ("offer", "3.0.0", "3.0.0")
+    assert told(deciding(at("1.1.0"), *down)) == ("blocked", None, None)
+    assert told(deciding(at("2.0.0"), recalled("2.0.0"))) == ("blocked", None, None)
+
+
+def test_versions_are_not_taken_back_without_a_recall() -> None:
+    assert told(deciding(at("2.0.0"), general("1.0.0", "2.0.0"), general("2.0.0"))) == ("up-to-date", None, None)
+
+
+def test_a_rescue_does_not_wait_for_a_soak_and_everything_else_does() -> None:
+    soaking = replace(at("1.1.0"), soaking=v("1.1.0"))
+    waiting = deciding(soaking, *STEPS)
+    assert told(waiting) == ("waiting", None, "2.0.0")
+    assert waiting.waits_until is None
+    rescue = deciding(soaking, recalled("1.1.0"), general("1.0.0", "1.1.0"))
+    assert told(rescue) == ("offer", "1.0.0", "1.0.0")
+
+
+@pytest.mark.parametrize(
+    ("running", "pinned", "expected"),
+    [
+        ("1.0.0", "1.1.0", ("offer", "1.1.0", "1.1.0")),
+        ("1.0.0", "2.0.0", ("offer", "1.1.0", "2.0.0")),
+        ("2.0.0", "1.0.0", ("offer", "1.0.0", "1.0.0")),
+        ("1.1.0", "1.1.0", ("blocked", None, None)),
+        ("2.0.0", "2.0.0", ("up-to-date", None, None)),
+        ("2.0.0", "1.5.0", ("blocked", None, None)),
+        # Up to 2.0.0 and down again: the only way.
+        ("1.1.0", "1.0.0", ("offer", "2.0.0", "1.0.0")),
+    ],
+)
+def test_a_pinned_endpoint_goes_nowhere_but_to_its_pin(
+    running: str, pinned: str, expected: tuple[str, str | None, str | None]
+) -> None:
+    software = (general("1.0.0", "2.0.0"), general("1.1.0", "1.0.0"), general("2.0.0", "1.1.0"))
+    assert told(deciding(at(running, pinned=pinned), *software)) == expected
+
+
+def test_a_pin_to_recalled_or_suspended_software_is_no_way() -> None:
+    assert told(deciding(at("1.0.0", pinned="1.1.0"), recalled("1.1.0", "1.0.0"))) == ("blocked", None, None)
+    assert told(deciding(at("1.0.0", pinned="1.1.0"), suspended("1.1.0", "1.0.0"))) == ("blocked", None, None)
+
+
+def test_a_foreign_version_has_edges_too() -> None:
+    assert told(deciding(at("1.0.5"), general("1.1.0", "^1.0.0"))) == ("offer", "1.1.0", "1.1.0")
+
+
+def test_decisions_over_large_catalogues_stay_small() -> None:
+    chain = catalogue(general("1.0.0"), *(general(f"1.{i}.0", f"1.{i - 1}.0") for i in range(1, 1000)))
+    decision = decide(at("1.0.0"), chain, NOW)
+    assert decision.hop == v("1.1.0")
+    assert len(decision.path) == 999
+
+
+def test_a_decider_answers_from_memory_until_a_date_comes() -> None:
+    made = catalogue(general("1.1.0", "1.0.0", rollout_date=NOW + HOUR))
+    decider = Decider(made)
+    first = decider.decide(endpoint("1.0.0"), NOW)
+    assert first.outcome is Outcome.WAITING
+    assert decider.decide(endpoint("1.0.0"), NOW + HOUR / 2) is first
+    assert decider.decide(endpoint("1.0.0"), NOW + HOUR).outcome is Outcome.OFFER
+    assert decider.decide(endpoint("1.0.0"), NOW).outcome is Outcome.WAITING
+
+
+def test_a_decider_forgets_when_there_are_too_many_standings() -> None:
+    decider = Decider(catalogue(general("1.0.0", "<1.0.0")))
+    for number in range(9000):
+        assert decider.decide(endpoint(f"0.{number}.0"), NOW).hop == v("1.0.0")
+    assert len(decider._known) <= 8192

@@ -1,0 +1,150 @@
+"""Every rule by its name, with the values that it compared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta, timezone
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator.domain import rules
+from tests.unit.orchestrator.domain.builders import (
+    HOUR,
+    NOW,
+    at,
+    catalogue,
+    general,
+    recalled,
+    suspended,
+    targeted,
+    use,
+    v,
+)
+
+if TYPE_CHECKING:
+    from orchestrator.domain.software import Software
+    from orchestrator.domain.standings import Standing
+
+NAMES = (
+    "strategy",
+    "recall",
+    "specification",
+    "filters",
+    "exhaustion",
+    "pin",
+    "rolloutDate",
+    "backOff",
+    "soak",
+    "edge",
+)
+
+
+def judged(standing: Standing, *software: Software) -> dict[str, rules.SoftwareVerdict]:
+    return {verdict.version.text: verdict for verdict in rules.verdicts(standing, catalogue(*software), NOW)}
+
+
+def failures(verdict: rules.SoftwareVerdict) -> dict[str, str]:
+    return {rule.rule: rule.detail for rule in verdict.rules if not rule.passed}
+
+
+def test_every_rule_is_named_in_one_order_the_highest_version_first() -> None:
+    found = judged(at("1.0.0"), general("1.0.0"), general("1.1.0", "1.0.0"))
+    assert list(found) == ["1.1.0", "1.0.0"]
+    assert all(tuple(rule.rule for rule in verdict.rules) == NAMES for verdict in found.values())
+    assert failures(found["1.1.0"]) == {}
+    assert (found["1.1.0"].eligible, found["1.1.0"].open, found["1.1.0"].reachable) == (True, True, True)
+    assert failures(found["1.0.0"]) == {"edge": "the endpoint runs it"}
+    assert not found["1.0.0"].reachable
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        (suspended("1.1.0", "1.0.0"), {"strategy": "suspended"}),
+        (recalled("1.1.0", "1.0.0"), {"recall": "recalled at 2026-02-28T12:00:00Z"}),
+        (general("1.1.0", "1.0.0", given=False), {"specification": "absent or null"}),
+        (targeted("1.1.0", "1.0.0"), {"filters": "lists none; the endpoint matches none"}),
+        (
+            targeted("1.1.0", "1.0.0", filters=[use("a"), use("b")]),
+            {"filters": "lists a, b; the endpoint matches none"},
+        ),
+    ],
+)
+def test_what_is_not_eligible_says_which_rule_and_which_value(item: Software, expected: dict[str, str]) -> None:
+    verdict = judged(at("1.0.0", filters=["c"]), item)["1.1.0"]
+    assert failures(verdict) == expected
+    assert not verdict.eligible
+    assert not verdict.open
+    assert verdict.reachable
+
+
+def test_exhaustion_bars_and_back_off_delays() -> None:
+    standing = replace(at("1.0.0"), exhausted=frozenset({v("1.1.0")}), retry_at=((v("1.2.0"), NOW + HOUR),))
+    found = judged(standing, general("1.1.0", "1.0.0"), general("1.2.0", "1.0.0"))
+    assert failures(found["1.1.0"]) == {"exhaustion": "3 attempts failed"}
+    assert not found["1.1.0"].eligible
+    assert failures(found["1.2.0"]) == {"backOff": "until 2026-03-01T13:00:00Z"}
+    assert (found["1.2.0"].eligible, found["1.2.0"].open) == (True, False)
+
+
+def test_a_date_opens_at_its_instant() -> None:
+    found = judged(at("1.0.0"), general("1.1.0", rollout_date=NOW), general("1.2.0", rollout_date=NOW + HOUR))
+    assert found["1.1.0"].open
+    assert failures(found["1.2.0"])["rolloutDate"] == "2026-03-01T13:00:00Z; now 2026-03-01T12:00:00Z"
+
+
+def test_only_the_dates_of_matching_filters_count() -> None:
+    item = targeted("1.1.0", "1.0.0", filters=[use("a", NOW - HOUR), use("b", NOW + HOUR)])
+    assert judged(at("1.0.0", filters=["a", "b"]), item)["1.1.0"].open
+    late = judged(at("1.0.0", filters=["b"]), item)["1.1.0"]
+    assert (late.eligible, late.open) == (True, False)
+
+
+def test_a_pin_sets_filters_and_dates_aside_and_bars_what_leads_elsewhere() -> None:
+    found = judged(
+        at("1.0.0", pinned="1.2.0"),
+        targeted("1.1.0", "1.0.0", filters=[use("a", NOW + HOUR)]),
+        general("1.2.0", "1.1.0", rollout_date=NOW + HOUR),
+        general("1.3.0", "1.0.0"),
+    )
+    assert found["1.1.0"].open
+    assert found["1.2.0"].open
+    assert failures(found["1.3.0"]) == {"pin": "pinned to 1.2.0; on no way to it"}
+
+
+@pytest.mark.parametrize("item", [suspended("1.1.0", "1.0.0"), recalled("1.1.0", "1.0.0")])
+def test_a_pin_never_overrides_a_stop(item: Software) -> None:
+    assert not judged(at("1.0.0", pinned="1.1.0"), item)["1.1.0"].eligible
+
+
+def test_a_soak_holds_everything_but_a_rescue() -> None:
+    soaking = replace(at("1.0.0"), soaking=v("1.0.0"))
+    held = judged(soaking, general("1.0.0"), general("1.1.0", "1.0.0"))["1.1.0"]
+    assert failures(held) == {"soak": "soaks on 1.0.0"}
+    assert judged(soaking, recalled("1.0.0"), general("1.1.0", "1.0.0"))["1.1.0"].open
+
+
+def test_the_edge_rule_quotes_the_constraints() -> None:
+    found = judged(at("1.0.0"), general("1.1.0", "^2.0.0", "0.9.0"), general("1.2.0"))
+    assert failures(found["1.1.0"])["edge"] == "1.0.0 does not match ^2.0.0 or 0.9.0"
+    assert failures(found["1.2.0"])["edge"] == "1.0.0 does not match nothing"
+    unknown = judged(at(None), general("1.1.0", "1.0.0"))["1.1.0"]
+    assert failures(unknown)["edge"] == "an unknown version does not match 1.0.0"
+
+
+def test_reachable_looks_through_eligible_software_only() -> None:
+    found = judged(
+        at("1.0.0"), general("1.1.0", "1.0.0"), suspended("1.2.0", "1.1.0"), general("1.3.0", "1.2.0"), general("1.4.0")
+    )
+    assert {name: verdict.reachable for name, verdict in found.items()} == {
+        "1.1.0": True,
+        "1.2.0": True,
+        "1.3.0": False,
+        "1.4.0": False,
+    }
+
+
+def test_instants_are_written_in_utc_to_the_second() -> None:
+    moment = NOW.astimezone(timezone(timedelta(hours=5))) + timedelta(microseconds=5)
+    assert rules.instant(moment) == "2026-03-01T12:00:00Z"

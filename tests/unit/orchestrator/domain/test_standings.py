@@ -1,0 +1,69 @@
+"""Standings leave out what cannot change the decision."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.domain.attempts import AttemptState
+from orchestrator.domain.endpoints import Setback, TokenState
+from orchestrator.domain.standings import standing
+from tests.unit.orchestrator.domain.builders import (
+    DAY,
+    HOUR,
+    NOW,
+    at,
+    catalogue,
+    endpoint,
+    general,
+    offer,
+    targeted,
+    use,
+    v,
+)
+
+CATALOGUE = catalogue(general("1.0.0"), general("1.1.0", "1.0.0"), targeted("1.2.0", filters=[use("a")]))
+
+
+def test_an_untouched_endpoint_stands_by_what_it_runs() -> None:
+    assert standing(endpoint("1.0.0"), CATALOGUE, NOW) == at("1.0.0")
+    assert hash(standing(endpoint("1.0.0"), CATALOGUE, NOW)) == hash(at("1.0.0"))
+
+
+def test_instants_and_history_do_not_tell_endpoints_apart() -> None:
+    seen = replace(endpoint("1.0.0+b", offer()), last_seen_at=NOW, running_since=NOW, observe=False)
+    assert standing(seen, CATALOGUE, NOW) == at("1.0.0")
+
+
+def test_filters_that_no_software_lists_are_left_out() -> None:
+    found = standing(replace(endpoint(), filters=frozenset({"a", "b"})), CATALOGUE, NOW)
+    assert found.filters == {"a"}
+
+
+def test_only_failures_of_defined_versions_and_pending_back_offs_count() -> None:
+    setbacks = {
+        v("1.2.0"): Setback(failures=1, retry_at=NOW + DAY),
+        v("1.1.0"): Setback(failures=1, retry_at=NOW + HOUR),
+        v("1.0.0"): Setback(failures=3, exhausted=True),
+        v("3.0.0"): Setback(failures=3, exhausted=True),
+        v("4.0.0"): Setback(failures=1, retry_at=NOW + HOUR),
+    }
+    found = standing(replace(endpoint(), setbacks=setbacks), CATALOGUE, NOW)
+    assert found.exhausted == {v("1.0.0")}
+    assert found.retry_at == ((v("1.1.0"), NOW + HOUR), (v("1.2.0"), NOW + DAY))
+    assert standing(replace(endpoint(), setbacks=setbacks), CATALOGUE, NOW + HOUR).retry_at == (
+        (v("1.2.0"), NOW + DAY),
+    )
+
+
+@pytest.mark.parametrize("state", TokenState)
+def test_only_an_active_token_is_good(state: TokenState) -> None:
+    found = standing(replace(endpoint(), token_state=state), CATALOGUE, NOW)
+    assert found.active == (state is TokenState.ACTIVE)
+
+
+def test_a_soaking_attempt_and_the_pin_are_kept() -> None:
+    soaking = replace(offer(), state=AttemptState.SOAKING)
+    found = standing(replace(endpoint(attempt=soaking), pinned=v("1.0.0")), CATALOGUE, NOW)
+    assert (found.soaking, found.pinned) == (v("1.1.0"), v("1.0.0"))
