@@ -18,8 +18,6 @@ from orchestrator.application.problems import ApplicationInUseError, AppVersionI
 from orchestrator.application.records import Application
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from orchestrator.application.directory import Directory, Entry
     from orchestrator.application.documents.applications import ApplicationBody
     from orchestrator.application.editing import Edit, EditingStorage, Wake
@@ -80,31 +78,15 @@ class Applications:
         self._wake.work()
         return after.application, present is None
 
-    async def patch(
-        self, name: str, revised: Callable[[Application], ApplicationBody], precondition: Precondition
-    ) -> Application:
-        """Change an application to what `revised` makes of it.
-
-        Raises:
-            NotFoundError: there is none of this name.
-            PreconditionFailedError, PreconditionRequiredError: it is not as required.
-            AppVersionTakenError: another application has one of its versions.
-            AppVersionInUseError: a version that it loses is an endpoint's.
-        """
-        present = self.get(name)
-        tag = preconditions.tag_of(present, present.created_at)
-        precondition.check(tag)
-        stored, _ = await self.put(name, revised(present), preconditions.Precondition(tags=frozenset({tag})))
-        return stored
-
     def _given(self, name: str, body: ApplicationBody, present: Application | None) -> Application:
+        registration = self._registration if present is None else present.registration
         return Application(
             key=0 if present is None else present.key,
             name=name,
             app_versions=tuple(sorted(body.app_versions)),
             profile=body.profile,
             push=body.push,
-            registration=body.registration or self._registration,
+            registration=body.registration or registration,
             consent=body.consent,
             operator_keys=tuple(body.operator_keys),
             description=body.description,

@@ -131,9 +131,7 @@ class Definitions:
             record = present
             if not present.software.recalled:
                 recalled = replace(present.software, recalled_at=revision.now)
-                record = replace(
-                    present, software=recalled, revision=present.revision + 1, updated_at=revision.now
-                )
+                record = replace(present, software=recalled, revision=present.revision + 1, updated_at=revision.now)
                 await revision.edit.put_software(revision.key, record)
                 log.info("software-recalled", application=application, version=version.text, reason=reason)
             return await self._defined(revision, record)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from orchestrator.application import preconditions
 from orchestrator.application.problems import FilterInUseError, NotFoundError
 from orchestrator.application.records import FilterRecord
-from orchestrator.domain.filters import Filter
 
 if TYPE_CHECKING:
     from orchestrator.application.directory import Entry
     from orchestrator.application.preconditions import Precondition
     from orchestrator.application.revisions import Revisions
+    from orchestrator.domain.filters import Filter
 
 
 class Groups:
@@ -56,7 +56,9 @@ class Groups:
             PreconditionFailedError, PreconditionRequiredError: it is not as required.
         """
         known = given.filter_id in self._revisions.entry(application).filters
-        async with self._revisions.open(application, stops=known) as revision:
+        # What is not there yet may be by the time the transaction begins, and a required tag then lets it be changed.
+        stops = known or precondition.tags is not None
+        async with self._revisions.open(application, stops=stops) as revision:
             present = revision.before.filters.get(given.filter_id)
             precondition.check(None if present is None else preconditions.tag_of(present, None))
             if present is None:

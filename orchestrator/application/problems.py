@@ -2,7 +2,7 @@
 
 RequestError
 ├── NotFoundError                404  application-not-found, software-not-found, filter-not-found, endpoint-not-found
-├── MemberError                  422  member-unknown, member-missing, member-type, member-invalid, and codes of the domain
+├── MemberError                  422  member-unknown, member-missing, member-type, member-invalid, codes of the domain
 │   ├── ReadOnlyMemberError      422  member-read-only
 │   ├── UnsupportedError         422  not-supported
 │   ├── FilterUnknownError       422  filter-unknown

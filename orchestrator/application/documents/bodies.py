@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
 
-from orchestrator.application.documents import durations, instants, texts
+from orchestrator.application.documents import durations, instants, merging, texts
 from orchestrator.application.problems import MemberError, ReadOnlyMemberError, UnsupportedError
 from orchestrator.domain.errors import DomainError
 from orchestrator.domain.versions import Constraint, Version
@@ -26,8 +25,6 @@ from protocol.errors import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from pydantic_core import ErrorDetails
 
     from orchestrator.application.documents.texts import Document
     from protocol.payloads import Limits
@@ -39,9 +36,12 @@ LISTED = 1000
 """How many items a list in a definition may have."""
 
 
-def _refusal(code: str, reason: str) -> PydanticCustomError:
-    # By way of the context: braces in the template itself would be read as names.
-    return PydanticCustomError(code, "{reason}", {"reason": reason})
+class _Refusal(ValueError):
+    """A value that a validator does not take, with the code of the error."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 def read_text(parse: Callable[[str], Parsed]) -> BeforeValidator:
@@ -49,20 +49,18 @@ def read_text(parse: Callable[[str], Parsed]) -> BeforeValidator:
 
     def read(value: object) -> Parsed:
         if not isinstance(value, str):
-            raise _refusal("string_type", "must be a string")
+            raise _Refusal("member-type", "must be a string")
         try:
             return parse(value)
         except DomainError as error:
-            raise _refusal(error.code, str(error)) from error
-        except ValueError as error:
-            raise _refusal("value_error", str(error)) from error
+            raise _Refusal(error.code, str(error)) from error
 
     return BeforeValidator(read)
 
 
 def _distinct(items: list[Parsed]) -> list[Parsed]:
     if len(set(items)) != len(items):
-        raise _refusal("value_error", "must not hold an item twice")
+        raise ValueError("must not hold an item twice")
     return items
 
 
@@ -70,12 +68,13 @@ RawText = Annotated[str, WithJsonSchema({"description": "Any JSON; kept and deli
 RawObject = Annotated[str, WithJsonSchema({"type": "object", "description": "Kept as it was given."})]
 Instant = Annotated[datetime, read_text(instants.parse), WithJsonSchema({"type": "string", "format": "date-time"})]
 Span = Annotated[timedelta, read_text(durations.parse), WithJsonSchema({"type": "string", "format": "duration"})]
+# Checked here and parsed again by whoever needs the value: both keep what they parsed.
 VersionText = Annotated[
-    Version, read_text(Version.parse), WithJsonSchema({"type": "string", "description": "SemVer 2.0.0."})
+    str, read_text(lambda text: Version.parse(text).text), WithJsonSchema({"type": "string", "description": "SemVer."})
 ]
 ConstraintText = Annotated[
-    Constraint,
-    read_text(Constraint.parse),
+    str,
+    read_text(lambda text: Constraint.parse(text).text),
     WithJsonSchema({"type": "string", "description": "An exact version, an npm range, or `*`."}),
 ]
 Distinct = AfterValidator(_distinct)
@@ -86,7 +85,6 @@ class Body(BaseModel):
 
     model_config = ConfigDict(
         alias_generator=to_camel,
-        arbitrary_types_allowed=True,
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
@@ -115,10 +113,11 @@ class Body(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise cls._refused(error.errors(include_url=False, include_input=False)[0]) from None
+            raise cls._refused(error) from None
 
     @classmethod
-    def _refused(cls, details: ErrorDetails) -> MemberError:
+    def _refused(cls, error: ValidationError) -> MemberError:
+        details = error.errors(include_url=False, include_input=False)[0]
         path, kind = _path(details["loc"]), details["type"]
         match kind:
             case "extra_forbidden" if cls.unsupported is not None and path.startswith(f"{cls.unsupported}."):
@@ -128,8 +127,10 @@ class Body(BaseModel):
             case "missing":
                 return MemberError(f"the member {quoted(path)} is required", "member-missing")
             case _:
-                code = kind if "-" in kind else "member-type" if kind.endswith("_type") else "member-invalid"
-                return MemberError(f"{quoted(path)}: {details['msg']}", code)
+                cause = details.get("ctx", {}).get("error")
+                code = "member-type" if kind.endswith("_type") else "member-invalid"
+                code = cause.code if isinstance(cause, _Refusal) else code
+                return MemberError(f"{quoted(path)}: {details['msg'].removeprefix('Value error, ')}", code)
 
 
 def _path(loc: tuple[int | str, ...]) -> str:
@@ -150,3 +151,15 @@ def without_read_only(
         if name not in present or payloads.decode(texts.build(present[name]).encode(), limits) != given:
             raise ReadOnlyMemberError(name)
     return {name: text for name, text in members.items() if name not in read_only}
+
+
+def patched(present: Document, patch: Mapping[str, str], read_only: frozenset[str], limits: Limits) -> dict[str, str]:
+    """The members that people edit, after a merge patch of the document.
+
+    Raises:
+        ReadOnlyMemberError: the patch changes one of the others.
+        PayloadError: one of them is no value that can be read.
+    """
+    given = without_read_only(patch, read_only, present, limits)
+    editable = {name: node for name, node in present.items() if name not in read_only}
+    return merging.merge(texts.build_members(editable), given, limits)

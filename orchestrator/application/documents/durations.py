@@ -31,7 +31,10 @@ def parse(text: str) -> timedelta:
     match = _DURATION.fullmatch(text)
     if match is None:
         raise ValueError("must be an ISO 8601 duration of weeks, or of days, hours, minutes and seconds, such as PT10M")
-    span = timedelta(**{unit: int(digits) for unit, digits in match.groupdict().items() if digits is not None})
+    try:
+        span = timedelta(**{unit: int(digits) for unit, digits in match.groupdict().items() if digits is not None})
+    except OverflowError:
+        span = timedelta.max
     if not timedelta(0) < span <= LONGEST:
         raise ValueError("must be longer than zero, and at most ten years")
     return span

@@ -18,6 +18,7 @@ from orchestrator.application.documents.applications import ATTRIBUTE_KEY
 from orchestrator.application.documents.bodies import Body, RawObject, VersionText, read_text
 from orchestrator.application.documents.texts import Raw
 from orchestrator.domain.endpoints import TokenState
+from orchestrator.domain.versions import Version
 from protocol import payloads, topics
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from orchestrator.domain.decisions import SoftwareVerdict
     from orchestrator.domain.endpoints import Attempt
     from orchestrator.domain.explanations import Explanation
-    from orchestrator.domain.versions import Version
 
 READ_ONLY = frozenset(
     {
@@ -63,6 +63,7 @@ def _attributes(text: str) -> str:
 
 
 Token = Annotated[str, read_text(_token)]
+State = Annotated[TokenState, Field(strict=False)]
 
 
 class EndpointBody(Body):
@@ -77,6 +78,11 @@ class EndpointBody(Body):
     attributes: Annotated[RawObject, AfterValidator(_attributes)] = "{}"
     pinned: VersionText | None = None
 
+    @property
+    def pin(self) -> Version | None:
+        """The version that it is pinned to."""
+        return None if self.pinned is None else Version.parse(self.pinned)
+
 
 class RetryBody(Body):
     """Which failures to forget."""
@@ -88,7 +94,7 @@ class RetryBody(Body):
 class TokenBody(Body):
     """What to do with a token."""
 
-    state: Annotated[TokenState | None, Field(strict=False)] = None
+    state: State | None = None
     token: Token | None = None
     """The new one."""
 

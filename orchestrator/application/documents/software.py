@@ -10,7 +10,7 @@ Layer: application; pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
@@ -19,6 +19,7 @@ from orchestrator.application.documents import instants
 from orchestrator.application.documents.bodies import LISTED, Body, ConstraintText, Instant, RawObject, RawText, Span
 from orchestrator.application.documents.texts import Raw
 from orchestrator.domain.software import DEFAULT_POLICY, Attempts, FilterUse, RolloutPolicy, Strategy
+from orchestrator.domain.versions import Constraint
 from protocol import payloads
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from orchestrator.application.documents.texts import Document
     from orchestrator.application.records import SoftwareRecord
-    from orchestrator.domain.versions import Constraint
     from protocol.payloads import Limits
 
 READ_ONLY = frozenset({"version", "recalledAt", "offeredAt", "createdAt", "updatedAt"})
@@ -101,7 +101,7 @@ class SoftwareBody(Body):
     )
     """For `targeted`: endpoints that match one of them."""
     rollout: RolloutBody | None = None
-    specification: RawText = "null"
+    specification: Annotated[RawText, Field(repr=False)] = "null"
     """What a device needs to install it; null: it is never offered."""
     metadata: Annotated[RawObject, AfterValidator(_object)] = "{}"
 
@@ -113,7 +113,7 @@ class Definition:
     upgradable_from: tuple[Constraint, ...]
     strategy: Strategy
     filters: tuple[FilterUse, ...]
-    specification: str | None
+    specification: str | None = field(repr=False)
     """JSON text; None when it is absent or null."""
     metadata: str
     """JSON text of an object."""
@@ -133,7 +133,7 @@ def read(members: Mapping[str, str], limits: Limits) -> Definition:
     body = SoftwareBody.read(members, limits)
     rollout = RolloutBody() if body.rollout is None else body.rollout
     return Definition(
-        upgradable_from=tuple(body.upgradable_from),
+        upgradable_from=tuple(Constraint.parse(text) for text in body.upgradable_from),
         strategy=body.rollout_strategy,
         filters=tuple(FilterUse(filter_id=use.filter_id, rollout_date=use.rollout_date) for use in body.filters),
         specification=None if body.specification == "null" else body.specification,

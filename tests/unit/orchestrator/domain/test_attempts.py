@@ -1,14 +1,14 @@
-"""The table of legal moves, and the one function that moves."""
+"""The table of legal moves, and the functions that move."""
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
-from orchestrator.domain.attempts import LEGAL, OPEN, SETTLED, Attempt, AttemptState, IllegalMove, move
-from tests.unit.orchestrator.domain.builders import NOW, offer
+from orchestrator.domain.attempts import LEGAL, OPEN, SETTLED, Attempt, AttemptState, IllegalMove, confirm, move
+from tests.unit.orchestrator.domain.builders import HOUR, NOW, offer, v
 
 S = AttemptState
 MOVES = {
@@ -50,6 +50,44 @@ def test_settled_states_say_when_and_why_and_the_others_do_not() -> None:
         moved = move(_in(before), after, NOW, reason="why")
         assert moved.settled_at == (NOW if after in SETTLED else None)
         assert moved.reason == "why"
+
+
+@pytest.mark.parametrize("before", AttemptState)
+def test_confirming_is_the_move_to_soaking_and_the_one_to_confirmed(before: AttemptState) -> None:
+    if (before, S.SOAKING) not in MOVES:
+        with pytest.raises(IllegalMove) as caught:
+            confirm(_in(before), NOW)
+        assert (caught.value.before, caught.value.after) == (before, S.SOAKING)
+        return
+    reached = replace(_in(before), reached_at=NOW - HOUR)
+    assert confirm(reached, NOW) == move(move(reached, S.SOAKING, NOW), S.CONFIRMED, NOW)
+
+
+def test_a_confirmed_attempt_was_reached_by_the_report_at_the_latest() -> None:
+    assert confirm(_in(S.OFFERED), NOW).reached_at == NOW
+    assert confirm(replace(_in(S.OFFERED), reached_at=NOW - HOUR), NOW).reached_at == NOW - HOUR
+
+
+def test_a_move_keeps_every_other_field() -> None:
+    full = Attempt(
+        version=v("2.0.0"),
+        number=2,
+        sequence=7,
+        origin=v("1.0.0"),
+        state=S.INSTALLING,
+        offered_at=NOW - 3 * HOUR,
+        reached_at=NOW - 2 * HOUR,
+        settled_at=NOW - HOUR,
+        percent=40,
+        progress="downloading",
+        returns=3,
+        returned_at=NOW - HOUR,
+        reason="before",
+    )
+    assert None not in [getattr(full, field.name) for field in fields(full)]
+    moved = {"state": S.FAILED, "settled_at": NOW, "reason": "why"}
+    assert move(full, S.FAILED, NOW, reason="why") == replace(full, **moved)
+    assert confirm(full, NOW) == replace(full, state=S.CONFIRMED, settled_at=NOW, reason=None)
 
 
 def test_open_soaking_and_settled_share_no_state() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.domain.attempts import OPEN, Attempt, AttemptState
-from orchestrator.domain.changes import Change, apply, due_at, replan
+from orchestrator.domain.changes import Change, agrees, apply, due_at, replan
 from orchestrator.domain.decisions import decide, standing
 from orchestrator.domain.endpoints import Endpoint, HistoryEntry, HistoryKind, Setback, TokenState
 from orchestrator.domain.facts import DeadlinePassed, Fact, Heard, ObserveAsked, Progressed, Reported, Retried
@@ -394,3 +394,20 @@ def test_what_an_endpoint_runs_is_never_offered_even_by_a_stale_decision() -> No
     change = replan(endpoint("1.1.0", offer()), stale, made, NOW)
     assert change.endpoint.offer is None
     assert kinds(change) == ["withdrawn"]
+
+
+@pytest.mark.parametrize("running", [None, "1.0.0", "1.1.0", "2.0.0"])
+@pytest.mark.parametrize("offered", [None, "1.1.0", "2.0.0"])
+@pytest.mark.parametrize("state", AttemptState)
+def test_replanning_leaves_an_endpoint_alone_that_agrees(
+    running: str | None, offered: str | None, state: AttemptState
+) -> None:
+    made = catalogue(*STEPS)
+    attempt = None if offered is None else replace(offer(offered), state=state)
+    before = endpoint(running, attempt)
+    decision = decide(standing(before, made, NOW), made, NOW)
+    if agrees(before, decision):
+        assert replan(before, decision, made, NOW) == Change(endpoint=before)
+    else:
+        # A started install goes on although another hop would be decided now.
+        assert replan(before, decision, made, NOW).entries or state is AttemptState.INSTALLING

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from orchestrator.domain.attempts import AttemptState
-from orchestrator.domain.endpoints import HistoryKind, TokenState
-from tests.unit.orchestrator.domain.builders import endpoint, offer
+from orchestrator.domain.endpoints import Endpoint, HistoryKind, Setback, TokenState
+from tests.unit.orchestrator.domain.builders import HOUR, NOW, endpoint, offer, v
 
 
 @pytest.mark.parametrize("state", AttemptState)
@@ -21,6 +21,34 @@ def test_the_offer_is_the_attempt_while_it_is_offered_or_installing(state: Attem
 def test_a_new_endpoint_has_no_offer() -> None:
     fresh = endpoint(None)
     assert (fresh.offer, fresh.sequence, fresh.observe, fresh.token_state) == (None, 0, True, TokenState.ACTIVE)
+
+
+def test_a_message_changes_what_it_says_and_keeps_every_other_field() -> None:
+    full = Endpoint(
+        running=v("1.0.0"),
+        running_since=NOW - HOUR,
+        last_seen_at=NOW - HOUR,
+        registered_at=NOW - 2 * HOUR,
+        observe=False,
+        token_state=TokenState.SUSPENDED,
+        pinned=v("3.0.0"),
+        sequence=7,
+        attempt=offer(),
+        setbacks={v("2.0.0"): Setback(failures=1)},
+        filters=frozenset({"canary"}),
+    )
+    fresh = Endpoint(registered_at=NOW)
+    assert all(getattr(full, field.name) != getattr(fresh, field.name) for field in fields(full))
+    assert full.heard(NOW, running=v("1.0.0"), attempt=full.attempt) == replace(full, last_seen_at=NOW)
+    expected = replace(full, running=v("1.1.0"), running_since=NOW, last_seen_at=NOW, attempt=None)
+    assert full.heard(NOW, running=v("1.1.0"), attempt=None) == expected
+
+
+def test_other_build_metadata_is_the_same_version_and_is_kept_as_reported() -> None:
+    before = replace(endpoint("1.0.0+a"), running_since=NOW - HOUR)
+    after = before.heard(NOW, running=v("1.0.0+b"), attempt=None)
+    assert after.running is not None
+    assert (after.running.text, after.running_since) == ("1.0.0+b", NOW - HOUR)
 
 
 def test_history_kinds_keep_their_places() -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.endpoints import Setback, TokenState
-from orchestrator.domain.standings import standing
+from orchestrator.domain.endpoints import Endpoint
+from orchestrator.domain.standings import Standing, plain, standing
 from tests.unit.orchestrator.domain.builders import (
     DAY,
     HOUR,
@@ -29,6 +30,30 @@ CATALOGUE = catalogue(general("1.0.0"), general("1.1.0", "1.0.0"), targeted("1.2
 def test_an_untouched_endpoint_stands_by_what_it_runs() -> None:
     assert standing(endpoint("1.0.0"), CATALOGUE, NOW) == at("1.0.0")
     assert hash(standing(endpoint("1.0.0"), CATALOGUE, NOW)) == hash(at("1.0.0"))
+
+
+@pytest.mark.parametrize("running", [None, "1.0.0"])
+@pytest.mark.parametrize("state", AttemptState)
+def test_what_a_plain_endpoint_runs_is_its_standing(running: str | None, state: AttemptState) -> None:
+    one = endpoint(running, replace(offer(), state=state))
+    assert plain(one) == (state is not AttemptState.SOAKING)
+    if plain(one):
+        assert standing(one, CATALOGUE, NOW) == Standing(running=one.running)
+
+
+@pytest.mark.parametrize(
+    "particular",
+    [
+        replace(endpoint(), setbacks={v("1.1.0"): Setback(failures=3, exhausted=True)}),
+        replace(endpoint(), filters=frozenset({"a"})),
+        replace(endpoint(), pinned=v("1.1.0")),
+        replace(endpoint(), token_state=TokenState.SUSPENDED),
+        replace(endpoint(), token_state=TokenState.REVOKED),
+    ],
+)
+def test_an_endpoint_with_anything_particular_is_not_plain(particular: Endpoint) -> None:
+    assert standing(particular, CATALOGUE, NOW) != Standing(running=particular.running)
+    assert not plain(particular)
 
 
 def test_instants_and_history_do_not_tell_endpoints_apart() -> None:

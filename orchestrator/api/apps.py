@@ -1,0 +1,81 @@
+"""The web application, put together.
+
+Layer: api.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastapi import Depends, FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from pydantic.json_schema import models_json_schema
+
+from orchestrator.api import (
+    applications,
+    endpoints,
+    filters,
+    fleets,
+    health,
+    problems,
+    requests,
+    schemas,
+    software,
+)
+from orchestrator.api.contexts import ApiContext
+from orchestrator.api.guards import Guard
+from orchestrator.application.documents.applications import ApplicationBody
+from orchestrator.application.documents.endpoints import EndpointBody, RecallBody, RetryBody, TokenBody
+from orchestrator.application.documents.filters import FilterBody
+from orchestrator.application.documents.software import SoftwareBody
+
+_BODIES = (ApplicationBody, SoftwareBody, FilterBody, EndpointBody, RecallBody, RetryBody, TokenBody)
+_SHAPES = (schemas.Problem, schemas.Software, schemas.Filter, schemas.Endpoint, schemas.History, schemas.Application)
+_ROUTERS = [module.router for module in (applications, software, filters, endpoints, fleets, health)]
+_TEMPLATE = "#/components/schemas/{model}"
+
+
+class _Application(FastAPI):
+    """Adds to the OpenAPI document what routes read by themselves."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the document, made once."""
+        if self.openapi_schema is None:
+            document = get_openapi(title=self.title, version=self.version, routes=self.routes)
+            _, read = models_json_schema([(kind, "validation") for kind in _BODIES], ref_template=_TEMPLATE)
+            _, shown = models_json_schema([(kind, "serialization") for kind in _SHAPES], ref_template=_TEMPLATE)
+            document["components"]["schemas"] |= read["$defs"] | shown["$defs"]
+            self.openapi_schema = document
+        return self.openapi_schema
+
+
+def build(context: ApiContext, *, hosts: Collection[str] = ()) -> FastAPI:
+    """Return the web application over these use cases.
+
+    `hosts` are the names, besides localhost and addresses, under which a proxy passes requests on.
+    """
+    app = _Application(
+        title="Otao",
+        version=_version(),
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        dependencies=[Depends(requests.refuse_unknown_parameters)],
+    )
+    app.state.context = context
+    for router in _ROUTERS:
+        app.include_router(router)
+    problems.install(app, [route for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute)])
+    app.add_middleware(Guard, failed=context.failed, hosts=hosts)
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("otao")
+    except PackageNotFoundError:
+        return "0"

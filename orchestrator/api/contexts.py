@@ -1,0 +1,44 @@
+"""What the routes work with.
+
+Layer: api.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from orchestrator.application.applications import Applications
+from orchestrator.application.definitions import Definitions
+from orchestrator.application.endpoints import Endpoints
+from orchestrator.application.groups import Groups
+from orchestrator.application.observations import Observations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiContext:
+    """The use cases, and what the service says of itself."""
+
+    applications: Applications
+    definitions: Definitions
+    groups: Groups
+    endpoints: Endpoints
+    observations: Observations
+    unready: Callable[[], str | None]
+    """Why the service does not serve yet, in words; None: it does."""
+    metrics: Callable[[], bytes]
+    """All metrics in Prometheus' text format."""
+    failed: Callable[[], None]
+    """Counts a request that ended in an error of ours."""
+
+
+def of(request: Request) -> ApiContext:
+    """The context that the application was built with."""
+    return cast("ApiContext", request.app.state.context)
+
+
+Context = Annotated[ApiContext, Depends(of)]
+"""For the signatures of routes."""

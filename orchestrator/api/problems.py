@@ -1,0 +1,141 @@
+"""Errors as problem documents.
+
+Rules:
+- Every answer of 400 and above is one, the framework's own too; `code` is stable, `message` is Kaa's name of `detail`.
+- What is no JSON is a 400, JSON that says something wrong a 422.
+- An error of ours tells nothing of the inside.
+
+Spec: RFC 9457; RFC 9110 §15.5.
+Layer: api.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+
+from orchestrator.application.documents import texts
+from orchestrator.application.documents.texts import Document
+from orchestrator.application.ports import StorageError
+from orchestrator.application.problems import RequestError
+from orchestrator.application.records import AppVersionTakenError
+from orchestrator.domain.catalogues import VersionConflict
+from orchestrator.domain.errors import DomainError
+from protocol.errors import (
+    DuplicateMemberError,
+    MessageError,
+    NotJsonError,
+    NotUtf8Error,
+    NumberRangeError,
+    PayloadTooLargeError,
+    TooDeepError,
+    quoted,
+)
+
+MEDIA_TYPE = "application/problem+json"
+NO_STORE = {"Cache-Control": "no-store"}
+"""Specifications may hold credentials: nothing here is to be kept by anybody on the way."""
+
+_UNREADABLE = (DuplicateMemberError, NotJsonError, NotUtf8Error, NumberRangeError, TooDeepError)
+
+
+class ParameterError(RequestError):
+    """A parameter of the query is unknown, or not what it has to be."""
+
+    def __init__(self, name: str, reason: str, code: str = "parameter-invalid") -> None:
+        """Name the parameter."""
+        super().__init__(f"the parameter {quoted(name)} {reason}")
+        self.code = code
+
+
+class MediaTypeError(RequestError):
+    """The body is said not to be JSON."""
+
+    code = "media-type-unsupported"
+    status_code = 415
+
+    def __init__(self, given: str) -> None:
+        """Name what it is said to be."""
+        super().__init__(f"the body must be application/json, not {quoted(given)}")
+
+
+class CrossSiteError(RequestError):
+    """A page of another site sent the request."""
+
+    code = "cross-site"
+    status_code = 403
+
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__("pages of other sites may not change anything here")
+
+
+class HostError(RequestError):
+    """The request names the service as nobody has set it up."""
+
+    code = "host-unknown"
+    status_code = 421
+
+    def __init__(self) -> None:
+        """Say what to set."""
+        super().__init__("the service is not known by this name; OTAO_HTTP_HOSTS lists those that a proxy uses")
+
+
+def problem(status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """A problem document as an answer."""
+    body: Document = {
+        "type": f"urn:otao:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "message": detail,
+    }
+    return Response(texts.build(body), status, {**NO_STORE, **(headers or {})}, MEDIA_TYPE)
+
+
+def of(error: Exception) -> Response:
+    """The problem that an error is; one of 500 for an error that nobody foresaw."""
+    match error:
+        case RequestError():
+            return problem(error.status_code, error.code, str(error))
+        case PayloadTooLargeError():
+            return problem(413, error.code, error.reason, {"Connection": "close"})
+        case MessageError():
+            return problem(400 if isinstance(error, _UNREADABLE) else 422, error.code, error.reason)
+        case VersionConflict() | AppVersionTakenError():
+            return problem(409, error.code, str(error))
+        case DomainError():
+            return problem(422, error.code, str(error))
+        case StorageError():
+            return problem(503, error.code, "the database could not do it; try again", {"Retry-After": "1"})
+        case RequestValidationError():
+            first = error.errors()[0]
+            return of(ParameterError(str(first["loc"][-1]), f"is wrong: {first['msg']}"))
+        case _:
+            return problem(500, "internal-error", "the service failed; its log says how")
+
+
+def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
+    """Have the application, which has these routes, answer errors with problems."""
+
+    async def answer(_: Request, error: Exception) -> Response:
+        return of(error)
+
+    async def not_found(request: Request, _: Exception) -> Response:
+        return problem(404, "not-found", f"there is nothing at {quoted(request.url.path)}")
+
+    async def not_allowed(request: Request, _: Exception) -> Response:
+        # The framework names the methods of the first route only; RFC 9110 §15.5.6 wants all of them.
+        here = [route for route in routes if route.path_regex.match(request.url.path)]
+        allowed = {"Allow": ", ".join(sorted(set[str]().union(*(route.methods or () for route in here))))}
+        return problem(405, "method-not-allowed", f"{quoted(request.method)} is not possible here", allowed)
+
+    for kind in (RequestError, MessageError, DomainError, AppVersionTakenError, StorageError, RequestValidationError):
+        app.add_exception_handler(kind, answer)
+    app.add_exception_handler(404, not_found)
+    app.add_exception_handler(405, not_allowed)

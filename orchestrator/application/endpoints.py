@@ -1,0 +1,298 @@
+"""Endpoints: what operators do with single ones.
+
+Rules:
+- A change of what the decision looks at is followed by the decision in the same transaction, as a report is.
+- No call here changes what an endpoint runs (invariant 4).
+- A topic that an endpoint leaves, because it gets another name or goes, is cleared.
+
+Layer: application.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from orchestrator.application import drafts, preconditions
+from orchestrator.application.problems import (
+    AppVersionUnknownError,
+    MemberError,
+    NotFoundError,
+    TokenTakenError,
+)
+from orchestrator.application.records import NewEndpoint
+from orchestrator.domain import changes
+from orchestrator.domain.endpoints import TokenState
+from orchestrator.domain.facts import Retried
+from protocol import topics
+from protocol.errors import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from orchestrator.application.directory import Directory, Entry
+    from orchestrator.application.documents.endpoints import EndpointBody
+    from orchestrator.application.editing import Edit, EditingStorage, Gate, Wake
+    from orchestrator.application.ports import Clock
+    from orchestrator.application.preconditions import Precondition
+    from orchestrator.application.records import Draft, EndpointDocument
+    from orchestrator.domain.versions import Version
+    from protocol.topics import Instances
+
+_TOKEN_BYTES = 16
+"""Of chance in a token that is made here: 22 characters."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Visit:
+    """One endpoint in one transaction."""
+
+    edit: Edit
+    entry: Entry
+    document: EndpointDocument
+    draft: Draft
+    token: str
+    now: datetime
+    offered: set[Version] = field(default_factory=set)
+    """Software that nobody was offered before."""
+
+
+class Endpoints:
+    """The endpoints of all applications."""
+
+    def __init__(
+        self,
+        storage: EditingStorage,
+        directory: Directory,
+        clock: Clock,
+        gate: Gate,
+        wake: Wake,
+        *,
+        instances: Instances,
+    ) -> None:
+        """Take what the use cases need; `instances` name the push topics."""
+        self._storage = storage
+        self._directory = directory
+        self._clock = clock
+        self._gate = gate
+        self._wake = wake
+        self._instances = instances
+
+    def entry(self, application: str) -> Entry:
+        """An application as it is now.
+
+        Raises:
+            NotFoundError: there is none of this name.
+        """
+        entry = self._directory.by_name(application)
+        if entry is None:
+            raise NotFoundError("application", application)
+        return entry
+
+    async def get(self, application: str, endpoint_id: str) -> EndpointDocument:
+        """One endpoint.
+
+        Raises:
+            NotFoundError: there is no such application, or it has no such endpoint.
+        """
+        document = await self._storage.document(self.entry(application), endpoint_id)
+        if document is None:
+            raise NotFoundError("endpoint", endpoint_id)
+        return document
+
+    async def put(
+        self, application: str, endpoint_id: str, body: EndpointBody, precondition: Precondition
+    ) -> tuple[EndpointDocument, bool]:
+        """Write an endpoint; return it, and whether it is new.
+
+        Raises:
+            NotFoundError: there is no such application.
+            PreconditionFailedError, PreconditionRequiredError: it is not as required.
+            AppVersionUnknownError: the application does not have that version, or several and none was named.
+            TokenTakenError: another endpoint of the application has the token.
+            MemberError: there is no token, and the endpointId cannot be one.
+        """
+        async with self._storage.edit() as edit:
+            entry = self.entry(application)
+            document = await edit.document(entry.application.key, endpoint_id)
+            precondition.check(None if document is None else _tag(document))
+            if document is None:
+                visit = await self._create(edit, entry, endpoint_id, body)
+                stored = await self._settle(visit, visit.document)
+            else:
+                visit = self._visit(edit, entry, document)
+                stored = await self._revise(visit, body)
+        self._follow(visit)
+        return stored, document is None
+
+    async def patch(
+        self,
+        application: str,
+        endpoint_id: str,
+        revised: Callable[[EndpointDocument], EndpointBody],
+        precondition: Precondition,
+    ) -> EndpointDocument:
+        """Change an endpoint to what `revised` makes of it.
+
+        Raises:
+            NotFoundError: there is no such endpoint.
+            PreconditionFailedError, PreconditionRequiredError: it is not as required.
+            AppVersionUnknownError: the application does not have that version.
+            TokenTakenError: another endpoint of the application has the token.
+        """
+        async with self._storage.edit() as edit:
+            visit = await self._find(edit, application, endpoint_id)
+            precondition.check(_tag(visit.document))
+            stored = await self._revise(visit, revised(visit.document))
+        self._follow(visit)
+        return stored
+
+    async def retry(self, application: str, endpoint_id: str, version: Version | None) -> EndpointDocument:
+        """Forget the endpoint's failures of one version, or of all, so that it is offered them again.
+
+        Raises:
+            NotFoundError: there is no such endpoint.
+        """
+        async with self._storage.edit() as edit:
+            visit = await self._find(edit, application, endpoint_id)
+            retried = Retried(version=version, at=visit.now)
+            drafts.hear(visit.draft, visit.entry, retried, watermark=0, at=visit.now)
+            stored = await self._settle(visit, visit.document)
+        self._follow(visit)
+        return stored
+
+    async def change_token(
+        self, application: str, endpoint_id: str, state: TokenState | None, token: str | None
+    ) -> EndpointDocument:
+        """Put a token into a state, or exchange it, or both; with neither, exchange it for one made of chance.
+
+        Raises:
+            NotFoundError: there is no such endpoint.
+            TokenTakenError: another endpoint of the application has the token.
+        """
+        stops = state is not None and state is not TokenState.ACTIVE
+        async with self._gate.closed() if stops else nullcontext(), self._storage.edit() as edit:
+            visit = await self._find(edit, application, endpoint_id)
+            if state is None and token is None:
+                token = secrets.token_urlsafe(_TOKEN_BYTES)
+            visit.token = token or visit.token
+            await self._check_token(edit, visit.entry, endpoint_id, visit.token)
+            visit.draft.after = replace(visit.draft.after, token_state=state or visit.draft.after.token_state)
+            drafts.settle(visit.draft, visit.entry, visit.now)
+            stored = await self._settle(visit, replace(visit.document, revision=visit.document.revision + 1))
+        self._follow(visit)
+        return stored
+
+    async def delete(self, application: str, endpoint_id: str, precondition: Precondition) -> None:
+        """Delete an endpoint with its history; its push topic is cleared.
+
+        Raises:
+            NotFoundError: there is no such endpoint.
+            PreconditionFailedError, PreconditionRequiredError: it is not as required.
+        """
+        async with self._storage.edit() as edit:
+            document = (await self._find(edit, application, endpoint_id)).document
+            precondition.check(_tag(document))
+            await edit.delete_endpoint(document)
+            await edit.clear_topic(self._topic(document.record.app_version, document.record.token))
+        self._wake.pushes()
+
+    async def _find(self, edit: Edit, application: str, endpoint_id: str) -> _Visit:
+        entry = self.entry(application)
+        document = await edit.document(entry.application.key, endpoint_id)
+        if document is None:
+            raise NotFoundError("endpoint", endpoint_id)
+        return self._visit(edit, entry, document)
+
+    def _visit(self, edit: Edit, entry: Entry, document: EndpointDocument) -> _Visit:
+        return _Visit(
+            edit=edit,
+            entry=entry,
+            document=document,
+            draft=drafts.begin(document.record),
+            token=document.record.token,
+            now=self._clock.now(),
+        )
+
+    async def _create(self, edit: Edit, entry: Entry, endpoint_id: str, body: EndpointBody) -> _Visit:
+        token = body.token
+        if token is None:
+            token = endpoint_id
+            if not topics.TOKEN.fullmatch(token):
+                raise MemberError(f"'token' is required: {quoted(endpoint_id)} cannot be one", "member-missing")
+        await self._check_token(edit, entry, endpoint_id, token)
+        new = NewEndpoint(
+            application=entry.application.key,
+            endpoint_id=endpoint_id,
+            token=token,
+            app_version=_app_version(entry, body.app_version, None),
+            attributes=body.attributes,
+            registered_at=self._clock.now(),
+            token_state=TokenState.ACTIVE,
+            pinned=body.pin,
+        )
+        visit = self._visit(edit, entry, await edit.add_endpoint(new))
+        drafts.settle(visit.draft, entry, visit.now)
+        return visit
+
+    async def _revise(self, visit: _Visit, body: EndpointBody) -> EndpointDocument:
+        document, entry, draft = visit.document, visit.entry, visit.draft
+        app_version = _app_version(entry, body.app_version, draft.app_version)
+        visit.token = body.token or visit.token
+        await self._check_token(visit.edit, entry, document.endpoint_id, visit.token)
+        given = (body.attributes, body.pin, app_version, visit.token)
+        if given == (document.attributes, draft.after.pinned, draft.app_version, document.record.token):
+            return document
+        filters = entry.membership(body.attributes)
+        draft.after = replace(draft.after, pinned=body.pin, filters=filters)
+        drafts.relocate(draft, app_version, self._instances)
+        drafts.settle(draft, entry, visit.now)
+        revised = replace(document, attributes=body.attributes, revision=document.revision + 1)
+        return await self._settle(visit, revised)
+
+    async def _settle(self, visit: _Visit, revised: EndpointDocument) -> EndpointDocument:
+        """Write what has become of the endpoint, and return it as it is stored."""
+        edit, entry, draft, now = visit.edit, visit.entry, visit.draft, visit.now
+        if visit.token != draft.before.token:
+            left = self._topic(draft.before.app_version, draft.before.token)
+            if left not in draft.cleared_topics:
+                draft.cleared_topics.append(left)
+            draft.push = True
+            draft.before = replace(draft.before, token=visit.token)
+        draft.push = drafts.pushes_needed(draft, entry)
+        await edit.save_document(revised, visit.token)
+        await edit.store([draft], [changes.due_at(draft.after, entry.policy_of, now)], now)
+        visit.offered = entry.unfrozen(drafts.offered(draft))
+        await edit.mark_offered([(entry.application.key, version) for version in visit.offered], now)
+        stored = await edit.document(entry.application.key, revised.endpoint_id)
+        if stored is None:
+            raise NotFoundError("endpoint", revised.endpoint_id)
+        return stored
+
+    def _follow(self, visit: _Visit) -> None:
+        """The transaction is committed: what it froze is frozen, and there may be something to publish."""
+        visit.entry.freeze(visit.offered, visit.now)
+        self._wake.pushes()
+
+    async def _check_token(self, edit: Edit, entry: Entry, endpoint_id: str, token: str) -> None:
+        owner = await edit.token_owner(entry.application.key, token)
+        if owner not in {None, endpoint_id}:
+            raise TokenTakenError(str(owner))
+
+    def _topic(self, app_version: str, token: str) -> str:
+        return topics.push_topic(self._instances, app_version, token)
+
+
+def _tag(document: EndpointDocument) -> str:
+    return preconditions.tag_of(document, document.record.endpoint.registered_at)
+
+
+def _app_version(entry: Entry, given: str | None, present: str | None) -> str:
+    names = entry.application.app_versions
+    name = given or present or (names[0] if len(names) == 1 else None)
+    if name not in names:
+        raise AppVersionUnknownError(name, names)
+    return name

@@ -1,0 +1,199 @@
+"""The composition root: every part made, joined, started in order and stopped in reverse.
+
+Rules:
+- One task group holds every loop; when one fails, all end, and the exit code says so.
+- Start: database, engine, link, HTTP. Stop: HTTP, then the loops, link last, then the database.
+- A broker that is away does not stop the service from starting; one that refuses it for good does.
+
+Layer: service; the only module that knows all others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from broker_bridge.errors import BrokerError
+from broker_bridge.options import LinkOptions
+from broker_bridge.paho_link import PahoLink
+from orchestrator import api
+from orchestrator.api import server
+from orchestrator.api.exposition import exposition
+from orchestrator.application.applications import Applications
+from orchestrator.application.batches import Settings as BatchSettings
+from orchestrator.application.clocks import SteadyClock
+from orchestrator.application.definitions import Definitions
+from orchestrator.application.directory import Directory
+from orchestrator.application.endpoints import Endpoints
+from orchestrator.application.engine import assemble, no_steps
+from orchestrator.application.groups import Groups
+from orchestrator.application.observations import Observations
+from orchestrator.application.ports import StorageError
+from orchestrator.application.revisions import Revisions
+from orchestrator.persistence.storage import open_storage
+from protocol import topics
+from protocol.links import Subscription
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from orchestrator.application.engine import Engine
+    from orchestrator.application.ports import Clock, Steps
+    from orchestrator.persistence.storage import SqlStorage
+    from orchestrator.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+PARTITION = "main"
+"""The one partition of a service on SQLite holds every application (decision 0007)."""
+
+DONE, FAILED = 0, 1
+
+
+def wall() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+async def run(
+    settings: Settings,
+    *,
+    announce: Callable[[str], None],
+    steps: Steps = no_steps,
+    wall: Callable[[], datetime] = wall,
+) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code.
+
+    `announce` is called once with the base address of REST. `steps` and `wall` are for tests that stop the world or
+    move its clock.
+    """
+    code = DONE
+    try:
+        async with open_storage(settings.database_url.get_secret_value()) as storage:
+            await _serve(settings, storage, announce=announce, steps=steps, wall=wall)
+    except* (StorageError, BrokerError, server.ListenError) as group:
+        for error in group.exceptions:
+            sys.stderr.write(f"otao: {error}\n")
+        code = FAILED
+    return code
+
+
+async def migrate(settings: Settings) -> int:
+    """Bring the database to the newest schema; return the exit code."""
+    try:
+        async with open_storage(settings.database_url.get_secret_value()):
+            return DONE
+    except StorageError as error:
+        sys.stderr.write(f"otao: {error}\n")
+        return FAILED
+
+
+async def _serve(
+    settings: Settings,
+    storage: SqlStorage,
+    *,
+    announce: Callable[[str], None],
+    steps: Steps,
+    wall: Callable[[], datetime],
+) -> None:
+    directory = Directory(await storage.entries())
+    clock = SteadyClock(wall, time.monotonic, floor=await storage.alive_at())
+    link = _link(settings, storage.name)
+    engine = await assemble(
+        link,
+        storage,
+        storage,
+        directory,
+        clock,
+        settings=BatchSettings(
+            instances=settings.instances, limits=settings.limits, implicit_reports=settings.implicit_reports
+        ),
+        batch_size=settings.batch_size,
+        partition=PARTITION,
+        installation=storage.name,
+        sample_every=timedelta(seconds=settings.audit_interval_seconds),
+        steps=steps,
+    )
+    app = api.build(_context(settings, storage, directory, clock, engine, link))
+    stop = _stop_signal()
+    async with AsyncExitStack() as stack:
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        tasks = [group.create_task(loop(), name=name) for name, loop in engine.loops().items()]
+        host, port = settings.address
+        http = group.create_task(server.serve(app, host, port, started=announce), name="api.http")
+        await stop.wait()
+        log.info("stopping")
+        http.cancel()
+        await asyncio.wait([http])
+        for task in reversed(tasks):
+            task.cancel()
+    async with storage.transaction() as transaction:
+        await transaction.raise_watermark(engine.publisher.watermark, clock.now())
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _link(settings: Settings, installation: str) -> PahoLink:
+    prefix = settings.mqtt_client_id or f"otao-{installation}"
+    subscriptions = [Subscription(topic_filter=item) for item in topics.subscriptions(settings.instances)]
+    marker = Subscription(topic_filter=topics.marker_topic(PARTITION), echo=True)
+    options = LinkOptions(
+        url=settings.mqtt_url.get_secret_value(),
+        client_id=f"{prefix}-{PARTITION}",
+        subscriptions=(*subscriptions, marker),
+        protocol=settings.mqtt_protocol,
+        ca_file=settings.mqtt_ca_file,
+        certificate_file=settings.mqtt_certificate_file,
+        key_file=settings.mqtt_key_file,
+        keep_alive=timedelta(seconds=settings.mqtt_keep_alive_seconds),
+        receive_maximum=settings.mqtt_receive_maximum,
+        publish_window=settings.mqtt_publish_window,
+    )
+    return PahoLink(options, is_ours=topics.is_ours)
+
+
+def _context(
+    settings: Settings, storage: SqlStorage, directory: Directory, clock: Clock, engine: Engine, link: PahoLink
+) -> api.ApiContext:
+    gate = engine.publisher
+    revisions = Revisions(storage, directory, clock, gate, engine)
+
+    def events() -> Mapping[str, int]:
+        counted = asdict(link.counters)
+        counted["refused_publishes"] = sum(link.counters.refused_publishes.values())
+        return counted
+
+    def gauges() -> Mapping[str, float]:
+        return {"ready": float(engine.ready), "push_watermark": engine.publisher.watermark}
+
+    def unready() -> str | None:
+        if link.connection is None:
+            return "there is no connection to the broker"
+        return None if engine.ready else "what the broker retains is being compared with the database"
+
+    def failed() -> None:
+        engine.tallies.failed_requests += 1
+
+    return api.ApiContext(
+        applications=Applications(storage, directory, clock, engine, registration=settings.registration),
+        definitions=Definitions(storage, revisions),
+        groups=Groups(revisions),
+        endpoints=Endpoints(storage, directory, clock, gate, engine, instances=settings.instances),
+        observations=Observations(storage, directory, clock),
+        unready=unready,
+        metrics=exposition(engine.tallies, events, gauges),
+        failed=failed,
+    )

@@ -1,0 +1,275 @@
+"""The settings of one service: read once, checked whole, refused with a sentence for each that is wrong.
+
+Rules:
+- Flags beat the environment (`OTAO_*`), the environment beats `otao.toml`, that beats the defaults.
+- A secret may come from a file: `OTAO_MQTT_URL_FILE`, `OTAO_DATABASE_URL_FILE`; not from both at once.
+- A secret is in no repr and no error.
+- There are no API keys in this version: HTTP is served on loopback only.
+
+Layer: settings; above application, below the adapters.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from pydantic_settings.exceptions import SettingsError
+
+from orchestrator.application.records import Registration
+from protocol.errors import ProtocolError
+from protocol.payloads import Limits
+from protocol.topics import Instances
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic_core import ErrorDetails
+
+PREFIX = "OTAO_"
+CONFIG_FILE = Path("otao.toml")
+CONFIG_VARIABLE = "OTAO_CONFIG"
+_SECRETS = ("mqtt_url", "database_url")
+_API_KEYS = "OTAO_API_KEYS_FILE"
+_MOST_PORTS = 65535
+
+
+class BadSettingsError(Exception):
+    """The settings cannot be used; the message has one line for each reason."""
+
+    code = "settings-invalid"
+
+    def __init__(self, *reasons: str) -> None:
+        """Keep the reasons."""
+        super().__init__("\n".join(reasons))
+        self.reasons = reasons
+
+
+def _listen(text: str) -> str:
+    host, port = split_address(text)
+    try:
+        loopback = host == "localhost" or ip_address(host).is_loopback
+    except ValueError as error:
+        raise ValueError("the host must be an IP address or localhost") from error
+    if not loopback:
+        raise ValueError(
+            f"{host} is not loopback: this version has no API keys, so it serves this machine only; "
+            "put a proxy that authenticates in front of it"
+        )
+    if port > _MOST_PORTS:
+        raise ValueError("the port must be 0 to 65535; 0 takes any that is free")
+    return text
+
+
+def _broker(url: SecretStr) -> SecretStr:
+    text = url.get_secret_value()
+    if text == "embedded":
+        raise ValueError("the embedded broker is not supported by this version: name one with mqtt://HOST:PORT")
+    if not text.startswith(("mqtt://", "mqtts://")):
+        raise ValueError("must begin with mqtt:// or mqtts://")
+    return url
+
+
+def _hosts(value: object) -> object:
+    return tuple(name.strip().lower() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+_Listen: TypeAlias = Annotated[str, AfterValidator(_listen)]
+_Broker: TypeAlias = Annotated[SecretStr, AfterValidator(_broker)]
+
+
+class Settings(BaseSettings):
+    """All settings; the environment names them in upper case after `OTAO_`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        enable_decoding=False,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        nested_model_default_partial_update=False,
+        toml_file=CONFIG_FILE,
+        validate_default=True,
+    )
+
+    mqtt_url: _Broker = SecretStr("mqtt://127.0.0.1:1883")
+    """`mqtt://user:password@host:port`, or `mqtts://…`; user and password percent-encoded."""
+    mqtt_protocol: Literal["5", "3.1.1"] = "5"
+    mqtt_client_id: Annotated[str | None, Field(min_length=1, max_length=128)] = None
+    """The beginning of the client ID; None: `otao-` and the installation's name, which the database keeps."""
+    mqtt_ca_file: Path | None = None
+    """PEM; None: the system's certificates."""
+    mqtt_certificate_file: Path | None = None
+    mqtt_key_file: Path | None = None
+    mqtt_keep_alive_seconds: Annotated[int, Field(ge=5, le=3600)] = 30
+    mqtt_receive_maximum: Annotated[int, Field(ge=1, le=65535)] = 2000
+    """Reports that the broker may leave unacknowledged with us; MQTT 5 only."""
+    mqtt_publish_window: Annotated[int, Field(ge=1, le=10000)] = 100
+    """Offers that may be unacknowledged by the broker."""
+
+    database_url: SecretStr = SecretStr("sqlite+aiosqlite:///otao.db")
+
+    http_listen: _Listen = "127.0.0.1:8080"
+    http_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = ()
+    """Names, besides localhost and IP addresses, under which a proxy passes requests on; separated by commas."""
+
+    registration: Annotated[Registration, BeforeValidator(_lower)] = Registration.CLOSED
+    """Of applications that say nothing of it."""
+    implicit_reports: bool = True
+    """Whether a `configId` in a request counts as a report."""
+
+    software_instance: str = "cmx_ota"
+    configuration_instance: str = "cmx"
+    metadata_instance: str = "epmx"
+
+    payload_bytes: Annotated[int, Field(ge=256, le=16_777_216)] = 65536
+    """Longest payload of an endpoint's message."""
+    payload_depth: Annotated[int, Field(ge=1, le=200)] = 32
+    batch_size: Annotated[int, Field(ge=1, le=5000)] = 500
+    """Most messages in one transaction."""
+    audit_interval_seconds: Annotated[int, Field(ge=1, le=86400)] = 60
+    """How often some retained offers are read back and compared."""
+
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port on which HTTP is served."""
+        return split_address(self.http_listen)
+
+    @property
+    def instances(self) -> Instances:
+        """The names of the extension instances."""
+        return Instances(
+            software=self.software_instance, configuration=self.configuration_instance, metadata=self.metadata_instance
+        )
+
+    @property
+    def limits(self) -> Limits:
+        """How much of an endpoint's message is read."""
+        return Limits(payload_bytes=self.payload_bytes, depth=self.payload_depth)
+
+    @property
+    def audit_interval(self) -> timedelta:
+        """How often some retained offers are read back."""
+        return timedelta(seconds=self.audit_interval_seconds)
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Settings:
+        if (self.mqtt_certificate_file is None) is not (self.mqtt_key_file is None):
+            raise ValueError("mqtt_certificate_file and mqtt_key_file are needed together")
+        try:
+            _ = self.instances
+        except ProtocolError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT` or `[IPv6]:PORT`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError("an IPv6 address goes in brackets: [::1]:8080")
+    if not colon or not host or not (port.isascii() and port.isdigit()):
+        raise ValueError("must be HOST:PORT, such as 127.0.0.1:8080")
+    return host, int(port)
+
+
+def load(flags: Mapping[str, object], config: Path | None = None) -> Settings:
+    """The settings, `flags` being those that were given (None: not given) and `config` the file that was named.
+
+    Raises:
+        BadSettingsError: a file cannot be read, or a setting is unknown or cannot be used.
+    """
+    if os.environ.get(_API_KEYS):
+        raise BadSettingsError(f"{_API_KEYS}: API keys are not supported by this version")
+    named = config or (Path(given) if (given := os.environ.get(CONFIG_VARIABLE)) else None)
+    if named is not None and not named.is_file():
+        raise BadSettingsError(f"{named}: there is no such file")
+    source = named or CONFIG_FILE
+    try:
+        return _sourced(source, {name: value for name, value in flags.items() if value is not None})()
+    except ValidationError as error:
+        raise BadSettingsError(*map(_reason, error.errors(include_url=False, include_input=False))) from None
+    except (SettingsError, OSError, ValueError) as error:
+        raise BadSettingsError(f"{source}: {_cause(error)}") from None
+
+
+def _sourced(config: Path, flags: dict[str, object]) -> type[Settings]:
+    secrets = _secrets_from_files()
+
+    class Sourced(Settings):
+        model_config = SettingsConfigDict(toml_file=config)
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            # The first source that names a setting wins; those in the last line are empty.
+            return (
+                InitSettingsSource(settings_cls, flags),
+                InitSettingsSource(settings_cls, secrets),
+                env_settings,
+                TomlConfigSettingsSource(settings_cls),
+                *(init_settings, dotenv_settings, file_secret_settings),
+            )
+
+    return Sourced
+
+
+def _secrets_from_files() -> dict[str, object]:
+    """The secrets whose files the environment names; a last line break is not part of them."""
+    found: dict[str, object] = {}
+    for name in _SECRETS:
+        variable = f"{PREFIX}{name.upper()}"
+        path = os.environ.get(f"{variable}_FILE")
+        if not path:
+            continue
+        if os.environ.get(variable):
+            raise BadSettingsError(f"{variable}_FILE: {variable} is set as well")
+        try:
+            found[name] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeError) as error:
+            raise BadSettingsError(f"{variable}_FILE: {path} cannot be read: {_cause(error)}") from error
+    return found
+
+
+def _reason(details: ErrorDetails) -> str:
+    message = details["msg"].removeprefix("Value error, ")
+    if not details["loc"]:
+        return message
+    name = str(details["loc"][0])
+    if details["type"] == "extra_forbidden":
+        return f"{name}: there is no such setting"
+    return f"{PREFIX}{name.upper()}: {message[:1].lower()}{message[1:]}"
+
+
+def _cause(error: Exception) -> str:
+    return (error.strerror or "unreadable") if isinstance(error, OSError) else str(error)
