@@ -72,6 +72,8 @@ class Settings:
 class Parsed:
     """A message that is a request of a known application."""
 
+    place: Place
+    """Whose message it is."""
     inbound: Inbound
     request: Request | ForeignPush
     entry: Entry
@@ -79,11 +81,6 @@ class Parsed:
     repeat: bool
     topic: str
     """Where it is answered."""
-
-    @property
-    def place(self) -> Place:
-        """Whose message it is."""
-        return self.entry.application.key, self.request.address.token
 
 
 @dataclass(slots=True)
@@ -137,14 +134,16 @@ def parse(
             continue
         digest = digest_of(inbound)
         repeat = inbound.duplicate and delivered.get(inbound.packet_id) == digest
-        parsed.append(Parsed(inbound, request, entry, digest, repeat, topic))
+        place = entry.application.key, request.address.token
+        parsed.append(Parsed(place, inbound, request, entry, digest, repeat, topic))
     return _without_floods(parsed, batch)
 
 
 def digest_of(inbound: Inbound) -> int:
     """A number of 63 bits that tells messages apart."""
-    text = blake2b(inbound.payload, key=inbound.topic.encode()[:64], digest_size=8).digest()
-    return int.from_bytes(text) >> 1
+    # A topic holds no U+0000: the message's two parts cannot run into each other.
+    text = inbound.topic.encode() + b"\0" + inbound.payload
+    return int.from_bytes(blake2b(text, digest_size=8).digest()) >> 1
 
 
 def _without_floods(parsed: list[Parsed], batch: Batch) -> list[Parsed]:
@@ -179,7 +178,6 @@ class Application:
         self._drafts: dict[Place, Draft] = {}
         self._attributes: dict[Place, dict[str, JsonValue]] = {}
         self._taken: set[Place] = set()
-        self._new: set[Place] = set()
 
     async def run(self, parsed: Sequence[Parsed], at: datetime, steps: Steps) -> None:
         """Load, apply and store."""
@@ -226,13 +224,19 @@ class Application:
         if isinstance(item.request, ForeignPush):
             self._overwrite(item)
             return
-        draft = self._draft(item, at)
-        attributes = self._attributes.get(item.place, {})
+        place = item.place
+        draft = self._drafts.get(place)
+        if draft is None:
+            draft = drafts.begin(self._newcomer(item, at))
+        elif draft.after.token_state is not TokenState.ACTIVE:
+            raise TokenRefusedError(draft.after.token_state)
+        attributes = self._attributes.get(place, {})
         if item.repeat:
             self._batch.repeats += 1
         else:
             self._handle(item, item.request, draft, attributes, at)
-        self._drafts[item.place] = draft
+        # A newcomer is kept from here on: a refused message creates nothing.
+        self._drafts[place] = draft
         reply = answer(item.request, item.inbound, item.topic, draft, item.entry, attributes)
         if reply is not None:
             self._batch.answers.append(reply)
@@ -255,22 +259,13 @@ class Application:
             draft.new_attributes = text
             draft.after = replace(draft.after, filters=item.entry.membership(text))
             drafts.settle(draft, item.entry, at)
-        self._batch.accepted[request.address.resource.value] += 1
+        self._batch.accepted[str(request.address.resource)] += 1
 
     def _overwrite(self, item: Parsed) -> None:
         self._batch.foreign += 1
         draft = self._drafts.get(item.place)
         if draft is not None and item.entry.application.push is PushMode.RETAINED:
             draft.push = True
-
-    def _draft(self, item: Parsed, at: datetime) -> Draft:
-        draft = self._drafts.get(item.place)
-        if draft is None:
-            return drafts.begin(self._newcomer(item, at))
-        state = draft.after.token_state
-        if state is not TokenState.ACTIVE:
-            raise TokenRefusedError(state)
-        return draft
 
     def _newcomer(self, item: Parsed, at: datetime) -> EndpointRecord:
         application = item.entry.application

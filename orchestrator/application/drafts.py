@@ -10,10 +10,9 @@ Layer: application; pure.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orchestrator.application.records import Draft, PushMode
+from orchestrator.application.records import Draft, EndpointRecord, PushMode
 from orchestrator.domain import changes
 from orchestrator.domain.attempts import OPEN, AttemptState, move
 from orchestrator.domain.facts import ObserveAsked, Reported
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.application.directory import Entry
-    from orchestrator.application.records import EndpointRecord
     from orchestrator.domain.changes import Change
     from orchestrator.domain.endpoints import Endpoint
     from orchestrator.domain.facts import Fact
@@ -55,7 +53,8 @@ def hear(draft: Draft, entry: Entry, fact: Fact, *, watermark: int, at: datetime
 def settle(draft: Draft, entry: Entry, at: datetime) -> None:
     """Decide, and make the offer agree."""
     decision = entry.decide(draft.after, at)
-    _take(draft, changes.replan(draft.after, decision, entry.catalogue, at), at)
+    if not changes.agrees(draft.after, decision):
+        _take(draft, changes.replan(draft.after, decision, entry.catalogue, at), at)
 
 
 def relocate(draft: Draft, app_version: str, instances: Instances) -> None:
@@ -75,7 +74,7 @@ def _take(draft: Draft, change: Change, at: datetime) -> None:
     old = before.attempt
     if old is not None and (change.endpoint.attempt is None or change.endpoint.attempt.sequence != old.sequence):
         draft.superseded.append(move(old, AttemptState.WITHDRAWN, at) if old.state in OPEN else old)
-    if _pushed(before) != _pushed(change.endpoint):
+    if not draft.push and _pushed(before) != _pushed(change.endpoint):
         draft.push = True
 
 
@@ -111,10 +110,11 @@ def pushes_needed(draft: Draft, entry: Entry) -> bool:
 
 def stored(draft: Draft, *, key: int, push_revision: int, last_history: int) -> EndpointRecord:
     """The record that a draft leaves behind."""
-    return replace(
-        draft.before,
+    return EndpointRecord(
         key=key,
+        application=draft.before.application,
         app_version=draft.app_version,
+        token=draft.before.token,
         endpoint=draft.after,
         push_revision=push_revision,
         last_history=last_history,

@@ -20,7 +20,7 @@ from orchestrator.application.timers import Timers
 from protocol import topics
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
     from datetime import timedelta
 
     from orchestrator.application.batches import Settings
@@ -48,7 +48,7 @@ class Engine:
     tallies: Tallies
     link: Link
 
-    def loops(self) -> dict[str, Callable[[], Awaitable[None]]]:
+    def loops(self) -> dict[str, Callable[[], Coroutine[None, None, None]]]:
         """The loops by name, in the order in which they are started."""
         return {
             "bridge.link": self.link.run,
@@ -83,6 +83,7 @@ async def assemble(  # noqa: PLR0913 - the one place that joins them all
     clock: Clock,
     *,
     settings: Settings,
+    batch_size: int,
     partition: str,
     installation: str,
     sample_every: timedelta,
@@ -113,6 +114,7 @@ async def assemble(  # noqa: PLR0913 - the one place that joins them all
         presence,
         clock=clock,
         settings=settings,
+        batch_size=batch_size,
         marker_topic=topics.marker_topic(partition),
         tallies=tallies,
         steps=steps,

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-BATCH = 500
-"""Messages in one batch at most."""
 _RETRY_SECONDS = (0.05, 0.2, 1.0, 2.0, 5.0)
 _PACKET_IDS = 65_535
 
@@ -52,6 +50,7 @@ class InboundPipeline:
         *,
         clock: Clock,
         settings: Settings,
+        batch_size: int,
         marker_topic: str,
         tallies: Tallies,
         steps: Steps,
@@ -65,6 +64,7 @@ class InboundPipeline:
         self._presence = presence
         self._clock = clock
         self._settings = settings
+        self._batch_size = batch_size
         self._marker_topic = marker_topic
         self._tallies = tallies
         self._steps = steps
@@ -74,7 +74,7 @@ class InboundPipeline:
     async def run(self) -> None:
         """Process messages until cancelled."""
         while True:
-            received = await self._link.receive(BATCH)
+            received = await self._link.receive(self._batch_size)
             if received.connection.number != self._connection:
                 await self._greet(received.connection)
             self._steps("batch-received")

@@ -23,6 +23,7 @@ import orjson
 import structlog
 
 from orchestrator.application import answers as answering
+from orchestrator.application.ports import StorageError
 from orchestrator.application.pushes import CLEARED, ParkedPush, place_of, render
 from orchestrator.application.records import PushMode
 from protocol import topics
@@ -49,6 +50,7 @@ WAITING_REFUSALS = 4_000
 WAITING_ANSWERS = 20_000
 """The same for every answer. Waiting for room instead would wait for acknowledgements that come in behind the very
 messages that are not taken (`broker_bridge` stops reading when its queue is full)."""
+RETRY_SECONDS = 1.0
 PARKED_FIRST = timedelta(minutes=1)
 PARKED_MOST = timedelta(hours=1)
 
@@ -137,6 +139,12 @@ class Publisher:
                     pass
             except LinkLost as lost:
                 self._drop_answers(lost)
+            except StorageError as error:
+                if not error.transient:
+                    raise
+                log.warning("publishing interrupted; going on where it was", reason=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+                self.wake()
 
     async def _slice(self) -> bool:
         """Send one slice of each; return whether there may be more."""

@@ -12,6 +12,7 @@ Layer: application.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ import structlog
 
 from orchestrator.application import drafts
 from orchestrator.application.counters import CounterKey
+from orchestrator.application.ports import StorageError
 from orchestrator.domain import changes
 from orchestrator.domain.attempts import OPEN, AttemptState
 from orchestrator.domain.endpoints import Attempt, Endpoint
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+RETRY_SECONDS = 1.0
 PAGE = 2_000
 """Endpoints looked at in one transaction: tens of milliseconds."""
 
@@ -154,8 +157,15 @@ class Sweeper:
         while True:
             await self._signals.work.wait()
             self._signals.work.clear()
-            for work in await self._storage.works():
-                await self.work_off(work)
+            try:
+                for work in await self._storage.works():
+                    await self.work_off(work)
+            except StorageError as error:
+                if not error.transient:
+                    raise
+                log.warning("sweep interrupted; going on where it was", reason=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+                self._signals.work.set()
 
     async def work_off(self, work: Work) -> None:
         """Finish one work item."""

@@ -36,3 +36,5 @@ class Tallies:
     deadlines: int = 0
     """Timers that were worked off."""
     swept_pages: int = 0
+    failed_requests: int = 0
+    """HTTP requests that ended in an error of ours."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from orchestrator.application import drafts
+from orchestrator.application.ports import StorageError
 from orchestrator.domain import changes
 from orchestrator.domain.facts import DeadlinePassed
 from orchestrator.domain.graphs import concerned_by
@@ -104,6 +105,10 @@ class Timers:
                 await self.tick()
             except LinkLost as lost:
                 log.info("the connection ended in a tick", reason=lost.reason)
+            except StorageError as error:
+                if not error.transient:
+                    raise
+                log.warning("tick interrupted; the next one goes on", reason=str(error))
 
     async def tick(self) -> None:
         """Do everything that is due now."""

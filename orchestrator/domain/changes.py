@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
-from orchestrator.domain.attempts import OPEN, Attempt, AttemptState, move
+from orchestrator.domain.attempts import OPEN, Attempt, AttemptState, confirm, move
 from orchestrator.domain.endpoints import HistoryEntry, HistoryKind, Setback
 from orchestrator.domain.facts import DeadlinePassed, Heard, ObserveAsked, Progressed, Reported, Retried
 
@@ -40,6 +40,8 @@ RETURN_SPACING = timedelta(minutes=1)
 DID_NOT_TAKE = "did not take"
 NO_VERDICT = "no verdict by the deadline"
 _SUCCEEDED = frozenset({AttemptState.SOAKING, AttemptState.CONFIRMED})
+_CONFIRMABLE = OPEN | {AttemptState.WITHDRAWN}
+"""A device that was installing when its offer was withdrawn may still report the version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +59,8 @@ def apply(endpoint: Endpoint, fact: Fact, policy_of: PolicyOf, *, acknowledged: 
     makes the attempt reached.
     """
     match fact:
-        case DeadlinePassed():
-            return _expire(endpoint, fact, policy_of)
-        case Retried():
-            return _retry(endpoint, fact)
+        case Reported():
+            return _report(endpoint, fact, policy_of, acknowledged=acknowledged)
         case Heard():
             return Change(endpoint=_hear(endpoint, fact.at, None, acknowledged=acknowledged))
         case ObserveAsked():
@@ -68,11 +68,20 @@ def apply(endpoint: Endpoint, fact: Fact, policy_of: PolicyOf, *, acknowledged: 
             return Change(endpoint=replace(heard, observe=fact.observe))
         case Progressed():
             return _progress(_hear(endpoint, fact.at, fact.version, acknowledged=acknowledged), fact)
-        case Reported():
-            heard = _hear(endpoint, fact.at, fact.version, acknowledged=acknowledged)
-            return _succeed(heard, fact, policy_of) if fact.succeeded else _fail(heard, fact, policy_of)
+        case DeadlinePassed():
+            return _expire(endpoint, fact, policy_of)
+        case Retried():
+            return _retry(endpoint, fact)
         case _:
             assert_never(fact)
+
+
+def agrees(endpoint: Endpoint, decision: Decision) -> bool:
+    """Whether the offer is the decision's already: then `replan` has nothing to do, nor is it needed."""
+    offer = endpoint.offer
+    if offer is None:
+        return decision.hop is None
+    return offer.version == decision.hop and offer.version != endpoint.running
 
 
 def replan(endpoint: Endpoint, decision: Decision, catalogue: Catalogue, at: datetime) -> Change:
@@ -98,24 +107,30 @@ def due_at(endpoint: Endpoint, policy_of: PolicyOf, now: datetime) -> datetime |
 
     A deadline that has passed is returned as long as the attempt is open; a back-off that is over is not.
     """
+    offer = endpoint.offer
+    deadline = None
+    if offer is not None and offer.reached_at is not None:
+        deadline = offer.reached_at + policy_of(offer.version).installing
+    if not endpoint.setbacks:
+        return deadline
     moments = [
         setback.retry_at
         for setback in endpoint.setbacks.values()
         if setback.retry_at is not None and setback.retry_at > now
     ]
-    offer = endpoint.offer
-    if offer is not None and offer.reached_at is not None:
-        moments.append(offer.reached_at + policy_of(offer.version).installing)
-    return min(moments, default=None)
+    return min(moments if deadline is None else [deadline, *moments], default=None)
 
 
 def _hear(endpoint: Endpoint, at: datetime, named: Version | None, *, acknowledged: bool) -> Endpoint:
-    attempt = endpoint.attempt
-    if attempt is not None and attempt.reached_at is None:
-        by_name = named == attempt.version and (attempt.state in OPEN or attempt.state is AttemptState.WITHDRAWN)
-        if by_name or (acknowledged and attempt.state in OPEN):
-            attempt = replace(attempt, reached_at=at)
-    return replace(endpoint, last_seen_at=at, attempt=attempt)
+    attempt = _reach(endpoint.attempt, at, named, acknowledged=acknowledged)
+    return endpoint.heard(at, running=endpoint.running, attempt=attempt)
+
+
+def _reach(attempt: Attempt | None, at: datetime, named: Version | None, *, acknowledged: bool) -> Attempt | None:
+    if attempt is None or attempt.reached_at is not None:
+        return attempt
+    by_name = named == attempt.version and attempt.state in _CONFIRMABLE
+    return replace(attempt, reached_at=at) if by_name or (acknowledged and attempt.state in OPEN) else attempt
 
 
 def _progress(endpoint: Endpoint, fact: Progressed) -> Change:
@@ -131,28 +146,37 @@ def _progress(endpoint: Endpoint, fact: Progressed) -> Change:
     return Change(endpoint=replace(endpoint, attempt=attempt), entries=entries)
 
 
-def _succeed(endpoint: Endpoint, fact: Reported, policy_of: PolicyOf) -> Change:
-    before = endpoint.running
-    since = endpoint.running_since if before == fact.version else fact.at
-    change = Change(endpoint=replace(endpoint, running=fact.version, running_since=since), entries=(_reported(fact),))
+def _report(endpoint: Endpoint, fact: Reported, policy_of: PolicyOf, *, acknowledged: bool) -> Change:
+    if not fact.succeeded:
+        heard = _hear(endpoint, fact.at, fact.version, acknowledged=acknowledged)
+        return _fail(heard, fact, policy_of)
     attempt = endpoint.attempt
-    if attempt is None:
+    if attempt is not None and attempt.state in _CONFIRMABLE and attempt.version == fact.version:
+        return _confirm(endpoint, attempt, fact)
+    return _succeed(endpoint, fact, policy_of, acknowledged=acknowledged)
+
+
+def _confirm(endpoint: Endpoint, attempt: Attempt, fact: Reported) -> Change:
+    confirmed = HistoryEntry(at=fact.at, kind=HistoryKind.CONFIRMED, version=attempt.version)
+    return Change(
+        endpoint=endpoint.heard(fact.at, running=fact.version, attempt=confirm(attempt, fact.at)),
+        entries=(_reported(fact), confirmed),
+    )
+
+
+def _succeed(endpoint: Endpoint, fact: Reported, policy_of: PolicyOf, *, acknowledged: bool) -> Change:
+    """What a report of success does that does not confirm the attempt."""
+    before = endpoint.running
+    attempt = _reach(endpoint.attempt, fact.at, fact.version, acknowledged=acknowledged)
+    heard = endpoint.heard(fact.at, running=fact.version, attempt=attempt)
+    change = Change(endpoint=heard, entries=(_reported(fact),))
+    if attempt is None or attempt.version == fact.version:
         return change
-    if attempt.version == fact.version:
-        return _confirm(change, attempt, fact.at)
     if attempt.state in _SUCCEEDED and fact.version < attempt.version:
         reason = f"went back to {fact.version}"
         return _set_back(change, AttemptState.REVERTED, HistoryKind.REVERTED, fact.at, reason, policy_of)
     returned = attempt.state in OPEN and attempt.reached_at is not None and fact.version in (attempt.origin, before)
     return _count_return(change, attempt, fact.at, policy_of) if returned else change
-
-
-def _confirm(change: Change, attempt: Attempt, at: datetime) -> Change:
-    if attempt.state not in OPEN and attempt.state is not AttemptState.WITHDRAWN:
-        return change
-    # Without a soak the report itself confirms.
-    attempt = move(move(attempt, AttemptState.SOAKING, at), AttemptState.CONFIRMED, at)
-    return _with(change, attempt, HistoryEntry(at=at, kind=HistoryKind.CONFIRMED, version=attempt.version))
 
 
 def _count_return(change: Change, attempt: Attempt, at: datetime, policy_of: PolicyOf) -> Change:

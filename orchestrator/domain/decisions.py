@@ -21,7 +21,7 @@ from orchestrator.domain.bitsets import highest, members
 from orchestrator.domain.outcomes import Outcome
 from orchestrator.domain.routes import Routes, reachable
 from orchestrator.domain.rules import Rule, SoftwareVerdict
-from orchestrator.domain.standings import Standing, standing
+from orchestrator.domain.standings import Standing, plain, standing
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -96,7 +96,8 @@ class Decider:
     def __init__(self, catalogue: Catalogue) -> None:
         """Start with nothing remembered."""
         self.catalogue = catalogue
-        self._known: dict[Standing, Decision] = {}
+        # A plain endpoint's decision is found by what it runs, without its standing being made.
+        self._known: dict[Standing | Version | None, Decision] = {}
         self._since: datetime | None = None
         self._until: datetime | None = None
 
@@ -105,12 +106,13 @@ class Decider:
         if self._since is None or now < self._since or (self._until is not None and now >= self._until):
             self._known.clear()
             self._since, self._until = now, self.catalogue.next_date_after(now)
-        key = standing(endpoint, self.catalogue, now)
+        key = endpoint.running if plain(endpoint) else standing(endpoint, self.catalogue, now)
         decision = self._known.get(key)
         if decision is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            decision = self._known[key] = decide(key, self.catalogue, now)
+            decision = decide(standing(endpoint, self.catalogue, now), self.catalogue, now)
+            self._known[key] = decision
         return decision
 
 

@@ -28,6 +28,9 @@ __all__ = ["Attempt", "Endpoint", "HistoryEntry", "HistoryKind", "Setback", "Tok
 class TokenState(Enum):
     """Whether an endpoint's token is good."""
 
+    # As `AttemptState`: compared by identity, and looked up for every endpoint that is stored.
+    __hash__ = object.__hash__
+
     ACTIVE = "active"
     SUSPENDED = "suspended"
     REVOKED = "revoked"
@@ -35,6 +38,9 @@ class TokenState(Enum):
 
 class HistoryKind(Enum):
     """What an entry of an endpoint's history says; storage keeps the position: append, never reorder."""
+
+    # As `AttemptState`: compared by identity, and looked up for every entry that is stored.
+    __hash__ = object.__hash__
 
     REPORTED = "reported"
     OFFERED = "offered"
@@ -102,3 +108,23 @@ class Endpoint:
         """The latest attempt while it is offered or installing."""
         attempt = self.attempt
         return attempt if attempt is not None and attempt.state in OPEN else None
+
+    def heard(self, at: datetime, *, running: Version | None, attempt: Attempt | None) -> Endpoint:
+        """Return the endpoint as an accepted message at `at` leaves it.
+
+        `running_since` becomes `at` when `running` is another version by precedence.
+        """
+        # Written out: `dataclasses.replace` takes twice as long. A test sees to it that no field is forgotten.
+        return Endpoint(
+            running=running,
+            running_since=self.running_since if running == self.running else at,
+            last_seen_at=at,
+            registered_at=self.registered_at,
+            observe=self.observe,
+            token_state=self.token_state,
+            pinned=self.pinned,
+            sequence=self.sequence,
+            attempt=attempt,
+            setbacks=self.setbacks,
+            filters=self.filters,
+        )

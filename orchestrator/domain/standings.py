@@ -42,6 +42,18 @@ class Standing:
     soaking: Version | None = None
 
 
+def plain(endpoint: Endpoint) -> bool:
+    """Whether nothing but what it runs tells the endpoint's standing, under any catalogue; so it is for most."""
+    attempt = endpoint.attempt
+    return (
+        not endpoint.setbacks
+        and not endpoint.filters
+        and endpoint.pinned is None
+        and endpoint.token_state is TokenState.ACTIVE
+        and (attempt is None or attempt.state is not AttemptState.SOAKING)
+    )
+
+
 def standing(endpoint: Endpoint, catalogue: Catalogue, now: datetime) -> Standing:
     """Return the endpoint's class."""
     attempt = endpoint.attempt

@@ -37,18 +37,29 @@ class Dictionary:
 
     async def load(self, connection: AsyncConnection) -> None:
         """Read everything anew."""
-        self.versions.clear()
-        self.version_ids.clear()
-        self.app_versions.clear()
-        self.app_version_ids.clear()
-        self.applications.clear()
-        for number, name in await connection.execute(select(schema.application.c.id, schema.application.c.name)):
+        applications = (await connection.execute(select(schema.application.c.id, schema.application.c.name))).all()
+        versions = (await connection.execute(select(schema.version))).all()
+        app_versions = (await connection.execute(select(schema.app_version))).all()
+        # From here on without a pause: readers must never meet a dictionary that is half read.
+        for kept in (self.versions, self.version_ids, self.app_versions, self.app_version_ids, self.applications):
+            kept.clear()
+        for number, name in applications:
             self.applications[number] = name
-        for number, application, text in await connection.execute(select(schema.version)):
+        for number, application, text in versions:
             self.add_version(number, application, Version.parse(text))
-        for number, application, name in await connection.execute(select(schema.app_version)):
+        for number, application, name in app_versions:
             self.app_versions[number] = (application, name)
             self.app_version_ids[name] = number
+
+    def forget_application(self, application: int) -> None:
+        """Forget an application and every name that it had."""
+        self.applications.pop(application, None)
+        for number, (owner, name) in list(self.app_versions.items()):
+            if owner == application:
+                del self.app_versions[number], self.app_version_ids[name]
+        for (owner, text), number in list(self.version_ids.items()):
+            if owner == application:
+                del self.versions[number], self.version_ids[owner, text]
 
     def add_version(self, number: int, application: int, version: Version) -> None:
         """Remember one version."""

@@ -83,9 +83,12 @@ class SqlEdit(SqlTransaction):
             await self._connection.execute(delete(table).where(table.c.application_id == key))
         await self._connection.execute(delete(schema.version).where(schema.version.c.application_id == key))
         await self._connection.execute(delete(schema.application).where(schema.application.c.id == key))
-        for number, (application, name) in list(self._dictionary.app_versions.items()):
-            if application == key:
-                del self._dictionary.app_versions[number], self._dictionary.app_version_ids[name]
+        # Its number may be given out again: nothing may be left under it, neither here nor in the table.
+        past = schema.attempt.c.endpoint_id
+        await self._connection.execute(
+            delete(schema.attempt).where(past > key * KEY_SPAN, past < (key + 1) * KEY_SPAN)
+        )
+        self._dictionary.forget_application(key)
 
     async def put_software(self, application: int, record: SoftwareRecord) -> None:
         """See `editing.Edit.put_software`."""

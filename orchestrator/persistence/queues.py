@@ -97,7 +97,7 @@ class SqlQueues:
 
     async def push_sample(self, after_key: int, limit: int) -> list[Push]:
         """See `ports.Storage.push_sample`."""
-        return await self._read(_SAMPLE, after=after_key, most=limit)
+        return sorted(await self._read(_SAMPLE, after=after_key, most=limit), key=lambda push: push.key)
 
     async def _read(self, statement: Select[str], **parameters: object) -> list[Push]:
         async with self.reading() as connection:

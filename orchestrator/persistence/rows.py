@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.application.records import EndpointRecord
 from orchestrator.domain.attempts import Attempt, AttemptState
 from orchestrator.domain.endpoints import Endpoint, HistoryKind, TokenState
-from orchestrator.persistence.instants import EPOCH, from_ms, from_ms_or_none, to_ms, to_ms_or_none
+from orchestrator.persistence.instants import EPOCH, from_ms, from_ms_or_none, to_ms_or_none
 from orchestrator.persistence.schema import KEY_SPAN, endpoint_state
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.versions import Version
     from orchestrator.persistence.dialects import Row
     from orchestrator.persistence.dictionaries import Dictionary
+    from orchestrator.persistence.instants import Milliseconds
 
 # The position in each of these tuples is what the database holds: append, never reorder.
 TOKEN_STATES = (TokenState.ACTIVE, TokenState.SUSPENDED, TokenState.REVOKED)
@@ -43,6 +44,8 @@ PROGRESS_CODES = {state: code for code, state in enumerate(PROGRESS_STATES)}
 HISTORY_CODES = {kind: code for code, kind in enumerate(HISTORY_KINDS)}
 
 STATE_COLUMNS: tuple[str, ...] = tuple(column.name for column in endpoint_state.columns)
+_ATTEMPT = STATE_COLUMNS.index("attempt_version_id")
+_AFTER_ATTEMPT = STATE_COLUMNS.index("due_ms")
 
 
 def application_of(key: int) -> int:
@@ -60,8 +63,8 @@ def decode(
     filters: frozenset[str] = frozenset(),
 ) -> EndpointRecord:
     """The endpoint of one row, given in the order of `STATE_COLUMNS`."""
-    (key, app_version_id, running_id, running_ms, seen_ms, token_state, observe, _, pinned_id, sequence, *rest) = row
-    (*attempt_part, _due_ms, push_revision, last_history) = rest
+    key, app_version_id, running_id, running_ms, seen_ms, token_state, observe, _, pinned_id, sequence = row[:_ATTEMPT]
+    _due_ms, push_revision, last_history = row[_AFTER_ATTEMPT:]
     application, app_version = dictionary.app_versions[app_version_id]
     endpoint = Endpoint(
         running=dictionary.version(running_id),
@@ -70,9 +73,9 @@ def decode(
         registered_at=EPOCH if registered_ms is None else from_ms(registered_ms),
         observe=bool(observe),
         token_state=TOKEN_STATES[token_state],
-        pinned=dictionary.version(pinned_id or 0),
+        pinned=None if pinned_id is None else dictionary.version(pinned_id),
         sequence=sequence,
-        attempt=_decode_attempt(attempt_part, sequence, dictionary),
+        attempt=_decode_attempt(row[_ATTEMPT:_AFTER_ATTEMPT], sequence, dictionary),
         setbacks=setbacks,
         filters=filters,
     )
@@ -88,8 +91,8 @@ def decode(
 
 
 def _decode_attempt(part: Sequence[Any], sequence: int, dictionary: Dictionary) -> Attempt | None:
-    (version_id, origin_id, state, number, _stage, offered, reached, settled, *rest) = part
-    (percent, progress, returns, returned, reason) = rest
+    version_id, origin_id, state, number, _stage, offered, reached, settled, percent, progress, *rest = part
+    returns, returned, reason = rest
     version = dictionary.version(version_id)
     if version is None:
         return None
@@ -110,7 +113,9 @@ def _decode_attempt(part: Sequence[Any], sequence: int, dictionary: Dictionary) 
     )
 
 
-def encode(record: EndpointRecord, due_ms: int | None, dictionary: Dictionary) -> Row:
+def encode(
+    record: EndpointRecord, due_ms: int | None, dictionary: Dictionary, in_ms: Milliseconds = to_ms_or_none
+) -> Row:
     """One row for an endpoint, in the order of `STATE_COLUMNS`."""
     endpoint = record.endpoint
     number = dictionary.number
@@ -119,21 +124,21 @@ def encode(record: EndpointRecord, due_ms: int | None, dictionary: Dictionary) -
         record.key,
         dictionary.app_version_ids[record.app_version],
         number(application, endpoint.running),
-        to_ms_or_none(endpoint.running_since),
-        to_ms_or_none(endpoint.last_seen_at),
+        in_ms(endpoint.running_since),
+        in_ms(endpoint.last_seen_at),
         TOKEN_CODES[endpoint.token_state],
         int(endpoint.observe),
         int(bool(endpoint.setbacks)),
         None if endpoint.pinned is None else number(application, endpoint.pinned),
         endpoint.sequence,
-        *_encode_attempt(endpoint.attempt, application, dictionary),
+        *_encode_attempt(endpoint.attempt, application, dictionary, in_ms),
         due_ms,
         record.push_revision,
         record.last_history,
     )
 
 
-def _encode_attempt(attempt: Attempt | None, application: int, dictionary: Dictionary) -> Row:
+def _encode_attempt(attempt: Attempt | None, application: int, dictionary: Dictionary, in_ms: Milliseconds) -> Row:
     if attempt is None:
         return (0, 0, 0, 0, 0, None, None, None, None, 0, 0, None, None)
     return (
@@ -142,12 +147,12 @@ def _encode_attempt(attempt: Attempt | None, application: int, dictionary: Dicti
         ATTEMPT_CODES[attempt.state],
         attempt.number,
         0,
-        to_ms(attempt.offered_at),
-        to_ms_or_none(attempt.reached_at),
-        to_ms_or_none(attempt.settled_at),
+        in_ms(attempt.offered_at),
+        in_ms(attempt.reached_at),
+        in_ms(attempt.settled_at),
         attempt.percent,
         PROGRESS_CODES[attempt.progress],
         attempt.returns,
-        to_ms_or_none(attempt.returned_at),
+        in_ms(attempt.returned_at),
         attempt.reason,
     )

@@ -13,7 +13,23 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, Integer, and_, bindparam, case, column, func, insert, literal, or_, select, text, update, values
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    Text,
+    and_,
+    bindparam,
+    case,
+    column,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+    values,
+)
 
 from orchestrator.application.sweeps import EndpointClass, Page
 from orchestrator.domain.attempts import AttemptState
@@ -132,9 +148,9 @@ class Sweep:
             numbers=(running_id, attempt_id, origin_id, state),
         )
 
-    async def write(self, page: Page, verdicts: Sequence[ClassVerdict], numbers: Numbers, at: datetime) -> None:
+    async def write(self, page: Page, end: int, verdicts: Sequence[ClassVerdict], numbers: Numbers, at: datetime) -> None:
         """Write the verdicts: history, superseded attempts, pushes, and last the hot rows."""
-        moved = self._moved(page, verdicts)
+        moved = self._moved(end, verdicts)
         width = sum(page.classes[item.of] for item in verdicts)
         base = {
             "history": numbers.take("history", 2 * width),
@@ -145,16 +161,12 @@ class Sweep:
         for statement in _statements(moved):
             await self._connection.execute(statement, base)
 
-    def _moved(self, page: Page, verdicts: Sequence[ClassVerdict]) -> Subquery:
-        assert page.end is not None
+    def _moved(self, end: int, verdicts: Sequence[ClassVerdict]) -> Subquery:
         bits = [column(f"bit{n}", Integer) for n in range(len(self._bits))]
-        table = values(
-            *(column(f"v_{name}", Integer) for name in _KEY_COLUMNS),
-            *bits,
-            column("hop", Integer),
-            column("why"),
-            name="verdict",
-        ).data([self._verdict_row(item) for item in verdicts])
+        columns: list[ColumnElement[Any]] = [column(f"v_{name}", Integer) for name in _KEY_COLUMNS]
+        columns += [*bits, column("hop", Integer), column("why", Text)]
+        # As a common table expression: SQLite names the columns of VALUES nowhere else.
+        table = values(*columns, name="given").data([self._verdict_row(item) for item in verdicts]).cte("verdict")
         same = [
             mine == theirs
             for mine, theirs in zip(self._columns_bare, list(table.columns)[: len(self._columns_bare)], strict=True)
@@ -163,7 +175,7 @@ class Sweep:
         return (
             select(schema.endpoint_state, table.c.hop, table.c.why, rank)
             .select_from(self._source.join(table, and_(*same)))
-            .where(self._concerned(page.end), ~self._one_by_one())
+            .where(self._concerned(end), ~self._one_by_one())
             .subquery("moved")
         )
 

@@ -14,7 +14,7 @@ from orchestrator.domain.cohorts import cohort
 from orchestrator.domain.endpoints import Setback
 from orchestrator.persistence import dialects, schema, writes
 from orchestrator.persistence.dictionaries import add_versions
-from orchestrator.persistence.instants import from_ms_or_none, to_ms
+from orchestrator.persistence.instants import from_ms_or_none, near, to_ms
 from orchestrator.application.sweeps import Page, differences
 from orchestrator.persistence.sweeping import Sweep
 from orchestrator.persistence.rows import STATE_COLUMNS, application_of, decode
@@ -159,7 +159,7 @@ class SqlTransaction:
     async def store(self, drafts: Sequence[Draft], due: Sequence[datetime | None], at: datetime) -> None:
         """See `ports.Transaction.store`."""
         await self.number(versions_in(drafts))
-        batch = Writes()
+        batch = Writes(in_ms=near(at))
         created: list[dialects.Row] = []
         for draft, due_at in zip(drafts, due, strict=True):
             key = draft.before.key
@@ -251,7 +251,10 @@ class SqlTransaction:
     ) -> None:
         """See `ports.Transaction.move_classes`."""
         await self.number((work.application, item.hop) for item in verdicts if item.hop is not None)
-        await Sweep(self._connection, work, entry, self._dictionary).write(page, verdicts, self._numbers, at)
+        if page.end is None:
+            return
+        sweep = Sweep(self._connection, work, entry, self._dictionary)
+        await sweep.write(page, page.end, verdicts, self._numbers, at)
         await self.count(differences(work.application, verdicts, page.classes))
 
     async def advance(self, work: Work, cursor: int | None) -> None:

@@ -49,14 +49,12 @@ class SqlViews(SqlQueues):
         chosen = select(table).where(table.c.application_id == application, table.c.amount != 0)
         async with self.reading() as connection:
             rows = await connection.execute(chosen)
-            return Counter(
-                {
-                    CounterKey(
-                        application, row.name, version(row.version_id), version(row.origin_id), row.label
-                    ): row.amount
-                    for row in rows
-                }
-            )
+        found: Counter[CounterKey] = Counter()
+        for row in rows:
+            # Versions that differ in build metadata only have numbers of their own, and are counted as one.
+            key = CounterKey(application, row.name, version(row.version_id), version(row.origin_id), row.label)
+            found[key] += row.amount
+        return Counter({key: amount for key, amount in found.items() if amount})
 
     async def parked_topics(self, key: int) -> list[tuple[str, int]]:
         """See `editing.EditingStorage.parked_topics`."""

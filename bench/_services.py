@@ -1,0 +1,111 @@
+"""A broker and a service for benches, and the C client that their figures are compared with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.brokers import Mosquitto  # noqa: E402 - the path is set above
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+YARDSTICK = ROOT / "bench" / "out" / "mqtt_yardstick"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One running `otao serve`."""
+
+    url: str
+    process: asyncio.subprocess.Process
+
+    async def get(self, path: str) -> Any:  # noqa: ANN401 - JSON
+        """A JSON document."""
+        return await asyncio.to_thread(lambda: json.load(urlopen(f"{self.url}{path}")))  # noqa: S310 - loopback
+
+    async def metric(self, name: str) -> float:
+        """The value of an unlabelled metric."""
+        text = await asyncio.to_thread(lambda: urlopen(f"{self.url}/metrics").read().decode())  # noqa: S310
+        return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
+
+    def memory_mib(self) -> float:
+        """Resident memory of the process, MiB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
+
+    async def until_ready(self) -> None:
+        """Wait until `/readyz` says so."""
+        for _ in range(600):
+            try:
+                return await asyncio.to_thread(lambda: urlopen(f"{self.url}/readyz").close())  # noqa: S310
+            except OSError:
+                await asyncio.sleep(0.05)
+        raise TimeoutError
+
+
+@asynccontextmanager
+async def serving(broker: Mosquitto, database: Path, **environment: str) -> AsyncIterator[Service]:
+    """Run `otao serve` on a database and a broker."""
+    process = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).with_name("otao")),
+        "serve",
+        env=os.environ
+        | {
+            "OTAO_MQTT_URL": broker.url(),
+            "OTAO_DATABASE_URL": f"sqlite+aiosqlite:///{database}",
+            "OTAO_HTTP_LISTEN": "127.0.0.1:0",
+            "OTAO_LOG_LEVEL": "warning",
+        }
+        | environment,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode().split()
+        service = Service(url=line[1], process=process)
+        await service.until_ready()
+        yield service
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await asyncio.wait_for(process.wait(), 30)
+
+
+def credentials(broker: Mosquitto) -> dict[str, str]:
+    """The environment by which the C client finds the broker."""
+    _, _, rest = broker.url().partition("://")
+    user, _, place = rest.rpartition("@")
+    name, _, password = user.partition(":")
+    host, _, port = place.partition(":")
+    return {"MQTT_HOST": host, "MQTT_PORT": port, "MQTT_USER": name, "MQTT_PASSWORD": password}
+
+
+async def yardstick(broker: Mosquitto, *arguments: object) -> dict[str, Any]:
+    """Run the C client to its end; return what it says."""
+    process = await start_yardstick(broker, *arguments)
+    assert process.stdout is not None
+    out = await process.stdout.read()
+    await process.wait()
+    result: dict[str, Any] = json.loads(out.decode().strip().splitlines()[-1])
+    return result
+
+
+async def start_yardstick(broker: Mosquitto, *arguments: object) -> asyncio.subprocess.Process:
+    """Start the C client."""
+    return await asyncio.create_subprocess_exec(
+        str(YARDSTICK),
+        *map(str, arguments),
+        env=os.environ | credentials(broker),
+        stdout=asyncio.subprocess.PIPE,
+    )

@@ -1,0 +1,77 @@
+"""Reports in random order over a large fleet, decided, stored and committed durably; no MQTT.
+
+Run: script/bench schema [-- --endpoints N --reports N]. Prints reports per second, and what a batch costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import statistics
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import _fleets as fleets
+
+from orchestrator.application import batches
+from orchestrator.application.batches import Application, Batch, Settings
+from orchestrator.application.directory import Directory
+from orchestrator.application.engine import no_steps
+from orchestrator.persistence.storage import open_storage
+from protocol.links import Inbound
+from protocol.payloads import Limits
+from protocol.topics import Instances
+
+BATCH = 500
+
+
+async def measure(endpoints: int, reports: int, folder: str) -> None:
+    """Fill a database and push reports through it."""
+    settings = Settings(instances=Instances(), limits=Limits())
+    async with open_storage(f"sqlite+aiosqlite:///{folder}/otao.db") as storage:
+        fleet = await fleets.store(storage, endpoints, offered=True)
+        directory = Directory([fleet.entry])
+        order = random.Random(7).sample(range(endpoints), reports)
+        messages = [
+            Inbound(
+                topic=f"kp1/kettle-v1/cmx_ota/{fleet.token(number)}/applied/json",
+                payload=b'{"configId":"1.1.0"}',
+                qos=1,
+                packet_id=place % 65_535 + 1,
+            )
+            for place, number in enumerate(order)
+        ]
+        spans = []
+        started = time.perf_counter()
+        for first in range(0, reports, BATCH):
+            begun = time.perf_counter()
+            batch = Batch()
+            parsed = batches.parse(messages[first : first + BATCH], directory, settings, {}, batch)
+            async with storage.transaction() as transaction:
+                application = Application(transaction, directory, settings, batch, watermark=endpoints)
+                await application.run(parsed, datetime.now(UTC), no_steps)
+            spans.append(time.perf_counter() - begun)
+        seconds = time.perf_counter() - started
+        confirmed = sum(
+            amount for key, amount in (await storage.counters(1)).items() if key[1] == "latest" and key[4] == "confirmed"
+        )
+    size = (Path(folder) / "otao.db").stat().st_size
+    print(f"{reports} reports over {endpoints} endpoints: {reports / seconds:,.0f}/s; confirmed {confirmed}")
+    print(f"batch of {BATCH}: median {statistics.median(spans) * 1000:.1f} ms, longest {max(spans) * 1000:.0f} ms")
+    print(f"database: {size / 2**20:.0f} MiB")
+
+
+def main() -> None:
+    """Read the flags and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--endpoints", type=int, default=1_000_000)
+    parser.add_argument("--reports", type=int, default=100_000)
+    flags = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(measure(flags.endpoints, flags.reports, folder))
+
+
+main()

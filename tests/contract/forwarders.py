@@ -1,0 +1,50 @@
+"""A TCP forwarder between a client and a broker that can cut every connection."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Self
+
+
+class Forwarder:
+    """Listens on a port of its own and passes bytes both ways; use it as an asynchronous context manager."""
+
+    def __init__(self, target_port: int) -> None:
+        self._target_port = target_port
+        self._writers: list[asyncio.StreamWriter] = []
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # asyncio leaks a connection that it has accepted and not yet set up when its server closes: let it finish.
+        for _turn in range(20):
+            await asyncio.sleep(0)
+        self._server.close()
+        self.cut()
+        await self._server.wait_closed()
+
+    def cut(self) -> None:
+        """End all connections that are open now, at once and without a word of MQTT."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        onward_reader, onward_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+        self._writers += [writer, onward_writer]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._pass(reader, onward_writer))
+            group.create_task(self._pass(onward_reader, writer))
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while chunk := await reader.read(65536):
+                writer.write(chunk)
+                await writer.drain()
+        except OSError:
+            pass
+        writer.transport.abort()

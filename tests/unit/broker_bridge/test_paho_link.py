@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from structlog.testing import capture_logs
+
+from broker_bridge.backoffs import Backoff
+from broker_bridge.errors import AddressError, BrokerRefused
+from broker_bridge.options import LinkOptions
+from broker_bridge.paho_link import PahoLink
+from tests.contract.deadlines import eventually
+from tests.unit.broker_bridge.scripted_brokers import ScriptedBroker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+def made(broker: ScriptedBroker, *, longest: float = 0.05, inbox_limit: int = 100, random: float = 0.0) -> PahoLink:
+    options = LinkOptions(
+        url=broker.url,
+        client_id="otao-1",
+        inbox_limit=inbox_limit,
+        backoff=Backoff(longest=timedelta(seconds=longest)),
+    )
+    return PahoLink(options, random=lambda: random)
+
+
+@asynccontextmanager
+async def running(link: PahoLink) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(link.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+
+def test_a_bad_address_is_told_at_once() -> None:
+    with pytest.raises(AddressError):
+        PahoLink(LinkOptions(url="http://h", client_id="c"))
+
+
+async def test_numbers_grow_with_every_connection_that_came_up() -> None:
+    async with ScriptedBroker() as broker:
+        link = made(broker)
+        async with running(link):
+            for number in range(1, 4):
+                received = await asyncio.wait_for(link.receive(1), 5)
+                assert received.connection.number == number
+                broker.cut()
+        assert link.counters.connects >= 3
+
+
+async def test_a_refusal_ends_run_only_before_the_first_connection() -> None:
+    async with ScriptedBroker(connack=0x87) as broker:
+        with pytest.raises(BrokerRefused):
+            await asyncio.wait_for(made(broker).run(), 5)
+        broker.connack = 0
+        link = made(broker)
+        async with running(link):
+            await asyncio.wait_for(link.receive(1), 5)
+            broker.connack = 0x87
+            broker.cut()
+            await eventually(lambda: link.counters.refused_connects >= 2, "two refused attempts")
+            broker.connack = 0
+            assert (await asyncio.wait_for(link.receive(1), 5)).connection.number == 2
+
+
+async def test_a_busy_or_absent_broker_is_tried_again_from_the_start() -> None:
+    async with ScriptedBroker(connack=0x89) as broker:
+        link = made(broker)
+        async with running(link):
+            await eventually(lambda: broker.connections >= 3, "three attempts")
+            broker.connack = 0
+            assert (await asyncio.wait_for(link.receive(1), 5)).connection.number == 1
+
+
+async def test_a_second_client_with_our_id_is_named_and_waited_for() -> None:
+    async with ScriptedBroker() as broker:
+        link = made(broker, longest=60)
+        with capture_logs() as logs:
+            async with running(link):
+                await asyncio.wait_for(link.receive(1), 5)
+                broker.disconnect(0x8E)
+                await eventually(lambda: link.counters.losses == 1, "the loss")
+                await eventually(lambda: len(logs) >= 2, "the log")
+                assert link.connection is None
+        (entry,) = [entry for entry in logs if entry["event"] == "broker.session-taken-over"]
+        assert entry["client_id"] == "otao-1"
+        assert broker.connections == 1, "at random share 0 only the slow end waits at all"
+
+
+async def test_connections_that_never_hold_raise_the_suspicion_of_a_shared_id() -> None:
+    async with ScriptedBroker() as broker:
+        link = made(broker)
+        with capture_logs() as logs:
+            async with running(link):
+                for _ in range(4):
+                    await asyncio.wait_for(link.receive(1), 5)
+                    broker.cut()
+        assert "broker.unsteady" in [entry["event"] for entry in logs]
+
+
+async def test_no_new_connection_while_the_inbox_is_full() -> None:
+    async with ScriptedBroker() as broker:
+        link = made(broker, inbox_limit=3)
+        async with running(link):
+            await asyncio.wait_for(link.receive(1), 5)
+            for _ in range(3):
+                broker.publish(b"t")
+            await eventually(lambda: link.counters.paused_reads == 1, "the pause")
+            broker.cut()
+            await eventually(lambda: link.counters.losses == 1, "the loss, though nothing is read")
+            with pytest.raises(AssertionError, match="another"):
+                await eventually(lambda: broker.connections > 1, "another connection", seconds=0.3)
+            assert len((await link.receive(10)).messages) == 3
+            assert (await asyncio.wait_for(link.receive(1), 5)).connection.number == 2
+
+
+async def test_messages_of_a_lost_connection_are_handed_out_and_not_acknowledged() -> None:
+    async with ScriptedBroker() as broker:
+        link = made(broker)
+        async with running(link):
+            await asyncio.wait_for(link.receive(1), 5)
+            broker.publish(b"t", packet_id=7)
+            await eventually(lambda: link.counters.inbound == 1, "the message")
+            broker.cut()
+            await eventually(lambda: link.counters.connects == 2, "the next connection")
+            broker.publish(b"t", packet_id=7)
+            old = await link.receive(10)
+            assert (old.connection.number, [message.packet_id for message in old.messages]) == (1, [7])
+            assert (await asyncio.wait_for(link.receive(10), 5)).connection.number == 2
+            again = await asyncio.wait_for(link.receive(10), 5)
+            link.acknowledge(old)
+            assert link.counters.acknowledged == 0, "the same identifier on the next connection is another debt"
+            link.acknowledge(again)
+            assert link.counters.acknowledged == 1
+
+
+async def test_nothing_is_sent_for_an_empty_publish() -> None:
+    async with ScriptedBroker() as broker:
+        assert await made(broker).publish([]) == []
