@@ -19,7 +19,7 @@ import _fleets as fleets
 from orchestrator.application import batches
 from orchestrator.application.batches import Application, Batch, Settings
 from orchestrator.application.directory import Directory
-from orchestrator.application.engine import no_steps
+from orchestrator.application.parts import no_steps
 from orchestrator.persistence.storage import open_storage
 from protocol.links import Inbound
 from protocol.payloads import Limits

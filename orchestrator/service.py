@@ -14,7 +14,6 @@ import asyncio
 import signal
 import sys
 import time
-from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -33,9 +32,10 @@ from orchestrator.application.clocks import SteadyClock
 from orchestrator.application.definitions import Definitions
 from orchestrator.application.directory import Directory
 from orchestrator.application.endpoints import Endpoints
-from orchestrator.application.engine import assemble, no_steps
+from orchestrator.application.engine import assemble
 from orchestrator.application.groups import Groups
 from orchestrator.application.observations import Observations
+from orchestrator.application.parts import Parts, no_steps
 from orchestrator.application.ports import StorageError
 from orchestrator.application.revisions import Revisions
 from orchestrator.persistence.storage import open_storage
@@ -43,10 +43,11 @@ from protocol import topics
 from protocol.links import Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
+    from broker_bridge.counters import Counters
     from orchestrator.application.engine import Engine
-    from orchestrator.application.ports import Clock, Steps
+    from orchestrator.application.ports import Steps
     from orchestrator.persistence.storage import SqlStorage
     from orchestrator.settings import Settings
 
@@ -104,39 +105,39 @@ async def _serve(
     steps: Steps,
     wall: Callable[[], datetime],
 ) -> None:
-    directory = Directory(await storage.entries())
-    clock = SteadyClock(wall, time.monotonic, floor=await storage.alive_at())
     link = _link(settings, storage.name)
-    engine = await assemble(
-        link,
-        storage,
-        storage,
-        directory,
-        clock,
+    parts = Parts(
+        link=link,
+        storage=storage,
+        editing=storage,
+        directory=Directory(await storage.entries()),
+        clock=SteadyClock(wall, time.monotonic, floor=await storage.alive_at()),
         settings=BatchSettings(
             instances=settings.instances, limits=settings.limits, implicit_reports=settings.implicit_reports
         ),
-        batch_size=settings.batch_size,
         partition=PARTITION,
         installation=storage.name,
-        sample_every=timedelta(seconds=settings.audit_interval_seconds),
         steps=steps,
     )
-    app = api.build(_context(settings, storage, directory, clock, engine, link))
+    engine = await assemble(parts, batch_size=settings.batch_size, sample_every=settings.audit_interval)
+    app = api.build(_context(settings, parts, engine, link), hosts=settings.http_hosts)
+    await _run(engine, lambda: server.serve(app, *settings.address, started=announce))
+    async with storage.transaction() as transaction:
+        await transaction.raise_watermark(engine.publisher.watermark, parts.clock.now())
+
+
+async def _run(engine: Engine, http: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Run every loop until a signal, then stop them in reverse order."""
     stop = _stop_signal()
-    async with AsyncExitStack() as stack:
-        group = await stack.enter_async_context(asyncio.TaskGroup())
+    async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(loop(), name=name) for name, loop in engine.loops().items()]
-        host, port = settings.address
-        http = group.create_task(server.serve(app, host, port, started=announce), name="api.http")
+        serving = group.create_task(http(), name="api.http")
         await stop.wait()
         log.info("stopping")
-        http.cancel()
-        await asyncio.wait([http])
+        serving.cancel()
+        await asyncio.wait([serving])
         for task in reversed(tasks):
             task.cancel()
-    async with storage.transaction() as transaction:
-        await transaction.raise_watermark(engine.publisher.watermark, clock.now())
 
 
 def _stop_signal() -> asyncio.Event:
@@ -165,16 +166,9 @@ def _link(settings: Settings, installation: str) -> PahoLink:
     return PahoLink(options, is_ours=topics.is_ours)
 
 
-def _context(
-    settings: Settings, storage: SqlStorage, directory: Directory, clock: Clock, engine: Engine, link: PahoLink
-) -> api.ApiContext:
-    gate = engine.publisher
+def _context(settings: Settings, parts: Parts, engine: Engine, link: PahoLink) -> api.ApiContext:
+    storage, directory, clock, gate = parts.editing, parts.directory, parts.clock, engine.publisher
     revisions = Revisions(storage, directory, clock, gate, engine)
-
-    def events() -> Mapping[str, int]:
-        counted = asdict(link.counters)
-        counted["refused_publishes"] = sum(link.counters.refused_publishes.values())
-        return counted
 
     def gauges() -> Mapping[str, float]:
         return {"ready": float(engine.ready), "push_watermark": engine.publisher.watermark}
@@ -185,7 +179,7 @@ def _context(
         return None if engine.ready else "what the broker retains is being compared with the database"
 
     def failed() -> None:
-        engine.tallies.failed_requests += 1
+        parts.tallies.failed_requests += 1
 
     return api.ApiContext(
         applications=Applications(storage, directory, clock, engine, registration=settings.registration),
@@ -194,6 +188,12 @@ def _context(
         endpoints=Endpoints(storage, directory, clock, gate, engine, instances=settings.instances),
         observations=Observations(storage, directory, clock),
         unready=unready,
-        metrics=exposition(engine.tallies, events, gauges),
+        metrics=exposition(parts.tallies, lambda: _link_events(link.counters), gauges),
         failed=failed,
     )
+
+
+def _link_events(counters: Counters) -> Mapping[str, int]:
+    counted = asdict(counters)
+    counted["refused_publishes"] = sum(counters.refused_publishes.values())
+    return counted

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from protocol.links import Inbound
     from protocol.payloads import JsonValue, Limits
     from protocol.requests import Request
-    from protocol.topics import Instances
+    from protocol.topics import Address, Instances
 
 Place: TypeAlias = tuple[int, str]
 """Application and token."""
@@ -123,11 +123,7 @@ def parse(
             request = requests.parse(inbound, settings.instances, settings.limits)
             if isinstance(request, Echo):
                 continue
-            entry = directory.by_app_version(request.address.app_version)
-            if entry is None:
-                raise RequestRefusedError(
-                    UnknownAppVersionError(), address=request.address, error_topic=topics.error_topic(inbound.topic)
-                )
+            entry = _entry_of(inbound, request.address, directory)
             topic = "" if isinstance(request, ForeignPush) else requests.answer_topic(inbound, request.address)
         except RequestRefusedError as error:
             batch.refuse(error, inbound, error.error_topic)
@@ -137,6 +133,14 @@ def parse(
         place = entry.application.key, request.address.token
         parsed.append(Parsed(place, inbound, request, entry, digest, repeat, topic))
     return _without_floods(parsed, batch)
+
+
+def _entry_of(inbound: Inbound, address: Address, directory: Directory) -> Entry:
+    entry = directory.by_app_version(address.app_version)
+    if entry is None:
+        error_topic = topics.error_topic(inbound.topic)
+        raise RequestRefusedError(UnknownAppVersionError(), address=address, error_topic=error_topic)
+    return entry
 
 
 def digest_of(inbound: Inbound) -> int:

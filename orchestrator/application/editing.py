@@ -65,13 +65,13 @@ class Edit(Transaction, Protocol):
     async def add_work(self, application: int, running: Collection[Version | None] | None, at: datetime) -> None:
         """Have the endpoints that run one of these versions (None: unknown) decided anew; None: all endpoints."""
 
-    async def document(self, application: int, endpoint_id: str) -> EndpointDocument | None:
+    async def document(self, entry: Entry, endpoint_id: str) -> EndpointDocument | None:
         """One endpoint, filters in use included in its state."""
 
     async def token_owner(self, application: int, token: str) -> str | None:
         """The endpointId of the endpoint that has this token."""
 
-    async def add_endpoint(self, endpoint: NewEndpoint) -> EndpointDocument:
+    async def add_endpoint(self, entry: Entry, endpoint: NewEndpoint) -> EndpointDocument:
         """Create an endpoint."""
 
     async def save_document(self, document: EndpointDocument, token: str) -> None:

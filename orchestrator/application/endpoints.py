@@ -117,7 +117,7 @@ class Endpoints:
         """
         async with self._storage.edit() as edit:
             entry = self.entry(application)
-            document = await edit.document(entry.application.key, endpoint_id)
+            document = await edit.document(entry, endpoint_id)
             precondition.check(None if document is None else _tag(document))
             if document is None:
                 visit = await self._create(edit, entry, endpoint_id, body)
@@ -202,7 +202,7 @@ class Endpoints:
 
     async def _find(self, edit: Edit, application: str, endpoint_id: str) -> _Visit:
         entry = self.entry(application)
-        document = await edit.document(entry.application.key, endpoint_id)
+        document = await edit.document(entry, endpoint_id)
         if document is None:
             raise NotFoundError("endpoint", endpoint_id)
         return self._visit(edit, entry, document)
@@ -234,7 +234,7 @@ class Endpoints:
             token_state=TokenState.ACTIVE,
             pinned=body.pin,
         )
-        visit = self._visit(edit, entry, await edit.add_endpoint(new))
+        visit = self._visit(edit, entry, await edit.add_endpoint(entry, new))
         drafts.settle(visit.draft, entry, visit.now)
         return visit
 
@@ -267,7 +267,7 @@ class Endpoints:
         await edit.store([draft], [changes.due_at(draft.after, entry.policy_of, now)], now)
         visit.offered = entry.unfrozen(drafts.offered(draft))
         await edit.mark_offered([(entry.application.key, version) for version in visit.offered], now)
-        stored = await edit.document(entry.application.key, revised.endpoint_id)
+        stored = await edit.document(entry, revised.endpoint_id)
         if stored is None:
             raise NotFoundError("endpoint", revised.endpoint_id)
         return stored

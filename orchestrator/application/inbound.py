@@ -19,17 +19,15 @@ import structlog
 from orchestrator.application import batches
 from orchestrator.application.batches import Application, Batch
 from orchestrator.application.ports import StorageError
+from protocol import topics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.application.batches import Parsed, Settings
-    from orchestrator.application.directory import Directory
-    from orchestrator.application.ports import Clock, Steps, Storage
-    from orchestrator.application.presence import Presence
+    from orchestrator.application.batches import Parsed
+    from orchestrator.application.parts import Parts
     from orchestrator.application.publisher import Publisher
-    from orchestrator.application.tallies import Tallies
-    from protocol.links import Connection, Inbound, Link
+    from protocol.links import Connection, Inbound
 
 log = structlog.get_logger(__name__)
 
@@ -40,34 +38,19 @@ _PACKET_IDS = 65_535
 class InboundPipeline:
     """Takes messages off the link, batch by batch."""
 
-    def __init__(  # noqa: PLR0913 - it joins the link, the storage and the publisher
-        self,
-        link: Link,
-        storage: Storage,
-        directory: Directory,
-        publisher: Publisher,
-        presence: Presence,
-        *,
-        clock: Clock,
-        settings: Settings,
-        batch_size: int,
-        marker_topic: str,
-        tallies: Tallies,
-        steps: Steps,
-        delivered: dict[int, int],
-    ) -> None:
+    def __init__(self, parts: Parts, publisher: Publisher, *, batch_size: int, delivered: dict[int, int]) -> None:
         """Take what it works with; `delivered` is what the storage remembers of redeliverable messages."""
-        self._link = link
-        self._storage = storage
-        self._directory = directory
+        self._link = parts.link
+        self._storage = parts.storage
+        self._directory = parts.directory
         self._publisher = publisher
-        self._presence = presence
-        self._clock = clock
-        self._settings = settings
+        self._presence = parts.presence
+        self._clock = parts.clock
+        self._settings = parts.settings
         self._batch_size = batch_size
-        self._marker_topic = marker_topic
-        self._tallies = tallies
-        self._steps = steps
+        self._marker_topic = topics.marker_topic(parts.partition)
+        self._tallies = parts.tallies
+        self._steps = parts.steps
         self._delivered = delivered
         self._connection = 0
 

@@ -33,13 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from orchestrator.application.answers import Answer
-    from orchestrator.application.directory import Directory
-    from orchestrator.application.ports import Clock, Steps, Storage
+    from orchestrator.application.parts import Parts
     from orchestrator.application.pushes import Push
-    from orchestrator.application.signals import Signals
-    from orchestrator.application.tallies import Tallies
-    from protocol.links import Link
-    from protocol.topics import Instances
 
 log = structlog.get_logger(__name__)
 
@@ -71,29 +66,18 @@ class _Plan:
 class Publisher:
     """Implements `editing.Gate` and half of `editing.Wake`."""
 
-    def __init__(  # noqa: PLR0913 - it joins the link and the storage
-        self,
-        link: Link,
-        storage: Storage,
-        directory: Directory,
-        *,
-        clock: Clock,
-        instances: Instances,
-        signals: Signals,
-        tallies: Tallies,
-        steps: Steps,
-        watermark: int,
-        parked: set[str],
-    ) -> None:
+    def __init__(self, parts: Parts, *, watermark: int, parked: set[str]) -> None:
         """Take what it works with; `watermark` and `parked` topics are as stored."""
-        self._link = link
-        self._storage = storage
-        self._directory = directory
-        self._clock = clock
-        self._instances = instances
-        self._signals = signals
-        self._tallies = tallies
-        self._steps = steps
+        self._link = parts.link
+        self._storage = parts.storage
+        self._directory = parts.directory
+        self._clock = parts.clock
+        self._instances = parts.instances
+        self._signals = parts.signals
+        self._tallies = parts.tallies
+        self._steps = parts.steps
+        self._installation = parts.installation
+        self._sentinel_topic = topics.sentinel_topic(parts.partition)
         self.watermark = watermark
         """The revision up to which all pushes have been acknowledged, by this run or an earlier one."""
         self.cursor = 0
@@ -252,14 +236,14 @@ class Publisher:
                 return message
         return Outbound(topic=item.topic, payload=CLEARED, retain=True)
 
-    async def raise_sentinel(self, topic: str, installation: str) -> None:
+    async def raise_sentinel(self) -> None:
         """Say to the broker, retained, up to which revision it has all; keep it first."""
         revision = self.watermark
         async with self._storage.transaction() as transaction:
             await transaction.raise_watermark(revision, self._clock.now())
         self._steps("watermark-stored")
-        payload = orjson.dumps({"installation": installation, "revision": min(revision, self.cursor)})
-        await self._link.publish([Outbound(topic=topic, payload=payload, retain=True)])
+        payload = orjson.dumps({"installation": self._installation, "revision": min(revision, self.cursor)})
+        await self._link.publish([Outbound(topic=self._sentinel_topic, payload=payload, retain=True)])
         self._steps("sentinel-raised")
 
     def expected(self, push: Push) -> tuple[str, bytes | None]:

@@ -25,13 +25,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.application.outages import Outages
-    from orchestrator.application.ports import Clock, Steps, Storage
-    from orchestrator.application.presence import Presence
+    from orchestrator.application.parts import Parts
     from orchestrator.application.publisher import Publisher
     from orchestrator.application.pushes import Push
-    from orchestrator.application.signals import Signals
-    from orchestrator.application.tallies import Tallies
-    from protocol.links import Connection, Link
+    from protocol.links import Connection
 
 log = structlog.get_logger(__name__)
 
@@ -42,35 +39,20 @@ SAMPLE = 100
 class Reconciler:
     """One partition's."""
 
-    def __init__(  # noqa: PLR0913 - it joins the link, the storage and the publisher
-        self,
-        link: Link,
-        storage: Storage,
-        publisher: Publisher,
-        presence: Presence,
-        *,
-        outages: Outages,
-        clock: Clock,
-        signals: Signals,
-        tallies: Tallies,
-        steps: Steps,
-        partition: str,
-        installation: str,
-        lost_at: datetime | None,
-    ) -> None:
+    def __init__(self, parts: Parts, publisher: Publisher, outages: Outages, *, lost_at: datetime | None) -> None:
         """Take what it works with; `lost_at` is when an earlier run was last alive."""
-        self._link = link
-        self._storage = storage
+        self._link = parts.link
+        self._storage = parts.storage
         self._publisher = publisher
-        self._presence = presence
+        self._presence = parts.presence
         self._outages = outages
-        self._clock = clock
-        self._signals = signals
-        self._tallies = tallies
-        self._steps = steps
-        self._installation = installation
-        self._marker_topic = topics.marker_topic(partition)
-        self.sentinel_topic = topics.sentinel_topic(partition)
+        self._clock = parts.clock
+        self._signals = parts.signals
+        self._tallies = parts.tallies
+        self._steps = parts.steps
+        self._installation = parts.installation
+        self._marker_topic = topics.marker_topic(parts.partition)
+        self._sentinel_topic = topics.sentinel_topic(parts.partition)
         self._lost_at = lost_at
         self._sampled = 0
 
@@ -118,7 +100,7 @@ class Reconciler:
 
     async def _resume_point(self) -> int:
         """The revision after which the broker's retained messages are not known to be right."""
-        retained = (await self._link.read_retained([self.sentinel_topic])).get(self.sentinel_topic)
+        retained = (await self._link.read_retained([self._sentinel_topic])).get(self._sentinel_topic)
         last = await self._storage.last_revision()
         raised = self._read(retained)
         if raised is None or raised > last:

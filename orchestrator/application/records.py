@@ -60,7 +60,7 @@ class SoftwareRecord:
     """One software as stored: what `decide` needs, and what is handed on as given."""
 
     software: Software
-    specification: str | None
+    specification: str | None = field(repr=False)
     """JSON text, or None when the definition has none; never logged."""
     metadata: str
     """JSON text of an object."""

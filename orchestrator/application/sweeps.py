@@ -30,13 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from orchestrator.application.directory import Directory, Entry
-    from orchestrator.application.ports import Clock, Steps, Storage, Transaction
+    from orchestrator.application.directory import Entry
+    from orchestrator.application.parts import Parts
+    from orchestrator.application.ports import Transaction
     from orchestrator.application.records import EndpointRecord
-    from orchestrator.application.signals import Signals
-    from orchestrator.application.tallies import Tallies
     from orchestrator.domain.versions import Version
-    from protocol.topics import Instances
 
 log = structlog.get_logger(__name__)
 
@@ -132,25 +130,15 @@ def differences(
 class Sweeper:
     """Draws the consequences of changes, page by page."""
 
-    def __init__(
-        self,
-        storage: Storage,
-        directory: Directory,
-        clock: Clock,
-        *,
-        signals: Signals,
-        tallies: Tallies,
-        instances: Instances,
-        steps: Steps,
-    ) -> None:
+    def __init__(self, parts: Parts) -> None:
         """Take what it works with."""
-        self._instances = instances
-        self._storage = storage
-        self._directory = directory
-        self._clock = clock
-        self._signals = signals
-        self._tallies = tallies
-        self._steps = steps
+        self._instances = parts.instances
+        self._storage = parts.storage
+        self._directory = parts.directory
+        self._clock = parts.clock
+        self._signals = parts.signals
+        self._tallies = parts.tallies
+        self._steps = parts.steps
 
     async def run(self) -> None:
         """Work off work items whenever there are some, until cancelled."""
@@ -174,8 +162,9 @@ class Sweeper:
             current = await self._page(current)
 
     async def _page(self, work: Work) -> Work | None:
-        entry = self._directory.by_key(work.application)
         async with self._storage.transaction() as transaction:
+            # Inside: a change that is being made has the writer's turn, and replaces the entry before it gives it up.
+            entry = self._directory.by_key(work.application)
             if entry is None:
                 await transaction.advance(work, None)
                 return None

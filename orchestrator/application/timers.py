@@ -27,18 +27,13 @@ from protocol.links import LinkLost
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from orchestrator.application.directory import Directory, Entry
-    from orchestrator.application.editing import EditingStorage
+    from orchestrator.application.directory import Entry
     from orchestrator.application.outages import Outages
-    from orchestrator.application.ports import Clock, Steps, Storage
-    from orchestrator.application.presence import Presence
+    from orchestrator.application.parts import Parts
     from orchestrator.application.publisher import Publisher
     from orchestrator.application.reconciler import Reconciler
     from orchestrator.application.records import Draft, EndpointRecord
-    from orchestrator.application.signals import Signals
-    from orchestrator.application.tallies import Tallies
     from orchestrator.domain.versions import Version
-    from protocol.links import Link
 
 log = structlog.get_logger(__name__)
 
@@ -54,41 +49,25 @@ PRUNED = 20_000
 class Timers:
     """One loop for everything that waits for an instant."""
 
-    def __init__(  # noqa: PLR0913 - it joins all that time moves
-        self,
-        link: Link,
-        storage: Storage,
-        editing: EditingStorage,
-        directory: Directory,
-        publisher: Publisher,
-        reconciler: Reconciler,
-        presence: Presence,
-        *,
-        outages: Outages,
-        clock: Clock,
-        signals: Signals,
-        tallies: Tallies,
-        steps: Steps,
-        installation: str,
-        sample_every: timedelta,
+    def __init__(
+        self, parts: Parts, publisher: Publisher, reconciler: Reconciler, outages: Outages, *, sample_every: timedelta
     ) -> None:
-        """Take what it works with."""
-        self._link = link
-        self._storage = storage
-        self._editing = editing
-        self._directory = directory
+        """Take what it works with; some topics are read back every `sample_every`."""
+        self._link = parts.link
+        self._storage = parts.storage
+        self._editing = parts.editing
+        self._directory = parts.directory
         self._publisher = publisher
         self._reconciler = reconciler
-        self._presence = presence
+        self._presence = parts.presence
         self._outages = outages
-        self._clock = clock
-        self._signals = signals
-        self._tallies = tallies
-        self._steps = steps
-        self._installation = installation
+        self._clock = parts.clock
+        self._signals = parts.signals
+        self._tallies = parts.tallies
+        self._steps = parts.steps
         self._sample_every = sample_every
-        self._sampled_at = clock.now()
-        self._raised_at = clock.now()
+        self._sampled_at = parts.clock.now()
+        self._raised_at = parts.clock.now()
         self._raised = 0
         self._pruned = 0
 
@@ -201,7 +180,7 @@ class Timers:
         moved = self._publisher.watermark != self._raised
         if moved or now - self._raised_at >= IDLE_RAISE:
             self._raised, self._raised_at = self._publisher.watermark, now
-            await self._publisher.raise_sentinel(self._reconciler.sentinel_topic, self._installation)
+            await self._publisher.raise_sentinel()
         await self._publisher.retry_parked()
         await self._prune()
         if now - self._sampled_at >= self._sample_every:

@@ -22,7 +22,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from orchestrator.application.ports import StorageError
@@ -79,15 +79,26 @@ async def open_database(url: str) -> AsyncIterator[Database]:
     with _locked(parsed.database or ""):
         writer, readers = _engine(parsed, "BEGIN IMMEDIATE", 1), _engine(parsed, "BEGIN", _READERS)
         try:
-            async with writer.connect() as connection:
-                await connection.run_sync(_upgrade)
-                await connection.commit()
+            await _migrate(writer)
             yield Database(writer=writer, readers=readers)
-        except DBAPIError as error:
-            raise DatabaseUnusableError(str(error.orig)) from error
         finally:
             await readers.dispose()
             await writer.dispose()
+
+
+async def _migrate(writer: AsyncEngine) -> None:
+    try:
+        async with writer.connect() as connection:
+            await connection.run_sync(_upgrade)
+            await connection.commit()
+    except DBAPIError as error:
+        raise DatabaseUnusableError(str(error.orig)) from error
+
+
+def translated(error: DBAPIError) -> StorageError:
+    """What a driver's error means to a caller: what concurrency or a full disk may cause is transient."""
+    lasting = isinstance(error, IntegrityError | InterfaceError)
+    return StorageError(str(error.orig), transient=not lasting)
 
 
 def _parsed(url: str) -> URL:

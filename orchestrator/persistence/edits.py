@@ -85,9 +85,7 @@ class SqlEdit(SqlTransaction):
         await self._connection.execute(delete(schema.application).where(schema.application.c.id == key))
         # Its number may be given out again: nothing may be left under it, neither here nor in the table.
         past = schema.attempt.c.endpoint_id
-        await self._connection.execute(
-            delete(schema.attempt).where(past > key * KEY_SPAN, past < (key + 1) * KEY_SPAN)
-        )
+        await self._connection.execute(delete(schema.attempt).where(past > key * KEY_SPAN, past < (key + 1) * KEY_SPAN))
         self._dictionary.forget_application(key)
 
     async def put_software(self, application: int, record: SoftwareRecord) -> None:
@@ -133,9 +131,8 @@ class SqlEdit(SqlTransaction):
         work = {"application_id": application, "kind": "decide", "running_ids": ids, "cursor": 0}
         await self._connection.execute(insert(schema.work).values(**work, created_ms=to_ms(at)))
 
-    async def document(self, application: int, endpoint_id: str) -> EndpointDocument | None:
+    async def document(self, entry: Entry, endpoint_id: str) -> EndpointDocument | None:
         """See `editing.Edit.document`."""
-        entry = await self.entry(application)
         return await documents.one(self._connection, entry, endpoint_id, self._dictionary)
 
     async def token_owner(self, application: int, token: str) -> str | None:
@@ -144,7 +141,7 @@ class SqlEdit(SqlTransaction):
         owner: str | None = (await self._connection.execute(statement)).scalar()
         return owner
 
-    async def add_endpoint(self, endpoint: NewEndpoint) -> EndpointDocument:
+    async def add_endpoint(self, entry: Entry, endpoint: NewEndpoint) -> EndpointDocument:
         """See `editing.Edit.add_endpoint`."""
         application = endpoint.application
         key = await self._numbers.endpoint_key(self._connection, application)
@@ -168,7 +165,7 @@ class SqlEdit(SqlTransaction):
         row = rows.encode(record, None, self._dictionary)
         await dialects.insert(self._connection, schema.endpoint_state, rows.STATE_COLUMNS, [row])
         await self.count(Counter({CounterKey(application, "running"): 1}))
-        created = await self.document(application, endpoint.endpoint_id)
+        created = await self.document(entry, endpoint.endpoint_id)
         if created is None:
             raise AssertionError(endpoint.endpoint_id)
         return created

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from sqlalchemy import bindparam, func, null, select
+from sqlalchemy.exc import DBAPIError
 
 from orchestrator.application.pushes import ParkedPush, Push
 from orchestrator.application.sweeps import Work
 from orchestrator.domain.endpoints import TokenState
 from orchestrator.persistence import dialects, schema
+from orchestrator.persistence.databases import translated
 from orchestrator.persistence.instants import from_ms, to_ms
 from orchestrator.persistence.rows import ATTEMPT_STATES, TOKEN_STATES
 
@@ -83,9 +85,16 @@ class SqlQueues:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection that sees one committed state."""
-        async with self._readers.connect() as connection:
-            yield connection
+        """A connection that sees one committed state.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        try:
+            async with self._readers.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise translated(error) from error
 
     async def pushes(self, after: int, limit: int) -> list[Push]:
         """See `ports.Storage.pushes`."""

@@ -15,11 +15,10 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError
+from sqlalchemy.exc import DBAPIError
 
-from orchestrator.application.ports import StorageError
 from orchestrator.persistence import schema
-from orchestrator.persistence.databases import open_database
+from orchestrator.persistence.databases import open_database, translated
 from orchestrator.persistence.dictionaries import Dictionary
 from orchestrator.persistence.edits import SqlEdit
 from orchestrator.persistence.numbers import Numbers
@@ -70,12 +69,6 @@ class SqlStorage(SqlViews):
                 await self._dictionary.load(connection)
 
 
-def translated(error: DBAPIError) -> StorageError:
-    """What a driver's error means to a caller."""
-    lasting = isinstance(error, IntegrityError | InterfaceError)
-    return StorageError(str(error.orig), transient=not lasting)
-
-
 @asynccontextmanager
 async def open_storage(url: str) -> AsyncIterator[SqlStorage]:
     """Open a database and read what is kept in memory of it.
@@ -84,12 +77,19 @@ async def open_storage(url: str) -> AsyncIterator[SqlStorage]:
         StorageError: it is in use by another process, cannot be opened, or is of a newer version.
     """
     async with open_database(url) as database:
-        dictionary, numbers = Dictionary(), Numbers()
+        yield await _loaded(database)
+
+
+async def _loaded(database: Database) -> SqlStorage:
+    dictionary, numbers = Dictionary(), Numbers()
+    try:
         async with database.writer.begin() as connection:
             name = await _name(connection)
             await dictionary.load(connection)
             await numbers.load(connection)
-        yield SqlStorage(database, dictionary, numbers, name)
+    except DBAPIError as error:
+        raise translated(error) from error
+    return SqlStorage(database, dictionary, numbers, name)
 
 
 async def _name(connection: AsyncConnection) -> str:

@@ -31,6 +31,7 @@ from sqlalchemy import (
     values,
 )
 
+from orchestrator.application.records import PushMode
 from orchestrator.application.sweeps import EndpointClass, Page
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.endpoints import HistoryKind
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy import BindParameter, ColumnElement, FromClause, Subquery
+    from sqlalchemy import BindParameter, ColumnElement, FromClause, Select, Subquery
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from orchestrator.application.directory import Entry
@@ -75,6 +76,7 @@ class Sweep:
         self._connection = connection
         self._work = work
         self._dictionary = dictionary
+        self._retained = entry.application.push is PushMode.RETAINED
         used = sorted(entry.catalogue.filters_in_use & entry.filters.keys())
         self._filter_ids = tuple(used)
         self._bits = [case((filters.condition(entry.filters[name].filter), 1), else_=0) for name in used]
@@ -148,7 +150,9 @@ class Sweep:
             numbers=(running_id, attempt_id, origin_id, state),
         )
 
-    async def write(self, page: Page, end: int, verdicts: Sequence[ClassVerdict], numbers: Numbers, at: datetime) -> None:
+    async def write(
+        self, page: Page, end: int, verdicts: Sequence[ClassVerdict], numbers: Numbers, at: datetime
+    ) -> None:
         """Write the verdicts: history, superseded attempts, pushes, and last the hot rows."""
         moved = self._moved(end, verdicts)
         width = sum(page.classes[item.of] for item in verdicts)
@@ -172,8 +176,10 @@ class Sweep:
             for mine, theirs in zip(self._columns_bare, list(table.columns)[: len(self._columns_bare)], strict=True)
         ]
         rank = func.row_number().over(order_by=_state.id).label("n")
+        # Nothing is cleared where nothing is retained.
+        pushed = literal(1) if self._retained else case((table.c.hop != 0, 1), else_=0)
         return (
-            select(schema.endpoint_state, table.c.hop, table.c.why, rank)
+            select(schema.endpoint_state, table.c.hop, table.c.why, rank, pushed.label("pushed"))
             .select_from(self._source.join(table, and_(*same)))
             .where(self._concerned(end), ~self._one_by_one())
             .subquery("moved")
@@ -193,11 +199,23 @@ def _number(name: str) -> BindParameter[int]:
     return bindparam(name, type_=BigInteger)
 
 
+def _was_open(moved: Subquery) -> ColumnElement[bool]:
+    return and_(moved.c.attempt_version_id != 0, moved.c.attempt_state == _OFFERED)
+
+
 def _statements(moved: Subquery) -> list[Any]:
-    m = moved.c
-    history, attempt = _number("history"), _number("attempt")
-    revision, at = _number("revision"), _number("at")
-    was_open = and_(m.attempt_version_id != 0, m.attempt_state == _OFFERED)
+    pushes = select(_number("revision") + moved.c.n, moved.c.id, text("NULL")).where(moved.c.pushed != 0)
+    return [
+        *_histories(moved),
+        insert(schema.attempt).from_select(list(writes.ATTEMPT), _superseded(moved)),
+        insert(schema.push).from_select(list(writes.PUSH), pushes),
+        update(schema.endpoint_state).where(_state.id == moved.c.id).values(_new_state(moved)),
+    ]
+
+
+def _histories(moved: Subquery) -> list[Any]:
+    m, history, at = moved.c, _number("history"), _number("at")
+    was_open = _was_open(moved)
     withdrawn_id, offered_id = history + 2 * m.n - 1, history + 2 * m.n
     withdrawn = select(
         withdrawn_id,
@@ -219,8 +237,13 @@ def _statements(moved: Subquery) -> list[Any]:
         text("NULL"),
         text("NULL"),
     ).where(m.hop != 0)
-    superseded = select(
-        attempt + m.n,
+    return [insert(schema.history).from_select(list(writes.HISTORY), rows) for rows in (withdrawn, offered)]
+
+
+def _superseded(moved: Subquery) -> Select[Any]:
+    m, at, was_open = moved.c, _number("at"), _was_open(moved)
+    return select(
+        _number("attempt") + m.n,
         m.id,
         m.attempt_version_id,
         m.attempt_origin_id,
@@ -233,14 +256,6 @@ def _statements(moved: Subquery) -> list[Any]:
         case((was_open, at), else_=m.settled_ms),
         case((was_open, m.why), else_=m.reason),
     ).where(m.hop != 0, m.attempt_version_id != 0)
-    pushes = select(revision + m.n, m.id, text("NULL"))
-    return [
-        insert(schema.history).from_select(list(writes.HISTORY), withdrawn),
-        insert(schema.history).from_select(list(writes.HISTORY), offered),
-        insert(schema.attempt).from_select(list(writes.ATTEMPT), superseded),
-        insert(schema.push).from_select(list(writes.PUSH), pushes),
-        update(schema.endpoint_state).where(_state.id == m.id).values(_new_state(moved)),
-    ]
 
 
 def _new_state(moved: Subquery) -> dict[str, Any]:
@@ -265,6 +280,6 @@ def _new_state(moved: Subquery) -> dict[str, Any]:
     changed["reason"] = case((offered, text("NULL")), else_=m.why)
     changed["attempt_state"] = case((offered, _OFFERED), else_=_WITHDRAWN)
     changed["sequence"] = m.sequence + case((offered, 1), else_=0)
-    changed["push_revision"] = revision + m.n
+    changed["push_revision"] = case((m.pushed != 0, revision + m.n), else_=m.push_revision)
     changed["last_history_id"] = case((offered, history + 2 * m.n), else_=history + 2 * m.n - 1)
     return changed

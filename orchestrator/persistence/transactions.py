@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, bindparam, delete, func, insert, select, update
 
 from orchestrator.application.counters import deltas
+from orchestrator.application.sweeps import Page, differences
 from orchestrator.domain.cohorts import cohort
 from orchestrator.domain.endpoints import Setback
 from orchestrator.persistence import dialects, schema, writes
 from orchestrator.persistence.dictionaries import add_versions
 from orchestrator.persistence.instants import from_ms_or_none, near, to_ms
-from orchestrator.application.sweeps import Page, differences
-from orchestrator.persistence.sweeping import Sweep
 from orchestrator.persistence.rows import STATE_COLUMNS, application_of, decode
+from orchestrator.persistence.sweeping import Sweep
 from orchestrator.persistence.writes import Writes, counter_rows, versions_in
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.directory import Entry
     from orchestrator.application.pushes import ParkedPush
-    from orchestrator.application.sweeps import ClassVerdict, Work
     from orchestrator.application.records import Draft, EndpointRecord
+    from orchestrator.application.sweeps import ClassVerdict, Work
     from orchestrator.domain.versions import Version
     from orchestrator.persistence.dictionaries import Dictionary
     from orchestrator.persistence.numbers import Numbers
@@ -207,8 +207,8 @@ class SqlTransaction:
     def forget(self) -> None:
         """The transaction was rolled back: its new versions have no number any more."""
         for number, application, version in self._new_versions:
-            del self._dictionary.versions[number]
-            del self._dictionary.version_ids[application, version.text]
+            self._dictionary.versions.pop(number, None)
+            self._dictionary.version_ids.pop((application, version.text), None)
 
     async def mark_offered(self, offered: Collection[tuple[int, Version]], at: datetime) -> None:
         """See `ports.Transaction.mark_offered`."""

@@ -47,14 +47,13 @@ class SqlViews(SqlQueues):
         """See `editing.EditingStorage.counters`."""
         table, version = schema.counter, self._dictionary.version
         chosen = select(table).where(table.c.application_id == application, table.c.amount != 0)
+        total: Counter[CounterKey] = Counter()
         async with self.reading() as connection:
-            rows = await connection.execute(chosen)
-        found: Counter[CounterKey] = Counter()
-        for row in rows:
-            # Versions that differ in build metadata only have numbers of their own, and are counted as one.
-            key = CounterKey(application, row.name, version(row.version_id), version(row.origin_id), row.label)
-            found[key] += row.amount
-        return Counter({key: amount for key, amount in found.items() if amount})
+            for row in await connection.execute(chosen):
+                # Versions that differ in build metadata only are one version here, and two in the table.
+                key = CounterKey(application, row.name, version(row.version_id), version(row.origin_id), row.label)
+                total[key] += row.amount
+        return total
 
     async def parked_topics(self, key: int) -> list[tuple[str, int]]:
         """See `editing.EditingStorage.parked_topics`."""

@@ -111,7 +111,7 @@ class Writes:
             self.setbacks.append((key, version_id, setback.failures, retry_ms, int(setback.exhausted), setback.reason))
 
 
-def attempt_row(  # noqa: PLR0913 - two identifiers, what is stored, and what its names and instants are stored as
+def attempt_row(
     number: int,
     key: int,
     attempt: Attempt,

@@ -1,0 +1,49 @@
+"""What the loops of one engine have in common.
+
+Layer: application.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from orchestrator.application.presence import Presence
+from orchestrator.application.signals import Signals
+from orchestrator.application.tallies import Tallies
+
+if TYPE_CHECKING:
+    from orchestrator.application.batches import Settings
+    from orchestrator.application.directory import Directory
+    from orchestrator.application.editing import EditingStorage
+    from orchestrator.application.ports import Clock, Steps, Storage
+    from protocol.links import Link
+    from protocol.topics import Instances
+
+
+def no_steps(_step: str) -> None:
+    """Nobody watches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The ports, the catalogue and the numbers of one partition."""
+
+    link: Link
+    storage: Storage
+    editing: EditingStorage
+    directory: Directory
+    clock: Clock
+    settings: Settings
+    partition: str
+    installation: str
+    """Told in the sentinel, so that another installation's is not taken for ours."""
+    steps: Steps = no_steps
+    presence: Presence = field(default_factory=Presence)
+    signals: Signals = field(default_factory=Signals)
+    tallies: Tallies = field(default_factory=Tallies)
+
+    @property
+    def instances(self) -> Instances:
+        """The names of the extension instances."""
+        return self.settings.instances
