@@ -116,7 +116,7 @@ def answer_topic(inbound: Inbound, address: Address) -> str:
         RequestRefusedError: the Response Topic lies outside the endpoint's own namespace (`topics.may_answer_on`).
     """
     if inbound.response_topic is None:
-        return topics.status_topic(address)
+        return topics.status_topic(inbound.topic)
     if not topics.may_answer_on(inbound.response_topic, address):
         raise RequestRefusedError(
             ResponseTopicError(), address=address, error_topic=topics.error_topic(topics.build(address))

@@ -151,9 +151,9 @@ def build(address: Address) -> str:
     return topic if address.request_id is None else f"{topic}/{address.request_id}"
 
 
-def status_topic(address: Address) -> str:
-    """Where a request is answered (1/KP "Response topic"), with the request ID when it had one."""
-    return build(address) + _STATUS
+def status_topic(topic: str) -> str:
+    """Where a request that was sent to `topic` is answered (1/KP "Response topic")."""
+    return topic + _STATUS
 
 
 def error_topic(topic: str) -> str:

@@ -49,9 +49,9 @@ def addresses(draw: st.DrawFn) -> Address:
 @given(addresses())
 def test_topics_are_read_back(address: Address) -> None:
     assert topics.parse(topics.build(address), INSTANCES) == address
-    assert topics.is_ours(topics.status_topic(address))
+    assert topics.is_ours(topics.status_topic(topics.build(address)))
     assert topics.is_ours(topics.error_topic(topics.build(address)))
-    assert topics.may_answer_on(topics.status_topic(address), address)
+    assert topics.may_answer_on(topics.status_topic(topics.build(address)), address)
     assert not topics.may_answer_on(topics.build(address), address)
 
 

@@ -108,7 +108,7 @@ def test_instance_names_that_cannot_work_are_refused(name: str) -> None:
 
 
 def test_answers_and_pushes() -> None:
-    assert topics.status_topic(ADDRESS) == f"{PREFIX}/config/json/42/status"
+    assert topics.status_topic(topics.build(ADDRESS)) == f"{PREFIX}/config/json/42/status"
     assert topics.error_topic(f"{PREFIX}/config/xml") == f"{PREFIX}/config/xml/error"
     push = topics.push_topic(INSTANCES, "smart-kettle-v1", "tok7")
     assert push == f"{PREFIX}/config/json/status"

@@ -147,7 +147,7 @@ class Desk:
         """Let a fact happen to an endpoint, as a batch of the engine does."""
         entry, at = self.revisions.entry(APP), self.clock.now()
         async with self.storage.edit() as edit:
-            document = await edit.document(entry.application.key, endpoint_id)
+            document = await edit.document(entry, endpoint_id)
             assert document is not None
             draft = drafts.begin(document.record)
             drafts.hear(draft, entry, fact, watermark=ACKNOWLEDGED, at=at)

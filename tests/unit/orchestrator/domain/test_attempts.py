@@ -85,8 +85,7 @@ def test_a_move_keeps_every_other_field() -> None:
         reason="before",
     )
     assert None not in [getattr(full, field.name) for field in fields(full)]
-    moved = {"state": S.FAILED, "settled_at": NOW, "reason": "why"}
-    assert move(full, S.FAILED, NOW, reason="why") == replace(full, **moved)
+    assert move(full, S.FAILED, NOW, reason="why") == replace(full, state=S.FAILED, settled_at=NOW, reason="why")
     assert confirm(full, NOW) == replace(full, state=S.CONFIRMED, settled_at=NOW, reason=None)
 
 

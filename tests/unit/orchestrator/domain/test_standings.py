@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.domain.attempts import AttemptState
-from orchestrator.domain.endpoints import Setback, TokenState
-from orchestrator.domain.endpoints import Endpoint
+from orchestrator.domain.endpoints import Endpoint, Setback, TokenState
 from orchestrator.domain.standings import Standing, plain, standing
 from tests.unit.orchestrator.domain.builders import (
     DAY,

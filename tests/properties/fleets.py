@@ -1,0 +1,215 @@
+"""Random catalogues and fleets in every state that an endpoint can be in, and a storage that many examples share."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, cast
+
+from hypothesis import strategies as st
+
+from orchestrator.application.batches import Settings
+from orchestrator.application.directory import Directory
+from orchestrator.application.parts import Parts
+from orchestrator.application.records import Draft, PushMode
+from orchestrator.application.sweeps import Sweeper
+from orchestrator.domain.attempts import OPEN, Attempt, AttemptState
+from orchestrator.domain.endpoints import Endpoint, Setback, TokenState
+from orchestrator.domain.filters import Filter
+from orchestrator.domain.software import FilterUse, Software, Strategy
+from orchestrator.domain.versions import Constraint, Version
+from protocol.payloads import Limits
+from protocol.topics import Instances
+from tests.contract.storages import APP, NOW, newcomer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
+
+    from orchestrator.application.directory import Entry
+    from orchestrator.application.editing import EditingStorage
+    from orchestrator.application.records import Application
+    from protocol.links import Link
+    from tests.contract.storages import Shelf
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+SETTINGS = Settings(instances=Instances(), limits=Limits())
+VERSIONS = tuple(map(Version.parse, ("1.0.0", "1.1.0", "2.0.0", "3.0.0")))
+RUN = (None, *VERSIONS, Version.parse("1.1.0+built.again"), Version.parse("0.5.0"))
+"""What endpoints run: nothing known, defined versions, one that differs in build metadata only, a foreign one."""
+CONSTRAINTS = (*(version.text for version in VERSIONS), "*", "^1.0.0", "<2.0.0", "0.x || >=2.0.0")
+FILTERS = (
+    Filter(filter_id="lab", expression="attributes.site == 'lab'"),
+    Filter(filter_id="first", expression="attributes.ring == 1 && attributes.beta == true"),
+)
+ATTRIBUTES = (
+    "{}",
+    '{"site":"lab"}',
+    '{"site":"lab","ring":1,"beta":true}',
+    '{"site":"field","ring":1.0,"beta":true}',
+    '{"site":1,"ring":true,"beta":1}',
+)
+
+uses = st.lists(
+    st.builds(
+        FilterUse,
+        filter_id=st.sampled_from(("lab", "first")),
+        rollout_date=st.sampled_from((None, None, NOW - HOUR, NOW + HOUR)),
+    ),
+    min_size=1,
+    max_size=2,
+    unique_by=lambda use: use.filter_id,
+).map(tuple)
+
+
+def _software(version: Version) -> st.SearchStrategy[Software]:
+    return st.builds(
+        Software,
+        version=st.just(version),
+        upgradable_from=st.lists(st.sampled_from(CONSTRAINTS), min_size=1, max_size=3, unique=True).map(
+            lambda texts: tuple(map(Constraint.parse, texts))
+        ),
+        strategy=st.sampled_from((*[Strategy.GENERAL] * 3, Strategy.TARGETED, Strategy.TARGETED, Strategy.SUSPENDED)),
+        filters=uses,
+        has_specification=st.sampled_from((True, True, True, False)),
+        recalled_at=st.sampled_from((None, None, None, NOW - HOUR)),
+        rollout_date=st.sampled_from((None, None, NOW - HOUR, NOW + HOUR)),
+    )
+
+
+catalogues = st.lists(st.sampled_from(VERSIONS), min_size=1, unique=True).flatmap(
+    lambda versions: st.tuples(*map(_software, versions))
+)
+applications = st.sampled_from((PushMode.RETAINED, PushMode.RETAINED, PushMode.LIVE)).map(
+    lambda push: replace(APP, push=push)
+)
+
+
+@st.composite
+def _attempts(draw: st.DrawFn, running: Version | None) -> Attempt:
+    state = draw(st.sampled_from((AttemptState.OFFERED, AttemptState.OFFERED, *AttemptState)))
+    reached = draw(st.sampled_from((None, None, NOW - HOUR)))
+    return Attempt(
+        version=draw(st.sampled_from(VERSIONS)),
+        number=draw(st.sampled_from((1, 1, 2))),
+        sequence=draw(st.integers(1, 9)),
+        origin=draw(st.sampled_from((running, running, *RUN))),
+        state=state,
+        offered_at=NOW - DAY,
+        reached_at=reached,
+        settled_at=None if state in OPEN or state is AttemptState.SOAKING else NOW - HOUR / 2,
+        percent=40 if state is AttemptState.INSTALLING else None,
+        progress="installing" if state is AttemptState.INSTALLING else None,
+        reason="no room" if state not in {*OPEN, AttemptState.SOAKING, AttemptState.CONFIRMED} else None,
+    )
+
+
+setbacks = st.dictionaries(
+    st.sampled_from(VERSIONS),
+    st.sampled_from(
+        (
+            Setback(failures=1, retry_at=NOW - HOUR, reason="no room"),
+            Setback(failures=2, retry_at=NOW + HOUR, reason="no room"),
+            Setback(failures=3, exhausted=True, reason="no room"),
+        )
+    ),
+    min_size=1,
+    max_size=2,
+)
+
+
+@st.composite
+def endpoints(draw: st.DrawFn) -> Endpoint:
+    """An endpoint; most have nothing particular."""
+    running = draw(st.sampled_from(RUN))
+    attempt = draw(st.none() | _attempts(running))
+    plain = draw(st.sampled_from((True, True, False)))
+    return Endpoint(
+        running=running,
+        running_since=None if running is None else NOW - DAY,
+        registered_at=NOW,
+        sequence=0 if attempt is None else attempt.sequence,
+        attempt=attempt,
+        observe=plain or draw(st.booleans()),
+        token_state=TokenState.ACTIVE if plain else draw(st.sampled_from(TokenState)),
+        pinned=None if plain else draw(st.sampled_from((None, *VERSIONS))),
+        setbacks={} if plain else draw(setbacks),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """Endpoints of a fleet that are alike."""
+
+    endpoint: Endpoint
+    attributes: str
+    amount: int
+
+
+fleets = st.lists(
+    st.builds(Member, endpoint=endpoints(), attributes=st.sampled_from(ATTRIBUTES), amount=st.integers(1, 3)),
+    min_size=1,
+    max_size=10,
+)
+
+
+def newcomers(entry: Entry, fleet: list[Member]) -> list[Draft]:
+    """The endpoints of a fleet as drafts, alike ones not beside each other."""
+    drafts = []
+    for number in range(3):
+        for place, member in enumerate(fleet):
+            if number < member.amount:
+                draft = newcomer(entry, f"tok{place}-{number}", member.endpoint)
+                draft.new_attributes = member.attributes
+                drafts.append(draft)
+    return drafts
+
+
+@contextmanager
+def shared(opening: AbstractAsyncContextManager[Shelf]) -> Iterator[tuple[asyncio.Runner, Shelf]]:
+    """One storage and one event loop for all examples of a test; each example has an application of its own."""
+    with asyncio.Runner() as runner:
+        shelf = runner.run(opening.__aenter__())
+        try:
+            yield runner, shelf
+        finally:
+            runner.run(opening.__aexit__(None, None, None))
+
+
+def fresh(application: Application, number: int) -> Application:
+    """An application that is not defined yet."""
+    return replace(application, key=0, name=f"app{number}", app_versions=(f"app{number}-v1", f"app{number}-v2"))
+
+
+@dataclass(kw_only=True)
+class HandClock:
+    """Time that a test moves."""
+
+    at: datetime = NOW
+
+    def now(self) -> datetime:
+        return self.at
+
+    def deadlines_suspended(self) -> bool:
+        return False
+
+
+async def sweep(shelf: Shelf, entry: Entry, clock: HandClock) -> None:
+    """Work off all work items, with these definitions."""
+    parts = Parts(
+        # A sweeper speaks to no broker and edits nothing.
+        link=cast("Link", None),
+        editing=cast("EditingStorage", None),
+        storage=shelf.storage,
+        directory=Directory([entry]),
+        clock=clock,
+        settings=SETTINGS,
+        partition="test",
+        installation="test",
+    )
+    for work in await shelf.storage.works():
+        await Sweeper(parts).work_off(work)
