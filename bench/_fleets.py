@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from orchestrator.application.directory import Entry
     from orchestrator.persistence.storage import SqlStorage
 
-SPECIFICATION = '{"link":"https://firmware.example/kettle.bin","sha256":"' + "ab" * 32 + '","notes":"' + "n" * 150 + '"}'
+SPECIFICATION = (
+    '{"link":"https://firmware.example/kettle.bin","sha256":"' + "ab" * 32 + '","notes":"' + "n" * 150 + '"}'
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +91,11 @@ async def store(storage: SqlStorage, size: int, *, offered: bool, padded: bool =
     async with storage.transaction() as transaction:
         connection = transaction._connection  # noqa: SLF001 - a bench fills tables in its own way
         statements = (
-            f"{numbered} INSERT INTO endpoint SELECT :first + i, :app, printf('ep-%07d', (i-1) * 7919 % :size), "
-            f"printf('tok-{form}', (i-1) * 7919 % :size), '{{\"site\":\"lab\"}}', i % 1000000, :now, 1 FROM n",
-            f"{numbered} INSERT INTO endpoint_state SELECT :first + i, 1, 1, :now, :now, 0, 1, 0, NULL, "
-            f"{int(offered)}, {attempt}, 0, {':now' if offered else 'NULL'}, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL, "
-            f"{'i, i' if offered else '0, 0'} FROM n",
+            f"""{numbered} INSERT INTO endpoint SELECT :first + i, :app, printf('ep-%07d', (i-1) * 7919 % :size),
+            printf('tok-{form}', (i-1) * 7919 % :size), '{{"site":"lab"}}', i % 1000000, :now, 1 FROM n""",
+            f"""{numbered} INSERT INTO endpoint_state SELECT :first + i, 1, 1, :now, :now, 0, 1, 0, NULL,
+            {int(offered)}, {attempt}, 0, {":now" if offered else "NULL"}, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL,
+            {"i, i" if offered else "0, 0"} FROM n""",
         )
         for statement in statements:
             await connection.execute(text(statement), parameters)

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.brokers import Mosquitto  # noqa: E402 - the path is set above
+from tests.brokers import Mosquitto  # noqa: E402, TC001 - the path is set above; benches import it from here
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -71,7 +71,7 @@ async def serving(broker: Mosquitto, database: Path, **environment: str) -> Asyn
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        assert process.stdout is not None
+        assert process.stdout is not None  # noqa: S101 - it is a pipe
         line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode().split()
         service = Service(url=line[1], process=process)
         await service.until_ready()
@@ -94,7 +94,7 @@ def credentials(broker: Mosquitto) -> dict[str, str]:
 async def yardstick(broker: Mosquitto, *arguments: object) -> dict[str, Any]:
     """Run the C client to its end; return what it says."""
     process = await start_yardstick(broker, *arguments)
-    assert process.stdout is not None
+    assert process.stdout is not None  # noqa: S101 - it is a pipe
     out = await process.stdout.read()
     await process.wait()
     result: dict[str, Any] = json.loads(out.decode().strip().splitlines()[-1])

@@ -53,18 +53,19 @@ async def until_amount(service: Service, version: str, state: str, amount: int) 
 
 async def until_pushed(service: Service, amount: int) -> None:
     """Wait until `amount` pushes are acknowledged."""
-    while await service.metric("otao_pushes_total") < amount:
+    for _ in range(6000):
+        if await service.metric("otao_pushes_total") >= amount:
+            return
         await asyncio.sleep(0.02)
+    raise TimeoutError(amount)
 
 
 async def reports(folder: Path, size: int) -> None:
     """All endpoints report the version that they are offered."""
     database = await prepare(folder, size, offered=True)
     async with Mosquitto() as broker, serving(broker, database) as service:
-        pushed = await service.metric("otao_pushes_total")
-        while pushed < size:  # the broker is new: every offer is rendered first
-            await asyncio.sleep(0.2)
-            pushed = await service.metric("otao_pushes_total")
+        # The broker is new: every offer is rendered first.
+        await until_pushed(service, size)
         started = time.perf_counter()
         client = await start_yardstick(
             broker, "reports", size, TOPIC, '{"configId":"1.1.0"}', 500, 0, size, "scattered"
@@ -136,7 +137,7 @@ async def latency(folder: Path, size: int) -> None:
             async with asyncio.TaskGroup() as group:
                 listening = group.create_task(listen())
                 begun = time.perf_counter()
-                for number in range(1000):
+                for number in range(min(1000, 2 * size)):
                     await asyncio.sleep(max(0.0, begun + number / 200 - time.perf_counter()))
                     # Every endpoint reports 0.9.0 (an offer appears), the next time 1.1.0 (it goes).
                     token = f"tok-{number // 2 % size}"
@@ -148,7 +149,9 @@ async def latency(folder: Path, size: int) -> None:
                 await asyncio.sleep(1)
                 listening.cancel()
     cuts = statistics.quantiles(spans, n=100)
-    print(f"report to offer, {size} endpoints: p50 {cuts[49] * 1000:.1f} ms, p99 {cuts[98] * 1000:.1f} ms ({len(spans)})")
+    print(
+        f"report to offer, {size} endpoints: p50 {cuts[49] * 1000:.1f} ms, p99 {cuts[98] * 1000:.1f} ms ({len(spans)})"
+    )
 
 
 async def measure(size: int) -> None:

@@ -20,6 +20,7 @@ from orchestrator import service, settings
 from orchestrator.application import handling
 from orchestrator.cli import logs
 from orchestrator.cli.serve import announce
+from protocol.requests import Request
 
 
 class Killer:
@@ -48,12 +49,12 @@ def poison(token: str) -> None:
     """Have every message of one endpoint raise where it is applied."""
     apply = handling.Handling.apply
 
-    def poisoned(self: handling.Handling, request: handling.Request, at: datetime) -> None:
+    def poisoned(self: handling.Handling, request: Request, at: datetime) -> None:
         if request.address.token == token:
             raise ZeroDivisionError("poison")
         apply(self, request, at)
 
-    handling.Handling.apply = poisoned  # type: ignore[method-assign]
+    setattr(handling.Handling, "apply", poisoned)  # noqa: B010 - typed code does not replace methods
 
 
 def main() -> int:

@@ -15,14 +15,16 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aiomqtt
 import httpx2
 
 from tests.brokers import ROOT, Mosquitto
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 SECONDS = 20.0
 
@@ -148,14 +150,14 @@ class Service:
         """An HTTP client of this service."""
         return httpx2.AsyncClient(base_url=self.url, timeout=SECONDS, trust_env=False)
 
-    async def get(self, path: str) -> Any:
+    async def get(self, path: str) -> Any:  # noqa: ANN401 - JSON
         """A JSON document below `/api/v1`."""
         async with self.client() as client:
             response = await client.get(f"/api/v1{path}")
         assert response.status_code == 200, response.text
         return response.json()
 
-    async def put(self, path: str, body: object, *, method: str = "PUT") -> Any:
+    async def put(self, path: str, body: object, *, method: str = "PUT") -> Any:  # noqa: ANN401 - JSON
         """Create or replace; return the document. An ETag that is there is honoured."""
         async with self.client() as client:
             headers = {}
@@ -183,7 +185,7 @@ class Service:
 
     async def software(
         self, version: str, sources: list[str], *, application: str = "kettle", **members: object
-    ) -> Any:
+    ) -> Any:  # noqa: ANN401 - JSON
         """A general software whose specification links to an image."""
         body = {
             "upgradableFrom": sources,
@@ -193,7 +195,7 @@ class Service:
         }
         return await self.put(f"/applications/{application}/software/{version}", body | members)
 
-    async def endpoint(self, endpoint_id: str, *, application: str = "kettle") -> Any:
+    async def endpoint(self, endpoint_id: str, *, application: str = "kettle") -> Any:  # noqa: ANN401 - JSON
         """An endpoint's document."""
         return await self.get(f"/applications/{application}/endpoints/{endpoint_id}")
 

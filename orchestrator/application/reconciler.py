@@ -66,7 +66,7 @@ class Reconciler:
                 await self._reconcile(connection)
             except LinkLost as lost:
                 log.info("the connection ended while reconciling", reason=lost.reason)
-            except Exception:  # noqa: BLE001 - one of the three places: one reconcile step
+            except Exception:  # one of the three places: one reconcile step
                 log.exception("reconciling failed; trying again")
                 last -= 1
                 await asyncio.sleep(1)

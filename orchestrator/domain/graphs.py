@@ -32,7 +32,10 @@ class Node:
     software: Software | None
     """Its definition; None when it is only run."""
     reachable: bool
-    """Whether an endpoint runs it, or servable software leads to it from what an endpoint runs, unknown or not."""
+    """Whether an endpoint runs it or may come with it, or servable software leads to it from there.
+
+    What upgrades from nothing is what endpoints come with.
+    """
     dead_end: bool
     """Whether a higher version is defined, but no path of servable software leads from here to any."""
 
@@ -64,26 +67,27 @@ def of(catalogue: Catalogue, run: Iterable[Version | None]) -> Graph:
     known = {item.version for item in catalogue.software}
     versions = sorted(known | {version for version in running if version is not None})
     sources: list[Version | None] = [None, *versions] if None in running else list(versions)
+    starts = running | {item.version for item in catalogue.software if not item.upgradable_from}
     first = 0
-    for version in running:
+    for version in starts:
         first |= catalogue.successors(version)
     reached = reachable(catalogue, first, catalogue.servable)
     return Graph(
-        nodes=tuple(_node(version, catalogue, running, reached) for version in versions),
+        nodes=tuple(_node(version, catalogue, starts, reached) for version in versions),
         edges=tuple(
             Edge(source=source, target=item.version) for source in sources for item in catalogue.edges_from(source)
         ),
     )
 
 
-def _node(version: Version, catalogue: Catalogue, running: AbstractSet[Version | None], reached: int) -> Node:
+def _node(version: Version, catalogue: Catalogue, starts: AbstractSet[Version | None], reached: int) -> Node:
     number = catalogue.index.get(version)
     onward = reachable(catalogue, catalogue.successors(version), catalogue.servable)
     place = catalogue.place(version) + (number is not None)
     return Node(
         version=version,
         software=catalogue.get(version),
-        reachable=version in running or (number is not None and bool(reached >> number & 1)),
+        reachable=version in starts or (number is not None and bool(reached >> number & 1)),
         dead_end=place < len(catalogue.software) and not onward >> place,
     )
 

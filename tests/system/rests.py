@@ -20,14 +20,13 @@ from orchestrator.application.groups import Groups
 from orchestrator.application.observations import Observations
 from orchestrator.application.records import EndpointQuery, Registration
 from orchestrator.application.revisions import Revisions
-from orchestrator.application.signals import Signals
 from orchestrator.application.sweeps import Sweeper
-from orchestrator.application.tallies import Tallies
 from orchestrator.domain import changes
 from orchestrator.domain.facts import Reported
 from orchestrator.domain.versions import Version
 from orchestrator.persistence.storage import open_storage
 from protocol.topics import Instances
+from tests.parts import without_broker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -127,15 +126,7 @@ class Rest:
 
     async def sweep(self) -> None:
         """Draw the consequences of all changes."""
-        sweeper = Sweeper(
-            self.storage,
-            self.directory,
-            self.clock,
-            signals=Signals(),
-            instances=Instances(),
-            steps=lambda _: None,
-            tallies=Tallies(),
-        )
+        sweeper = Sweeper(without_broker(self.storage, self.directory, self.clock))
         for work in await self.storage.works():
             await sweeper.work_off(work)
 
@@ -144,7 +135,7 @@ class Rest:
         entry = self.directory.by_name("smart-kettle")
         assert entry is not None
         async with self.storage.edit() as edit:
-            document = await edit.document(entry.application.key, endpoint_id)
+            document = await edit.document(entry, endpoint_id)
             assert document is not None
             draft, now = drafts.begin(document.record), self.clock.now()
             fact = Reported(version=Version.parse(version), status_code=status_code, reason=reason, at=now)

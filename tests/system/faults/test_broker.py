@@ -67,8 +67,10 @@ async def test_a_deleted_endpoints_topic_is_cleared_on_a_broker_from_an_old_stor
 
 async def test_a_retained_offer_that_was_tampered_with_is_found_and_repaired() -> None:
     # On MQTT 3.1.1 another's push cannot be told from our own echo: only reading back finds it.
-    settings = {"OTAO_AUDIT_INTERVAL_SECONDS": "1", "OTAO_MQTT_PROTOCOL": "3.1.1"}
-    async with Mosquitto(tokens=TOKENS) as broker, Service(broker, **settings) as service:
+    async with (
+        Mosquitto(tokens=TOKENS) as broker,
+        Service(broker, OTAO_AUDIT_INTERVAL_SECONDS="1", OTAO_MQTT_PROTOCOL="3.1.1") as service,
+    ):
         await _fleet(broker, service)
         await until_sentinel(broker, len(TOKENS))
         await service.terminate()

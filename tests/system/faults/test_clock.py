@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.brokers import Mosquitto
 from tests.services import Service, connect, eventually, report, topic, until_retained
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HOUR = 3600.0
 

@@ -21,9 +21,7 @@ from orchestrator.application.observations import Observations
 from orchestrator.application.preconditions import UNCONDITIONAL, Precondition
 from orchestrator.application.records import Registration
 from orchestrator.application.revisions import Revisions
-from orchestrator.application.signals import Signals
 from orchestrator.application.sweeps import Sweeper
-from orchestrator.application.tallies import Tallies
 from orchestrator.domain import changes
 from orchestrator.domain.facts import Reported
 from orchestrator.domain.filters import Filter
@@ -31,6 +29,7 @@ from orchestrator.domain.versions import Version
 from orchestrator.persistence.storage import open_storage
 from protocol import payloads
 from protocol.topics import Instances
+from tests.parts import without_broker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -165,15 +164,7 @@ class Desk:
 
     async def sweep(self) -> None:
         """Draw the consequences of all changes."""
-        sweeper = Sweeper(
-            self.storage,
-            self.directory,
-            self.clock,
-            signals=Signals(),
-            tallies=Tallies(),
-            instances=Instances(),
-            steps=lambda _: None,
-        )
+        sweeper = Sweeper(without_broker(self.storage, self.directory, self.clock))
         for work in await self.storage.works():
             await sweeper.work_off(work)
 

@@ -50,7 +50,11 @@ def test_reachable_is_what_servable_software_leads_to_from_where_endpoints_are()
     told = {node.version.text: node.reachable for node in graphs.of(made, [v("1.0.0")]).nodes}
     assert told == {"1.0.0": True, "1.1.0": False, "2.0.0": False, "3.0.0": True}
     nobody = {node.version.text: node.reachable for node in graphs.of(made, []).nodes}
-    assert not any(nobody.values())
+    assert nobody == {"1.0.0": True, "1.1.0": False, "2.0.0": False, "3.0.0": True}
+    elsewhere = {
+        node.version.text: node.reachable for node in graphs.of(catalogue(general("9.0.0", "5.0.0")), []).nodes
+    }
+    assert elsewhere == {"9.0.0": False}
     assert graphs.of(made, [None]).nodes[-1].reachable
 
 
