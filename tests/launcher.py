@@ -15,12 +15,15 @@ import signal
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator import service, settings
 from orchestrator.application import handling
 from orchestrator.cli import logs
 from orchestrator.cli.serve import announce
-from protocol.requests import Request
+
+if TYPE_CHECKING:
+    from protocol.requests import Request
 
 
 class Killer:

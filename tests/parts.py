@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 from orchestrator.application.batches import Settings
 from orchestrator.application.parts import Parts
-from protocol.links import LinkLost
+from protocol.links import Connection, LinkLost
 from protocol.payloads import Limits
 from protocol.topics import Instances
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from orchestrator.application.directory import Directory
     from orchestrator.application.ports import Clock
     from orchestrator.persistence.storage import SqlStorage
-    from protocol.links import Connection, Outbound, Received
+    from protocol.links import Link, Outbound, Received
 
 
 class NoLink:
@@ -40,10 +40,41 @@ class NoLink:
         raise LinkLost(f"no broker for {len(topics)} topics")
 
 
+class Retainer(NoLink):
+    """A link to a broker that does nothing but retain; what it is told is kept in `sent`."""
+
+    def __init__(self) -> None:
+        self.connection = Connection(
+            number=1, session_present=False, receive_maximum=100, maximum_packet_bytes=None, protocol_level=5
+        )
+        self.retained: dict[str, bytes] = {}
+        self.sent: list[Outbound] = []
+        self.refused: set[str] = set()
+        self.before_publish: Callable[[], None] = lambda: None
+
+    async def publish(self, messages: Sequence[Outbound]) -> list[int]:
+        self.before_publish()
+        self.sent += messages
+        for message in messages:
+            if message.retain and message.topic not in self.refused:
+                self.retained.pop(message.topic, None)
+                if message.payload:
+                    self.retained[message.topic] = message.payload
+        return [0x87 if message.topic in self.refused else 0 for message in messages]
+
+    async def read_retained(self, topics: Sequence[str]) -> dict[str, bytes]:
+        return {topic: self.retained[topic] for topic in topics if topic in self.retained}
+
+
 def without_broker(storage: SqlStorage, directory: Directory, clock: Clock) -> Parts:
     """Everything but a link that works."""
+    return with_link(NoLink(), storage, directory, clock)
+
+
+def with_link(link: Link, storage: SqlStorage, directory: Directory, clock: Clock) -> Parts:
+    """Everything, with this link."""
     return Parts(
-        link=NoLink(),
+        link=link,
         storage=storage,
         editing=storage,
         directory=directory,

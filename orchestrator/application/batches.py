@@ -185,6 +185,7 @@ class Application:
 
     async def run(self, parsed: Sequence[Parsed], at: datetime, steps: Steps) -> None:
         """Load, apply and store."""
+        parsed = self._as_of_now(parsed)
         await self._load(parsed)
         steps("batch-read")
         for item in parsed:
@@ -201,6 +202,19 @@ class Application:
         ]
         await self._transaction.remember(self._batch.deliveries)
         steps("batch-remembered")
+
+    def _as_of_now(self, parsed: Sequence[Parsed]) -> list[Parsed]:
+        """Look the applications up again: one may have been changed while this transaction waited for its turn."""
+        current = []
+        for item in parsed:
+            entry = self._directory.by_app_version(item.request.address.app_version)
+            if entry is item.entry:
+                current.append(item)
+            elif entry is not None and entry.application.key == item.entry.application.key:
+                current.append(replace(item, entry=entry))
+            else:
+                self._batch.refuse(UnknownAppVersionError(), item.inbound, topics.error_topic(item.inbound.topic))
+        return current
 
     async def _load(self, parsed: Sequence[Parsed]) -> None:
         places = list({item.place for item in parsed})

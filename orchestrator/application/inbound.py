@@ -5,6 +5,7 @@ Rules:
 - Acknowledge after commit, in order of receipt (invariant 2); a database error is tried again without acknowledging.
 - A message that alone makes a batch fail is found by bisection, stored among the dead letters, and acknowledged.
 - When the broker has no session of ours, nothing will be redelivered, and what was remembered of it is dropped.
+- Until the connection's marker has come, what comes is what had waited for us: see `backlogs` for its answers.
 
 Layer: application.
 """
@@ -17,9 +18,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from orchestrator.application import batches
+from orchestrator.application.backlogs import Backlog
 from orchestrator.application.batches import Application, Batch
 from orchestrator.application.ports import StorageError
 from protocol import topics
+from protocol.links import LinkLost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +56,7 @@ class InboundPipeline:
         self._steps = parts.steps
         self._delivered = delivered
         self._connection = 0
+        self._backlog = Backlog(parts.storage, parts.directory)
 
     async def run(self) -> None:
         """Process messages until cancelled."""
@@ -68,6 +72,7 @@ class InboundPipeline:
 
     async def _greet(self, connection: Connection) -> None:
         self._connection = connection.number
+        self._count_dropped(LinkLost.code)
         if not connection.session_present and self._delivered:
             async with self._storage.transaction() as transaction:
                 await transaction.forget_deliveries()
@@ -77,7 +82,22 @@ class InboundPipeline:
     async def _note_markers(self, messages: Sequence[Inbound]) -> None:
         for message in messages:
             if message.topic == self._marker_topic and message.payload.isdigit():
+                await self._catch_up()
                 await self._presence.mark(int(message.payload))
+
+    async def _catch_up(self) -> None:
+        """Everything that had waited is committed; answers come before the pushes, which follow the marker."""
+        try:
+            self._publisher.answer(await self._backlog.release())
+        except StorageError as error:
+            if not error.transient:
+                raise
+            self._count_dropped(error.code)
+
+    def _count_dropped(self, reason: str) -> None:
+        dropped = self._backlog.drop()
+        if dropped:
+            self._tallies.answers_refused[reason] += dropped
 
     async def _process(self, messages: Sequence[Inbound]) -> None:
         batch = Batch()
@@ -123,7 +143,11 @@ class InboundPipeline:
     def _conclude(self, batch: Batch) -> None:
         self._tallies.batches += 1
         batch.tell(self._tallies)
-        self._publisher.answer(batch.answers)
+        answers = batch.answers
+        if self._presence.marked < self._connection:
+            answers, overflow = self._backlog.hold(answers)
+            self._tallies.answers_refused.update({"overload": overflow} if overflow else {})
+        self._publisher.answer(answers)
         if batch.pushed:
             self._publisher.wake()
 

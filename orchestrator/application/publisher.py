@@ -161,7 +161,8 @@ class Publisher:
     async def _send_pushes(self) -> bool:
         if not self._current():
             return False
-        pushes = await self._storage.pushes(self.cursor, SLICE)
+        after = self.cursor
+        pushes = await self._storage.pushes(after, SLICE)
         if not pushes:
             return False
         plan = await self._plan(pushes)
@@ -170,8 +171,10 @@ class Publisher:
         self._steps("pushes-acknowledged")
         self._tallies.pushes += len(codes)
         await self._note(plan, codes)
-        self.cursor = pushes[-1].revision
-        self.watermark = max(self.watermark, self.cursor)
+        if self.cursor == after:
+            # Otherwise the reconciler has set it back meanwhile.
+            self.cursor = pushes[-1].revision
+            self.watermark = max(self.watermark, self.cursor)
         return True
 
     async def _plan(self, pushes: Sequence[Push]) -> _Plan:

@@ -105,7 +105,8 @@ class Reconciler:
         raised = self._read(retained)
         if raised is None or raised > last:
             found = "absent" if retained is None else "unknown"
-            log.warning("the broker's store is not the one we know; rendering everything", sentinel=found)
+            if last:
+                log.warning("the broker's store is not the one we know; rendering everything", sentinel=found)
             self._tallies.reconciliations[found] += 1
             return 0
         lower = raised < await self._storage.watermark()

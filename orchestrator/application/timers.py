@@ -44,6 +44,8 @@ IDLE_RAISE = timedelta(seconds=5)
 """How often an idle service says that it is alive."""
 PRUNED = 20_000
 """Push revisions looked at for pruning in one tick."""
+PRUNE_AGAIN = timedelta(minutes=10)
+"""After the last revision, until the first is looked at again."""
 
 
 class Timers:
@@ -70,6 +72,7 @@ class Timers:
         self._raised_at = parts.clock.now()
         self._raised = 0
         self._pruned = 0
+        self._prune_at = parts.clock.now()
 
     async def run(self) -> None:
         """Tick every second, until cancelled."""
@@ -189,8 +192,11 @@ class Timers:
 
     async def _prune(self) -> None:
         """Drop superseded pushes, a stretch at a time, so that the log stays as long as there are topics."""
+        now = self._clock.now()
+        if now < self._prune_at:
+            return
         if self._pruned + PRUNED > self._publisher.watermark:
-            self._pruned = 0 if self._publisher.watermark < PRUNED else self._pruned
+            self._pruned, self._prune_at = 0, now + PRUNE_AGAIN
             return
         async with self._storage.transaction() as transaction:
             self._pruned = await transaction.prune(self._pruned, PRUNED)

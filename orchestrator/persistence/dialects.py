@@ -3,7 +3,8 @@
 Rules:
 - A batch of rows is one statement and one step of the database, in both directions. Row-wise fetching or executing
   hands the interpreter lock back once per row, which under a busy event loop costs ten times the throughput.
-- Statements exist in four sizes; a batch is padded with rows whose first column is null, and these are ignored.
+- Statements exist in a few sizes; a batch is padded with rows whose first column is null, and these are ignored.
+- The largest size holds what 500 messages can cause, so that the number of statements does not grow with the batch.
 
 Layer: persistence. Today: SQLite.
 """
@@ -28,7 +29,10 @@ Value = int | float | str | bytes | None
 Row = tuple[Value, ...]
 """One row, in the order of the columns named beside it."""
 
-SIZES = (1, 8, 64, 512)
+SIZES = (1, 8, 64, 512, 1536, 2560)
+"""Rows of a statement; 500 messages write at most five history entries each, and mostly three."""
+VARIABLES = 32_766
+"""Values that a statement of SQLite takes, unless it was built otherwise."""
 
 
 def configure(connection: SqliteConnection) -> None:
@@ -73,20 +77,20 @@ async def insert(
     connection: AsyncConnection, table: Table, columns: Sequence[str], rows: Sequence[Row], *, conflict: str = ""
 ) -> None:
     """Insert rows, given in the order of `columns`; the first column must not be null. `conflict` is an ON CONFLICT."""
-    for part, size in _parts(rows):
+    for part, size in _parts(rows, len(columns)):
         text = _insert_text(table.name, tuple(columns), size, conflict)
         await connection.exec_driver_sql(text, _flat(part, len(columns), size))
 
 
 async def update(connection: AsyncConnection, table: Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
     """Rewrite rows that exist, found by the first of `columns`, their integer key."""
-    for part, size in _parts(rows):
+    for part, size in _parts(rows, len(columns)):
         text = _update_text(table.name, tuple(columns), size)
         await connection.exec_driver_sql(text, _flat(part, len(columns), size))
 
 
-def _parts(rows: Sequence[Row]) -> list[tuple[Sequence[Row], int]]:
-    largest = SIZES[-1]
+def _parts(rows: Sequence[Row], width: int) -> list[tuple[Sequence[Row], int]]:
+    largest = max(size for size in SIZES if size * width <= VARIABLES)
     parts = [rows[start : start + largest] for start in range(0, len(rows), largest)]
     return [(part, next(size for size in SIZES if size >= len(part))) for part in parts]
 

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.application import batches
+from orchestrator.application.answers import Answer
+from orchestrator.application.parts import no_steps
+from orchestrator.application.publisher import PARKED_FIRST, WAITING_REFUSALS, Publisher
+from orchestrator.domain.versions import Version
+from protocol.links import Inbound, Outbound
+from tests.parts import Retainer, with_link
+from tests.unit.orchestrator.application.desks import APP
+
+if TYPE_CHECKING:
+    from orchestrator.application.parts import Parts
+    from tests.unit.orchestrator.application.desks import Desk
+
+
+def topic(token: str) -> str:
+    return f"kp1/kettle-v1/cmx_ota/{token}/config/json/status"
+
+
+def publisher(desk: Desk, link: Retainer) -> tuple[Publisher, Parts]:
+    parts = with_link(link, desk.storage, desk.directory, desk.clock)
+    made = Publisher(parts, watermark=0, parked=set())
+    made.resume(1, 0)
+    return made, parts
+
+
+async def publish_all(made: Publisher) -> None:
+    while await made._slice():
+        pass
+
+
+async def fleet(desk: Desk, *tokens: str) -> None:
+    await desk.define("1.1.0", "1.0.0")
+    for token in tokens:
+        await desk.enrol(token, "1.0.0")
+
+
+async def test_invariant_1_the_broker_retains_what_the_database_says(desk: Desk) -> None:
+    link = Retainer()
+    made, _ = publisher(desk, link)
+    await fleet(desk, "a", "b")
+    await desk.report("b", "1.1.0")
+    await publish_all(made)
+    assert list(link.retained) == [topic("a")]
+    assert made.watermark == made.cursor == await desk.storage.last_revision()
+
+
+async def test_a_superseded_push_is_not_sent(desk: Desk) -> None:
+    link = Retainer()
+    made, _ = publisher(desk, link)
+    await fleet(desk, "a")
+    await desk.report("a", "1.1.0")
+    await publish_all(made)
+    assert [message.payload for message in link.sent] == [b""]
+
+
+async def test_invariant_3_a_refused_push_is_parked_and_the_watermark_passes_it(desk: Desk) -> None:
+    link = Retainer()
+    made, parts = publisher(desk, link)
+    await fleet(desk, "a", "b")
+    link.refused.add(topic("a"))
+    await publish_all(made)
+    assert list(link.retained) == [topic("b")]
+    assert made.watermark == await desk.storage.last_revision()
+    assert await desk.storage.all_parked_topics() == {topic("a")}
+    assert parts.tallies.parked == 1
+    link.refused.clear()
+    desk.clock.at += PARKED_FIRST
+    await made.retry_parked()
+    assert topic("a") in link.retained
+    assert await desk.storage.all_parked_topics() == set()
+
+
+async def test_a_cursor_that_is_set_back_while_a_slice_is_out_stays_set_back(desk: Desk) -> None:
+    link = Retainer()
+    made, _ = publisher(desk, link)
+    await fleet(desk, "a")
+    await publish_all(made)
+    await desk.enrol("b", "1.0.0")
+
+    def set_back() -> None:
+        link.before_publish = lambda: None
+        link.retained.clear()
+        made.resume(1, 0)
+
+    link.before_publish = set_back
+    await publish_all(made)
+    assert sorted(link.retained) == [topic("a"), topic("b")]
+
+
+async def test_invariant_7_an_answer_that_waited_through_a_recall_offers_nothing(desk: Desk) -> None:
+    link = Retainer()
+    made, _ = publisher(desk, link)
+    await fleet(desk, "a")
+    entry = desk.revisions.entry(APP)
+    version = Version.parse("1.1.0")
+    offer = Outbound(topic="answer", payload=entry.offer(version), qos=1)
+    made.answer([Answer(message=offer, application=entry.application.key, version=version)])
+    await desk.definitions.recall(APP, version, None)
+    await publish_all(made)
+    assert (
+        next(message.payload for message in link.sent if message.topic == "answer") == b'{"configId":"","config":null}'
+    )
+    assert link.retained == {}
+
+
+async def test_refusals_are_dropped_and_counted_when_too_many_wait(desk: Desk) -> None:
+    made, parts = publisher(desk, Retainer())
+    refusal = Answer(message=Outbound(topic="x/error", payload=b"", qos=0), refusal=True)
+    made.answer([refusal] * (WAITING_REFUSALS + 3))
+    made.answer([Answer(message=Outbound(topic="x/status", payload=b"", qos=0))])
+    assert parts.tallies.answers_refused["overload"] == 3
+    await publish_all(made)
+    assert parts.tallies.answers == WAITING_REFUSALS + 1
+
+
+async def test_invariant_7_a_message_that_was_read_before_a_recall_is_decided_after_it(desk: Desk) -> None:
+    parts = with_link(Retainer(), desk.storage, desk.directory, desk.clock)
+    await desk.define("1.1.0", "1.0.0")
+    await desk.enrol("a")
+    batch = batches.Batch()
+    message = Inbound(
+        topic="kp1/kettle-v1/cmx_ota/a/applied/json/1", payload=b'{"configId":"1.0.0"}', qos=1, packet_id=1
+    )
+    parsed = batches.parse([message], desk.directory, parts.settings, {}, batch)
+    await desk.definitions.recall(APP, Version.parse("1.1.0"), None)
+    async with desk.storage.transaction() as transaction:
+        work = batches.Application(transaction, desk.directory, parts.settings, batch, watermark=0)
+        await work.run(parsed, desk.clock.now(), no_steps)
+    assert await desk.offer_of("a") is None
