@@ -2,11 +2,12 @@
  *
  *   mqtt_yardstick publish N PREFIX SIZE WINDOW           QoS 1, retained, to the N topics PREFIX/0 ... PREFIX/N-1
  *   mqtt_yardstick receive N FILTER [SECONDS]             QoS 1; says "subscribed", then counts N messages
- *   mqtt_yardstick reports N TOPIC PAYLOAD WINDOW [RATE [COUNT [scattered]]]
- *                                                         QoS 1, live; "{}" in TOPIC and PAYLOAD is the endpoint, 0 to N-1
+ *   mqtt_yardstick reports N TOPIC PAYLOAD WINDOW [RATE [COUNT [ORDER [QOS]]]]
+ *                                                         live; "{}" in TOPIC and PAYLOAD is the endpoint, 0 to N-1
  *
- * RATE is per second, 0 (default) is as fast as the window lets; COUNT messages in all (default N); "scattered"
- * visits the endpoints in a fixed pseudo-random order. The broker is named by MQTT_HOST (127.0.0.1), MQTT_PORT (1883),
+ * RATE is per second, 0 (default) is as fast as the window lets; COUNT messages in all (default N); ORDER "scattered"
+ * visits the endpoints in a fixed pseudo-random order, anything else in theirs; QOS is 0 or 1 (default). With QoS 0 a
+ * message is done when it is written. The broker is named by MQTT_HOST (127.0.0.1), MQTT_PORT (1883),
  * MQTT_USER and MQTT_PASSWORD.
  *
  * The last line of standard output is one JSON object: {"mode", "messages", "seconds", "per_second", "refused"}.
@@ -32,7 +33,7 @@ struct run {
     const char *payload;
     const char *filter;
     char *blank;
-    int size, window;
+    int size, window, qos;
     long endpoints, total, sent, done, refused;
     double rate, started, first, last, idle_limit;
     bool connected, failed, retain, scattered;
@@ -91,7 +92,7 @@ static void send_one(struct mosquitto *client, struct run *run) {
         length = fill(payload, sizeof payload, run->payload, endpoint);
         body = payload;
     }
-    int code = mosquitto_publish(client, NULL, topic, length, body, 1, run->retain);
+    int code = mosquitto_publish(client, NULL, topic, length, body, run->qos, run->retain);
     if (code != MOSQ_ERR_SUCCESS) {
         fprintf(stderr, "publish: %s\n", mosquitto_strerror(code));
         run->failed = true;
@@ -174,13 +175,14 @@ static int work(struct mosquitto *client, struct run *run) {
 static int usage(void) {
     fputs("usage: mqtt_yardstick publish N PREFIX SIZE WINDOW\n"
           "       mqtt_yardstick receive N FILTER [SECONDS]\n"
-          "       mqtt_yardstick reports N TOPIC PAYLOAD WINDOW [RATE [COUNT [scattered]]]\n",
+          "       mqtt_yardstick reports N TOPIC PAYLOAD WINDOW [RATE [COUNT [ORDER [QOS]]]]\n",
           stderr);
     return 2;
 }
 
 static bool read_arguments(int count, char **words, struct run *run) {
     static char pattern[TEXT_BYTES];
+    run->qos = 1;
     if (count < 4 || (run->endpoints = run->total = atol(words[2])) < 1) return false;
     run->mode = words[1];
     run->idle_limit = IDLE_SECONDS;
@@ -193,17 +195,19 @@ static bool read_arguments(int count, char **words, struct run *run) {
     } else if (!strcmp(run->mode, "receive") && count <= 5) {
         run->filter = words[3];
         if (count > 4) run->idle_limit = atof(words[4]);
-    } else if (!strcmp(run->mode, "reports") && count >= 6 && count <= 9) {
+    } else if (!strcmp(run->mode, "reports") && count >= 6 && count <= 10) {
         run->topic = words[3];
         run->payload = words[4];
         run->window = atoi(words[5]);
         run->rate = count > 6 ? atof(words[6]) : 0;
         if (count > 7) run->total = atol(words[7]);
         run->scattered = count > 8 && !strcmp(words[8], "scattered");
+        run->qos = count > 9 ? atoi(words[9]) : 1;
     } else {
         return false;
     }
-    if (!run->filter && (run->window < 1 || run->window > 65000 || run->size < 0)) return false;
+    if (!run->filter && (run->window < 1 || run->window > 65000 || run->size < 0 || run->qos < 0 || run->qos > 1))
+        return false;
     run->blank = malloc((size_t)run->size + 1);
     if (!run->blank) return false;
     memset(run->blank, 'x', (size_t)run->size);

@@ -33,9 +33,7 @@ from protocol.payloads import Limits
 from protocol.topics import Instances
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pydantic_core import ErrorDetails
+    from collections.abc import Iterator, Mapping
 
 PREFIX = "OTAO_"
 CONFIG_FILE = Path("otao.toml")
@@ -212,7 +210,7 @@ def load(flags: Mapping[str, object], config: Path | None = None) -> Settings:
     try:
         return _sourced(source, {name: value for name, value in flags.items() if value is not None})()
     except ValidationError as error:
-        raise BadSettingsError(*map(_reason, error.errors(include_url=False, include_input=False))) from None
+        raise BadSettingsError(*_reasons(error)) from None
     except (SettingsError, OSError, ValueError) as error:
         raise BadSettingsError(f"{source}: {_cause(error)}") from None
 
@@ -261,14 +259,17 @@ def _secrets_from_files() -> dict[str, object]:
     return found
 
 
-def _reason(details: ErrorDetails) -> str:
-    message = details["msg"].removeprefix("Value error, ")
-    if not details["loc"]:
-        return message
-    name = str(details["loc"][0])
-    if details["type"] == "extra_forbidden":
-        return f"{name}: there is no such setting"
-    return f"{PREFIX}{name.upper()}: {message[:1].lower()}{message[1:]}"
+def _reasons(error: ValidationError) -> Iterator[str]:
+    for details in error.errors(include_url=False, include_input=False):
+        message = details["msg"].removeprefix("Value error, ")
+        if not details["loc"]:
+            yield message
+            continue
+        name = str(details["loc"][0])
+        if details["type"] == "extra_forbidden":
+            yield f"{name}: there is no such setting"
+        else:
+            yield f"{PREFIX}{name.upper()}: {message[:1].lower()}{message[1:]}"
 
 
 def _cause(error: Exception) -> str:

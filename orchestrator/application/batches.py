@@ -282,8 +282,12 @@ class Application:
     def _overwrite(self, item: Parsed) -> None:
         self._batch.foreign += 1
         draft = self._drafts.get(item.place)
-        if draft is not None and item.entry.application.push is PushMode.RETAINED:
+        if draft is None:
+            return
+        if item.entry.application.push is PushMode.RETAINED:
             draft.push = True
+        elif item.inbound.retain:
+            draft.cleared_topics.append(item.inbound.topic)
 
     def _newcomer(self, item: Parsed, at: datetime) -> EndpointRecord:
         application = item.entry.application

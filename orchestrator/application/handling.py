@@ -5,7 +5,8 @@ Rules:
 - A request that was processed before is answered again, without effect (invariant 2).
 - An answer goes out with the request's QoS, to its Response Topic or its own status topic, after the commit.
 
-Spec: 7/CMP, 10/EPMP, 1/KP. Layer: application; pure.
+Spec: 7/CMP, 10/EPMP, 1/KP.
+Layer: application; pure.
 """
 
 from __future__ import annotations
