@@ -71,7 +71,7 @@ async def serving(broker: Mosquitto, database: Path, **environment: str) -> Asyn
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        assert process.stdout is not None  # noqa: S101 - it is a pipe
+        assert process.stdout is not None
         line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode().split()
         service = Service(url=line[1], process=process)
         await service.until_ready()
@@ -94,7 +94,7 @@ def credentials(broker: Mosquitto) -> dict[str, str]:
 async def yardstick(broker: Mosquitto, *arguments: object) -> dict[str, Any]:
     """Run the C client to its end; return what it says."""
     process = await start_yardstick(broker, *arguments)
-    assert process.stdout is not None  # noqa: S101 - it is a pipe
+    assert process.stdout is not None
     out = await process.stdout.read()
     await process.wait()
     result: dict[str, Any] = json.loads(out.decode().strip().splitlines()[-1])

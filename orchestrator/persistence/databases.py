@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from orchestrator.application.ports import StorageError
@@ -95,10 +96,9 @@ async def _migrate(writer: AsyncEngine) -> None:
         raise DatabaseUnusableError(str(error.orig)) from error
 
 
-def translated(error: DBAPIError) -> StorageError:
-    """What a driver's error means to a caller: what concurrency or a full disk may cause is transient."""
-    lasting = isinstance(error, IntegrityError | InterfaceError)
-    return StorageError(str(error.orig), transient=not lasting)
+def translated(error: BaseException) -> StorageError:
+    """What the driver's own error means to a caller: what concurrency or a full disk may cause is transient."""
+    return StorageError(str(error), transient=isinstance(error, sqlite3.OperationalError))
 
 
 def _parsed(url: str) -> URL:

@@ -11,15 +11,20 @@ Layer: persistence. Today: SQLite.
 
 from __future__ import annotations
 
+import sqlite3
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import aiosqlite
 import orjson
 from sqlalchemy import func, select
+from sqlalchemy.dialects.sqlite import dialect
+from sqlalchemy.exc import DBAPIError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from sqlite3 import Connection as SqliteConnection
 
     from sqlalchemy import ColumnElement, FromClause, Select, Table
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
 Value = int | float | str | bytes | None
 Row = tuple[Value, ...]
 """One row, in the order of the columns named beside it."""
+
+_DIALECT = dialect(paramstyle="qmark")
 
 SIZES = (1, 8, 64, 512, 1536, 2560)
 """Rows of a statement; 500 messages write at most five history entries each, and mostly three."""
@@ -79,14 +86,14 @@ async def insert(
     """Insert rows, given in the order of `columns`; the first column must not be null. `conflict` is an ON CONFLICT."""
     for part, size in _parts(rows, len(columns)):
         text = _insert_text(table.name, tuple(columns), size, conflict)
-        await connection.exec_driver_sql(text, _flat(part, len(columns), size))
+        await _run(connection, text, _flat(part, len(columns), size))
 
 
 async def update(connection: AsyncConnection, table: Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
     """Rewrite rows that exist, found by the first of `columns`, their integer key."""
     for part, size in _parts(rows, len(columns)):
         text = _update_text(table.name, tuple(columns), size)
-        await connection.exec_driver_sql(text, _flat(part, len(columns), size))
+        await _run(connection, text, _flat(part, len(columns), size))
 
 
 def _parts(rows: Sequence[Row], width: int) -> list[tuple[Sequence[Row], int]]:
@@ -104,11 +111,48 @@ def rows_as_json(columns: Sequence[ColumnElement[Any]]) -> Select[str]:
     return select(func.json_group_array(func.json_array(*columns)))
 
 
-async def fetch(connection: AsyncConnection, statement: Select[str], **parameters: object) -> list[list[Any]]:
-    """Run a statement made by `rows_as_json`; return its rows."""
-    text = (await connection.execute(statement, parameters)).scalar_one()
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A statement of `rows_as_json` that never changes, compiled once."""
+
+    text: str
+    names: tuple[str, ...]
+    """Its parameters in the order of their places."""
+    fixed: dict[str, Any]
+    """Those that have a value of their own."""
+
+
+def prepared(statement: Select[str]) -> Prepared:
+    """Compile a statement that every batch runs."""
+    compiled = statement.compile(dialect=_DIALECT)
+    return Prepared(str(compiled), tuple(compiled.positiontup or ()), dict(compiled.params))
+
+
+async def fetch(
+    connection: AsyncConnection, statement: Select[str] | Prepared, **parameters: object
+) -> list[list[Any]]:
+    """Run a statement made by `rows_as_json`, prepared or not; return its rows."""
+    if isinstance(statement, Prepared):
+        values = statement.fixed | parameters
+        ((text,),) = await _run(connection, statement.text, tuple(values[name] for name in statement.names))
+    else:
+        text = (await connection.execute(statement, parameters)).scalar_one()
     rows: list[list[Any]] = orjson.loads(text)
     return rows
+
+
+async def _run(connection: AsyncConnection, text: str, parameters: tuple[Any, ...]) -> Iterable[Any]:
+    """Run one statement in one visit to the driver's thread; a cursor of SQLAlchemy's takes four."""
+    driver = (await connection.get_raw_connection()).driver_connection
+    if not isinstance(driver, aiosqlite.Connection):
+        raise TypeError(type(driver))
+    return await driver.execute_fetchall(text, parameters)
+
+
+def driver_error(error: BaseException) -> BaseException | None:
+    """The driver's own error, wrapped by SQLAlchemy or not; None when it is another's."""
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    return origin if isinstance(origin, sqlite3.Error) else None
 
 
 def listed(parameter: ColumnElement[str], name: str) -> FromClause:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from sqlalchemy import bindparam, func, null, select
-from sqlalchemy.exc import DBAPIError
 
 from orchestrator.application.pushes import ParkedPush, Push
 from orchestrator.application.sweeps import Work
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+    from orchestrator.persistence.dialects import Prepared
     from orchestrator.persistence.dictionaries import Dictionary
 
 _state = schema.endpoint_state.c
@@ -64,11 +64,11 @@ _chosen = (
     .limit(bindparam("most"))
     .subquery("chosen")
 )
-_PUSHES = dialects.rows_as_json(
-    [_chosen.c.revision, _chosen.c.endpoint_id, _chosen.c.topic, *_TOPIC_STATE]
-).select_from(
-    _chosen.outerjoin(schema.endpoint, schema.endpoint.c.id == _chosen.c.endpoint_id).outerjoin(
-        schema.endpoint_state, _state.id == _chosen.c.endpoint_id
+_PUSHES = dialects.prepared(
+    dialects.rows_as_json([_chosen.c.revision, _chosen.c.endpoint_id, _chosen.c.topic, *_TOPIC_STATE]).select_from(
+        _chosen.outerjoin(schema.endpoint, schema.endpoint.c.id == _chosen.c.endpoint_id).outerjoin(
+            schema.endpoint_state, _state.id == _chosen.c.endpoint_id
+        )
     )
 )
 _PUSHES_OF = _of_endpoints(_state.id.in_(select(_wanted.c.value)))
@@ -93,8 +93,11 @@ class SqlQueues:
         try:
             async with self._readers.connect() as connection:
                 yield connection
-        except DBAPIError as error:
-            raise translated(error) from error
+        except Exception as error:
+            origin = dialects.driver_error(error)
+            if origin is None:
+                raise
+            raise translated(origin) from error
 
     async def pushes(self, after: int, limit: int) -> list[Push]:
         """See `ports.Storage.pushes`."""
@@ -108,7 +111,7 @@ class SqlQueues:
         """See `ports.Storage.push_sample`."""
         return sorted(await self._read(_SAMPLE, after=after_key, most=limit), key=lambda push: push.key)
 
-    async def _read(self, statement: Select[str], **parameters: object) -> list[Push]:
+    async def _read(self, statement: Select[str] | Prepared, **parameters: object) -> list[Push]:
         async with self.reading() as connection:
             rows = await dialects.fetch(connection, statement, **parameters)
         return sorted((self._push(row) for row in rows), key=lambda push: (push.revision, push.key))

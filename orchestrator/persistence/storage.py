@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import insert, select
 from sqlalchemy.exc import DBAPIError
 
-from orchestrator.persistence import schema
+from orchestrator.persistence import dialects, schema
 from orchestrator.persistence.databases import open_database, translated
 from orchestrator.persistence.dictionaries import Dictionary
 from orchestrator.persistence.edits import SqlEdit
@@ -56,9 +56,10 @@ class SqlStorage(SqlViews):
             except BaseException as error:
                 if edit is not None:
                     await self._forget(edit)
-                if isinstance(error, DBAPIError):
-                    raise translated(error) from error
-                raise
+                origin = dialects.driver_error(error)
+                if origin is None:
+                    raise
+                raise translated(origin) from error
 
     edit = transaction
 
@@ -88,7 +89,7 @@ async def _loaded(database: Database) -> SqlStorage:
             await dictionary.load(connection)
             await numbers.load(connection)
     except DBAPIError as error:
-        raise translated(error) from error
+        raise translated(error.orig or error) from error
     return SqlStorage(database, dictionary, numbers, name)
 
 

@@ -54,12 +54,12 @@ def _selection(*, by_token: bool, attributes: bool) -> Select[str]:
 
 
 _SELECTIONS = {
-    (by_token, attributes): _selection(by_token=by_token, attributes=attributes)
+    (by_token, attributes): dialects.prepared(_selection(by_token=by_token, attributes=attributes))
     for by_token in (True, False)
     for attributes in (True, False)
 }
-_SETBACKS = dialects.rows_as_json(list(schema.setback.columns)).where(
-    schema.setback.c.endpoint_id.in_(select(_wanted.c.value))
+_SETBACKS = dialects.prepared(
+    dialects.rows_as_json(list(schema.setback.columns)).where(schema.setback.c.endpoint_id.in_(select(_wanted.c.value)))
 )
 _DUE = (
     select(_state.c.id)
@@ -68,6 +68,7 @@ _DUE = (
     .limit(bindparam("most"))
     .subquery()
 )
+_DUE_KEYS = dialects.prepared(dialects.rows_as_json([_DUE.c.id]))
 _SETBACKS_FLAG = STATE_COLUMNS.index("setbacks")
 _WIDTH = len(STATE_COLUMNS)
 _NOTHING: Mapping[Any, Any] = {}
@@ -99,8 +100,7 @@ class SqlTransaction:
         self, now: datetime, limit: int, membership: Callable[[int, str], frozenset[str]] | None
     ) -> list[EndpointRecord]:
         """See `ports.Transaction.find_due`."""
-        statement = dialects.rows_as_json([_DUE.c.id])
-        keys = await dialects.fetch(self._connection, statement, now=to_ms(now), most=limit)
+        keys = await dialects.fetch(self._connection, _DUE_KEYS, now=to_ms(now), most=limit)
         return await self.find_keys([key for (key,) in keys], membership) if keys else []
 
     async def _select(
