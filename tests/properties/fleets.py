@@ -6,7 +6,7 @@ import asyncio
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from hypothesis import strategies as st
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from orchestrator.application.records import Application
     from protocol.links import Link
     from tests.contract.storages import Shelf
+
+_Shelf = TypeVar("_Shelf")
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -170,7 +172,7 @@ def newcomers(entry: Entry, fleet: list[Member]) -> list[Draft]:
 
 
 @contextmanager
-def shared(opening: AbstractAsyncContextManager[Shelf]) -> Iterator[tuple[asyncio.Runner, Shelf]]:
+def shared(opening: AbstractAsyncContextManager[_Shelf]) -> Iterator[tuple[asyncio.Runner, _Shelf]]:
     """One storage and one event loop for all examples of a test; each example has an application of its own."""
     with asyncio.Runner() as runner:
         shelf = runner.run(opening.__aenter__())

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator.application import drafts
+from orchestrator.application.records import Draft, EndpointRecord, PushMode
+from orchestrator.domain.attempts import AttemptState, move
+from orchestrator.domain.endpoints import HistoryKind
+from orchestrator.domain.facts import Heard, ObserveAsked, Progressed, Reported
+from protocol.topics import Instances
+from tests.contract.storages import APP, MINUTE, NOW, entry_of
+from tests.unit.orchestrator.domain.builders import endpoint, general, offer, suspended, v
+
+if TYPE_CHECKING:
+    from orchestrator.application.directory import Entry
+    from orchestrator.domain.endpoints import Endpoint
+    from orchestrator.domain.facts import Fact
+
+KETTLE = replace(APP, key=1)
+TOPIC = "kp1/kettle-v1/cmx_ota/tok/config/json/status"
+AT = NOW + MINUTE
+OFFERED = endpoint("1.0.0", offer("1.1.0"))
+CHAIN = [general("1.0.0"), general("1.1.0", "1.0.0"), general("2.0.0", "1.1.0")]
+
+
+def entry(push: PushMode = PushMode.RETAINED) -> Entry:
+    return entry_of(replace(KETTLE, push=push), CHAIN)
+
+
+def begin(state: Endpoint, push_revision: int = 0) -> Draft:
+    return drafts.begin(
+        EndpointRecord(
+            key=7, application=1, app_version="kettle-v1", token="tok", endpoint=state, push_revision=push_revision
+        )
+    )
+
+
+def hear(draft: Draft, fact: Fact, of: Entry | None = None, *, watermark: int = 0, asked: bool = False) -> Draft:
+    drafts.hear(draft, of or entry(), fact, watermark=watermark, at=fact.at, asked=asked)
+    return draft
+
+
+def kinds(draft: Draft) -> list[HistoryKind]:
+    return [item.kind for item in draft.entries]
+
+
+def test_a_draft_to_which_nothing_happened_needs_no_write() -> None:
+    draft = begin(OFFERED)
+    assert not drafts.changed(draft)
+    assert drafts.offered(draft) == set()
+    assert (draft.entries, draft.superseded, draft.push) == ([], [], False)
+
+
+def test_a_report_moves_the_endpoint_to_its_next_offer() -> None:
+    draft = hear(begin(OFFERED), Reported(version=v("1.1.0"), at=AT))
+    assert draft.after.running == v("1.1.0")
+    assert draft.after.offer is not None
+    assert (draft.after.offer.version, draft.after.offer.sequence) == (v("2.0.0"), 2)
+    assert kinds(draft) == [HistoryKind.REPORTED, HistoryKind.CONFIRMED, HistoryKind.OFFERED]
+    assert [(attempt.version, attempt.state) for attempt in draft.superseded] == [(v("1.1.0"), AttemptState.CONFIRMED)]
+    assert draft.push
+    assert drafts.changed(draft)
+    assert drafts.offered(draft) == {v("2.0.0")}
+
+
+def test_what_happens_one_after_the_other_adds_up() -> None:
+    draft = begin(endpoint("1.0.0"))
+    for version in ("1.0.0", "1.1.0", "2.0.0"):
+        hear(draft, Reported(version=v(version), at=AT))
+    assert draft.after.running == v("2.0.0")
+    assert draft.after.sequence == 2
+    assert [attempt.version for attempt in draft.superseded] == [v("1.1.0")]
+    assert draft.after.attempt is not None
+    assert draft.after.attempt.state is AttemptState.CONFIRMED
+    assert drafts.offered(draft) == set()
+
+
+def test_an_offer_that_another_one_replaces_is_kept_as_withdrawn() -> None:
+    draft = begin(endpoint("1.1.0", offer("1.1.5", "1.1.0")))
+    drafts.settle(draft, entry(), AT)
+    (attempt,) = draft.superseded
+    assert (attempt.version, attempt.state, attempt.settled_at) == (v("1.1.5"), AttemptState.WITHDRAWN, AT)
+    assert kinds(draft) == [HistoryKind.WITHDRAWN, HistoryKind.OFFERED]
+
+
+def test_settling_what_agrees_changes_nothing() -> None:
+    draft = begin(OFFERED)
+    drafts.settle(draft, entry(), AT)
+    assert draft.after is OFFERED
+    assert not drafts.changed(draft)
+
+
+def test_a_stop_withdraws_and_pushes() -> None:
+    draft = begin(OFFERED)
+    drafts.settle(draft, entry_of(KETTLE, [general("1.0.0"), suspended("1.1.0", "1.0.0")]), AT)
+    assert kinds(draft) == [HistoryKind.WITHDRAWN]
+    assert draft.push
+    assert draft.superseded == []
+
+
+@pytest.mark.parametrize(("revision", "watermark", "reached"), [(5, 5, True), (5, 4, False), (0, 0, True)])
+def test_an_attempt_is_reached_by_what_follows_its_acknowledged_push(
+    revision: int, watermark: int, *, reached: bool
+) -> None:
+    draft = hear(begin(OFFERED, revision), Heard(at=AT), watermark=watermark)
+    assert draft.after.attempt is not None
+    assert (draft.after.attempt.reached_at == AT) == reached
+
+
+def test_an_offer_made_in_this_batch_is_not_reached_by_the_batch() -> None:
+    draft = hear(begin(endpoint("1.0.0")), Heard(at=AT), watermark=99)
+    hear(draft, Heard(at=AT), watermark=99)
+    assert draft.after.attempt is not None
+    assert draft.after.attempt.reached_at is None
+
+
+def test_only_what_the_topic_shall_hold_is_pushed() -> None:
+    assert not hear(begin(OFFERED), Heard(at=AT)).push
+    assert not hear(begin(OFFERED), Progressed(version=v("1.1.0"), state="downloading", at=AT)).push
+    assert not hear(begin(replace(OFFERED, observe=False)), Reported(version=v("1.1.0"), at=AT)).push
+
+
+def test_observe_restores_the_push_and_its_end_clears_it() -> None:
+    declined = hear(begin(OFFERED), ObserveAsked(observe=False, at=AT))
+    assert declined.push
+    assert hear(begin(declined.after), ObserveAsked(observe=True, at=AT)).push
+    # Also when it was wanted before: the endpoint asks because it has nothing.
+    assert hear(begin(OFFERED), ObserveAsked(observe=True, at=AT)).push
+    assert not hear(begin(endpoint("2.0.0")), ObserveAsked(observe=True, at=AT)).push
+
+
+@pytest.mark.parametrize(
+    ("fact", "asked", "pushed"),
+    [
+        (Heard(at=AT), False, False),
+        (Heard(at=AT), True, True),
+        (ObserveAsked(observe=True, at=AT), False, True),
+        (Reported(version=v("1.0.0"), at=AT), False, True),
+        (Progressed(version=v("1.1.0"), state="installing", at=AT), False, False),
+    ],
+)
+def test_where_pushes_are_live_an_unstarted_offer_follows_every_word(fact: Fact, *, asked: bool, pushed: bool) -> None:
+    live = entry(PushMode.LIVE)
+    draft = hear(begin(OFFERED), fact, live, asked=asked)
+    assert drafts.pushes_needed(draft, live) == pushed
+    started = endpoint("1.0.0", move(offer("1.1.0"), AttemptState.INSTALLING, NOW))
+    if not isinstance(fact, ObserveAsked):
+        assert not hear(begin(started), fact, live, asked=asked).push
+
+
+def test_nothing_is_cleared_where_nothing_is_retained() -> None:
+    live = entry(PushMode.LIVE)
+    draft = hear(begin(endpoint("1.1.0", offer("2.0.0", "1.1.0"))), Reported(version=v("2.0.0"), at=AT), live)
+    assert draft.push
+    assert not drafts.pushes_needed(draft, live)
+    assert drafts.pushes_needed(draft, entry())
+
+
+def test_a_move_to_another_application_version_clears_the_old_topic() -> None:
+    draft = begin(OFFERED)
+    drafts.relocate(draft, "kettle-v1", Instances())
+    assert not drafts.changed(draft)
+    drafts.relocate(draft, "kettle-v2", Instances())
+    assert (draft.cleared_topics, draft.app_version, draft.push) == ([TOPIC], "kettle-v2", True)
+    assert drafts.changed(draft)
+    idle = begin(endpoint("2.0.0"))
+    drafts.relocate(idle, "kettle-v2", Instances())
+    assert (idle.cleared_topics, idle.push, drafts.changed(idle)) == ([TOPIC], False, True)
+
+
+def test_another_way_of_pushing_writes_the_topic_anew() -> None:
+    retained, live, idle = begin(OFFERED), begin(OFFERED), begin(endpoint("2.0.0"))
+    drafts.push_anew(retained, entry(), Instances())
+    drafts.push_anew(live, entry(PushMode.LIVE), Instances())
+    drafts.push_anew(idle, entry(PushMode.LIVE), Instances())
+    assert (retained.push, retained.cleared_topics) == (True, [])
+    assert (live.push, live.cleared_topics) == (True, [TOPIC])
+    assert not drafts.changed(idle)
+
+
+def test_what_a_draft_leaves_behind() -> None:
+    draft = hear(begin(OFFERED), Heard(at=AT))
+    draft.app_version = "kettle-v2"
+    assert drafts.stored(draft, key=7, push_revision=8, last_history=9) == EndpointRecord(
+        key=7,
+        application=1,
+        app_version="kettle-v2",
+        token="tok",
+        endpoint=draft.after,
+        push_revision=8,
+        last_history=9,
+    )

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator.application import pushes
+from orchestrator.application.directory import Directory
+from orchestrator.application.pushes import Push
+from orchestrator.application.records import PushMode
+from orchestrator.domain.attempts import AttemptState
+from orchestrator.domain.endpoints import TokenState
+from protocol.configurations import Profile
+from protocol.links import Outbound
+from protocol.topics import Instances
+from tests.contract.storages import APP, entry_of
+from tests.unit.orchestrator.domain.builders import general, recalled, suspended, v
+
+if TYPE_CHECKING:
+    from orchestrator.application.directory import Entry
+    from orchestrator.application.records import Application
+    from orchestrator.domain.software import Software
+
+RETAINED = replace(APP, key=1)
+LIVE = replace(RETAINED, push=PushMode.LIVE)
+TOPIC = "kp1/kettle-v1/cmx_ota/tok/config/json/status"
+PUSH = Push(
+    revision=5,
+    key=77,
+    topic=None,
+    application=1,
+    app_version="kettle-v1",
+    token="tok",
+    latest=5,
+    version=v("1.1.0"),
+    state=AttemptState.OFFERED,
+    observe=True,
+    token_state=TokenState.ACTIVE,
+)
+LEFT = replace(PUSH, key=0, topic="kp1/kettle-v2/cmx_ota/old/config/json/status")
+BODY = b'{"configId":"1.1.0","statusCode":200,"reasonPhrase":"OK","config":{"link":"1.1.0"}}'
+
+
+def entry(application: Application = RETAINED, software: Software | None = None) -> Entry:
+    return entry_of(application, [general("1.0.0"), software or general("1.1.0", "1.0.0")])
+
+
+def render(push: Push, of: Entry | None, *, owned: bool = False) -> Outbound | None:
+    return pushes.render(push, of, Instances(), owned=owned)
+
+
+def test_invariant_3_a_push_is_rendered_from_what_is_defined_now() -> None:
+    assert render(PUSH, entry()) == Outbound(topic=TOPIC, payload=BODY, qos=1, retain=True)
+    plain = replace(RETAINED, profile=Profile.RFC7)
+    assert render(PUSH, entry(plain)) == Outbound(
+        topic=TOPIC, payload=b'{"configId":"1.1.0","config":{"link":"1.1.0"}}', qos=1, retain=True
+    )
+
+
+def test_an_install_under_way_is_pushed_as_well() -> None:
+    installing = replace(PUSH, state=AttemptState.INSTALLING)
+    assert render(installing, entry()) == render(PUSH, entry())
+
+
+@pytest.mark.parametrize(
+    "push",
+    [
+        replace(PUSH, version=None, state=None),
+        replace(PUSH, observe=False),
+        *(
+            replace(PUSH, state=state)
+            for state in AttemptState
+            if state not in {AttemptState.OFFERED, AttemptState.INSTALLING}
+        ),
+    ],
+)
+def test_without_an_offer_that_is_wanted_the_topic_is_cleared(push: Push) -> None:
+    assert render(push, entry()) == Outbound(topic=TOPIC, payload=b"", qos=1, retain=True)
+    assert render(push, entry(LIVE)) is None
+
+
+@pytest.mark.parametrize("stopped", [suspended("1.1.0"), recalled("1.1.0"), general("1.1.0", given=False)])
+def test_invariant_7_a_stopped_software_is_never_rendered(stopped: Software) -> None:
+    assert render(PUSH, entry(software=stopped)) == Outbound(topic=TOPIC, payload=b"", qos=1, retain=True)
+    assert render(PUSH, entry_of(RETAINED)) == Outbound(topic=TOPIC, payload=b"", qos=1, retain=True)
+    assert render(PUSH, entry(LIVE, stopped)) is None
+
+
+def test_a_started_install_outlives_a_suspension() -> None:
+    installing = replace(PUSH, state=AttemptState.INSTALLING)
+    assert render(installing, entry(software=suspended("1.1.0"))) == Outbound(topic=TOPIC, payload=BODY, retain=True)
+
+
+def test_a_live_push_is_not_retained() -> None:
+    assert render(PUSH, entry(LIVE)) == Outbound(topic=TOPIC, payload=BODY, qos=1, retain=False)
+
+
+def test_nothing_is_said_for_an_application_that_is_gone() -> None:
+    assert render(PUSH, None) is None
+
+
+def test_a_topic_that_was_left_is_cleared_unless_somebody_has_moved_in() -> None:
+    assert LEFT.topic is not None
+    for of in (entry(), entry(LIVE), None):
+        assert render(LEFT, of) == Outbound(topic=LEFT.topic, payload=b"", qos=1, retain=True)
+        assert render(LEFT, of, owned=True) is None
+
+
+def test_the_place_of_a_topic_that_was_left_is_whose_it_would_be_now() -> None:
+    directory = Directory([entry()])
+    assert pushes.place_of(LEFT, directory, Instances()) == (1, "kettle-v2", "old")
+    assert pushes.place_of(PUSH, directory, Instances()) is None
+    assert pushes.place_of(LEFT, Directory(), Instances()) is None
+    assert pushes.place_of(LEFT, Directory([entry(LIVE)]), Instances()) is None
+    assert pushes.place_of(replace(LEFT, topic="something/else"), directory, Instances()) is None
+
+
+def test_visible_is_what_is_open_and_not_stopped() -> None:
+    assert pushes.visible(entry(), v("1.1.0"), AttemptState.OFFERED)
+    assert not pushes.visible(None, v("1.1.0"), AttemptState.OFFERED)
+    assert not pushes.visible(entry(), None, AttemptState.OFFERED)
+    assert not pushes.visible(entry(), v("1.1.0"), None)
+    assert not pushes.visible(entry(), v("1.1.0"), AttemptState.SOAKING)
