@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator.application.outages import Outages
+from orchestrator.application.publisher import Publisher
+from orchestrator.application.reconciler import Reconciler
+from orchestrator.application.timers import Timers
+from orchestrator.domain.facts import Progressed
+from orchestrator.domain.versions import Version
+from tests.parts import Retainer, with_link
+from tests.unit.orchestrator.application.desks import START
+
+if TYPE_CHECKING:
+    from tests.unit.orchestrator.application.desks import Desk
+
+MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
+
+
+class Watch:
+    """Timers over a broker that only retains."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.link = Retainer()
+        parts = with_link(self.link, desk.storage, desk.directory, desk.clock)
+        self.presence = parts.presence
+        self.tallies = parts.tallies
+        self.outages = Outages()
+        publisher = Publisher(parts, watermark=0, parked=set())
+        reconciler = Reconciler(parts, publisher, self.outages, lost_at=None)
+        self.timers = Timers(parts, publisher, reconciler, self.outages, sample_every=DAY)
+        self.presence.reconciled = 1
+
+
+@pytest.fixture
+async def watch(desk: Desk) -> Watch:
+    await desk.define("1.1.0", "1.0.0")
+    await desk.enrol("a", "1.0.0")
+    made = Watch(desk)
+    await made.timers.tick()
+    return made
+
+
+async def install(desk: Desk) -> None:
+    fact = Progressed(version=Version.parse("1.1.0"), state="installing", at=desk.clock.at)
+    await desk.hear("a", fact)
+
+
+async def test_an_offer_comes_again_when_the_back_off_is_over(desk: Desk, watch: Watch) -> None:
+    await desk.report("a", "1.1.0", 500, "no room")
+    assert await desk.offer_of("a") is None
+    desk.clock.at += 9 * MINUTE
+    await watch.timers.tick()
+    assert await desk.offer_of("a") is None
+    desk.clock.at += MINUTE
+    await watch.timers.tick()
+    assert await desk.offer_of("a") == "1.1.0"
+
+
+async def test_a_reached_attempt_expires_at_its_deadline(desk: Desk, watch: Watch) -> None:
+    await install(desk)
+    desk.clock.at += DAY - MINUTE
+    await watch.timers.tick()
+    assert await desk.offer_of("a") == "1.1.0"
+    desk.clock.at += MINUTE
+    await watch.timers.tick()
+    assert await desk.offer_of("a") is None
+
+
+async def test_an_outage_puts_the_deadline_off(desk: Desk, watch: Watch) -> None:
+    await install(desk)
+    watch.outages.add(START + MINUTE, START + 61 * MINUTE)
+    desk.clock.at += DAY + 59 * MINUTE
+    await watch.timers.tick()
+    assert await desk.offer_of("a") == "1.1.0"
+    desk.clock.at += MINUTE
+    await watch.timers.tick()
+    assert await desk.offer_of("a") is None
+
+
+async def test_nothing_is_due_before_the_connection_is_reconciled(desk: Desk, watch: Watch) -> None:
+    await install(desk)
+    desk.clock.at += 2 * DAY
+    watch.presence.reconciled = 0
+    await watch.timers.tick()
+    assert await desk.offer_of("a") == "1.1.0"
+    watch.presence.reconciled = 1
+    await watch.timers.tick()
+    assert await desk.offer_of("a") is None
+
+
+async def test_a_rollout_date_becomes_one_work_item(desk: Desk, watch: Watch) -> None:
+    await desk.group("lab", "attributes.site == 'lab'")
+    uses = [{"filterId": "lab", "rolloutDate": (START + 30 * MINUTE).isoformat()}]
+    await desk.define("2.0.0", "1.0.0", rolloutStrategy="targeted", filters=uses)
+    await desk.sweep()
+    desk.clock.at += 29 * MINUTE
+    await watch.timers.tick()
+    assert await desk.storage.works() == []
+    desk.clock.at += MINUTE
+    await watch.timers.tick()
+    await watch.timers.tick()
+    (work,) = await desk.storage.works()
+    assert work.running is not None
+    assert Version.parse("1.0.0") in work.running
