@@ -129,17 +129,18 @@ def endpoints(draw: st.DrawFn) -> Endpoint:
     """An endpoint; most have nothing particular."""
     running = draw(st.sampled_from(RUN))
     attempt = draw(st.none() | _attempts(running))
-    plain = draw(st.sampled_from((True, True, False)))
+    plain = ("plain",) * 5
+    particular = draw(st.sampled_from((*plain, "deaf", "refused", "pinned", "set back", "set back")))
     return Endpoint(
         running=running,
         running_since=None if running is None else NOW - DAY,
         registered_at=NOW,
         sequence=0 if attempt is None else attempt.sequence,
         attempt=attempt,
-        observe=plain or draw(st.booleans()),
-        token_state=TokenState.ACTIVE if plain else draw(st.sampled_from(TokenState)),
-        pinned=None if plain else draw(st.sampled_from((None, *VERSIONS))),
-        setbacks={} if plain else draw(setbacks),
+        observe=particular != "deaf",
+        token_state=draw(st.sampled_from(TokenState)) if particular == "refused" else TokenState.ACTIVE,
+        pinned=draw(st.sampled_from(VERSIONS)) if particular == "pinned" else None,
+        setbacks=draw(setbacks) if particular == "set back" else {},
     )
 
 
