@@ -55,6 +55,8 @@ class Address:
             raise AddressError("it names no host")
         if parts.path.strip("/") or parts.query or parts.fragment:
             raise AddressError("nothing may follow the port")
+        if port == 0:
+            raise AddressError("port 0 is none to connect to")
         return cls(
             host=parts.hostname,
             port=_PORTS[parts.scheme] if port is None else port,

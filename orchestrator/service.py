@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from broker_bridge.errors import BrokerError
-from broker_bridge.options import LinkOptions
+from broker_bridge.errors import AddressError, BrokerError
+from broker_bridge.options import Address, LinkOptions
 from broker_bridge.paho_link import PahoLink
 from orchestrator import api
 from orchestrator.api import server
@@ -39,6 +39,7 @@ from orchestrator.application.observations import Observations
 from orchestrator.application.parts import Parts, no_steps
 from orchestrator.application.ports import StorageError
 from orchestrator.application.revisions import Revisions
+from orchestrator.persistence.databases import check_address
 from orchestrator.persistence.storage import open_storage
 from protocol import topics
 from protocol.links import Subscription
@@ -86,6 +87,20 @@ async def run(
             sys.stderr.write(f"otao: {error}\n")
         code = FAILED
     return code
+
+
+def wrong_addresses(settings: Settings) -> list[str]:
+    """A sentence for each address that cannot be used, found before anything is opened."""
+    wrong = []
+    try:
+        Address.parse(settings.mqtt_url.get_secret_value())
+    except AddressError as error:
+        wrong.append(f"OTAO_MQTT_URL: {error}")
+    try:
+        check_address(settings.database_url.get_secret_value())
+    except StorageError as error:
+        wrong.append(f"OTAO_DATABASE_URL: {error}")
+    return wrong
 
 
 async def migrate(settings: Settings) -> int:

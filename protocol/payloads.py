@@ -46,6 +46,8 @@ _BRACKETS = re.compile(rf"{_STRING}|[\[\]{{}}]", re.DOTALL)
 _GAPS = re.compile(rf"({_STRING})|[ \t\n\r]+", re.DOTALL)
 _WHITESPACE = re.compile(r"[ \t\n\r]*")
 
+_STORABLE = range(-(2**63), 2**63)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -174,8 +176,11 @@ def storable(value: JsonValue) -> JsonValue:
 
     Raises:
         TextError: a text, or a member's name, holds U+0000 or an unpaired surrogate.
+        NumberRangeError: a whole number needs more than 64 bits.
     """
     match value:
+        case int() if value not in _STORABLE:
+            raise NumberRangeError("a whole number needs more than 64 bits")
         case str():
             if "\0" in value or (not value.isascii() and _has_surrogate(value)):
                 raise TextError

@@ -22,6 +22,7 @@ import orjson
 from orchestrator.application import drafts
 from orchestrator.application.answers import Answer
 from orchestrator.application.handling import METADATA, Handling, answer
+from orchestrator.application.pushes import CLEARED
 from orchestrator.application.records import EndpointRecord, PushMode, Registration
 from orchestrator.application.refusals import (
     FloodError,
@@ -283,6 +284,9 @@ class Application:
         self._batch.foreign += 1
         draft = self._drafts.get(item.place)
         if draft is None:
+            if item.inbound.retain:
+                message = Outbound(topic=item.inbound.topic, payload=CLEARED, retain=True)
+                self._batch.answers.append(Answer(message=message))
             return
         if item.entry.application.push is PushMode.RETAINED:
             draft.push = True

@@ -17,7 +17,12 @@ import structlog
 
 from orchestrator.application import preconditions
 from orchestrator.application.documents import fleets
-from orchestrator.application.problems import FilterUnknownError, NotFoundError, SpecificationFrozenError
+from orchestrator.application.problems import (
+    FilterUnknownError,
+    NotFoundError,
+    SoftwareRecalledError,
+    SpecificationFrozenError,
+)
 from orchestrator.application.records import SoftwareRecord
 from orchestrator.domain.software import Software
 
@@ -116,6 +121,12 @@ class Definitions:
             if use.filter_id not in revision.before.filters:
                 raise FilterUnknownError(use.filter_id)
         record = _record(version, definition, present, revision.now)
+        frozen = await revision.edit.frozen_specification(revision.key, version) if present is None else None
+        if frozen is not None:
+            # It was offered, deleted, and is defined again: what it is stays what it was.
+            if frozen != definition.specification:
+                raise SpecificationFrozenError(version)
+            record = replace(record, offered_at=revision.now)
         if record is not present:
             await revision.edit.put_software(revision.key, record)
         return await self._defined(revision, record)
@@ -142,10 +153,13 @@ class Definitions:
         Raises:
             NotFoundError: there is no such software.
             PreconditionFailedError, PreconditionRequiredError: it is not as required.
+            SoftwareRecalledError: it was recalled; endpoints that run it must still be moved off.
         """
         async with self._revisions.open(application, stops=True) as revision:
             present = _existing(revision.before, version)
             precondition.check(preconditions.tag_of(present, present.created_at))
+            if present.software.recalled:
+                raise SoftwareRecalledError(version)
             await revision.edit.delete_software(revision.key, present.software.version)
             return fleets.open_offers(await self._storage.counters(revision.key), version)
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from orchestrator.application.records import Draft, EndpointRecord, PushMode
 from orchestrator.domain import changes
 from orchestrator.domain.attempts import OPEN, AttemptState, move
-from orchestrator.domain.facts import ObserveAsked, Reported
+from orchestrator.domain.endpoints import HistoryKind
+from orchestrator.domain.facts import Heard, ObserveAsked, Reported
 from protocol import topics
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from orchestrator.application.directory import Entry
     from orchestrator.domain.changes import Change
-    from orchestrator.domain.endpoints import Endpoint
+    from orchestrator.domain.endpoints import Attempt, Endpoint
     from orchestrator.domain.facts import Fact
     from orchestrator.domain.versions import Version
     from protocol.topics import Instances
@@ -34,18 +35,14 @@ def begin(record: EndpointRecord) -> Draft:
     return Draft(before=record, after=record.endpoint, app_version=record.app_version)
 
 
-def hear(draft: Draft, entry: Entry, fact: Fact, *, watermark: int, at: datetime, asked: bool = False) -> None:
-    """Apply a fact and let the offer follow.
-
-    `watermark` is the revision up to which pushes are acknowledged; `asked` says that the endpoint asked what to
-    install.
-    """
+def hear(draft: Draft, entry: Entry, fact: Fact, *, watermark: int, at: datetime) -> None:
+    """Apply a fact and let the offer follow; `watermark` is the revision up to which pushes are acknowledged."""
     acknowledged = draft.before.push_revision <= watermark and not draft.push
     _take(draft, changes.apply(draft.after, fact, entry.policy_of, acknowledged=acknowledged), at)
     if isinstance(fact, ObserveAsked) and fact.observe and draft.after.offer is not None:
         draft.push = True
     settle(draft, entry, at)
-    if entry.application.push is PushMode.LIVE and (asked or isinstance(fact, ObserveAsked | Reported)):
+    if entry.application.push is PushMode.LIVE and isinstance(fact, Heard | ObserveAsked | Reported):
         offer = draft.after.offer
         draft.push = draft.push or (offer is not None and offer.state is AttemptState.OFFERED)
 
@@ -73,9 +70,17 @@ def _take(draft: Draft, change: Change, at: datetime) -> None:
     draft.entries.extend(change.entries)
     old = before.attempt
     if old is not None and (change.endpoint.attempt is None or change.endpoint.attempt.sequence != old.sequence):
-        draft.superseded.append(move(old, AttemptState.WITHDRAWN, at) if old.state in OPEN else old)
+        draft.superseded.append(_settled(old, change, at))
     if not draft.push and _pushed(before) != _pushed(change.endpoint):
         draft.push = True
+
+
+def _settled(old: Attempt, change: Change, at: datetime) -> Attempt:
+    """An attempt that a newer offer has replaced; an open one was withdrawn for the reason that the history has."""
+    if old.state not in OPEN:
+        return old
+    reason = next((entry.reason for entry in change.entries if entry.kind is HistoryKind.WITHDRAWN), None)
+    return move(old, AttemptState.WITHDRAWN, at, reason=reason)
 
 
 def _pushed(endpoint: Endpoint) -> int:
@@ -98,9 +103,9 @@ def changed(draft: Draft) -> bool:
 
 
 def offered(draft: Draft) -> set[Version]:
-    """The version that its endpoint is offered now, if it was not before."""
-    offer = draft.after.offer
-    return set() if offer is None or offer.sequence == draft.before.endpoint.sequence else {offer.version}
+    """The versions that its endpoint was offered in this batch, those included that did not last."""
+    made = (entry.version for entry in draft.entries if entry.kind is HistoryKind.OFFERED)
+    return {version for version in made if version is not None}
 
 
 def pushes_needed(draft: Draft, entry: Entry) -> bool:

@@ -53,6 +53,9 @@ class Edit(Transaction, Protocol):
     async def delete_software(self, application: int, version: Version) -> None:
         """Delete a software; attempts and history keep naming the version."""
 
+    async def frozen_specification(self, application: int, version: Version) -> str | None:
+        """The specification under which a deleted software was offered; None: it never was."""
+
     async def put_filter(self, application: int, record: FilterRecord) -> None:
         """Create or replace a filter."""
 

@@ -102,12 +102,12 @@ class Handling:
             self._report(request.config_id, configurations.OK, None, at)
         observe = self.draft.after.observe if request.observe is None else request.observe
         if request.observe is None:
-            self._hear(Heard(at=at), asked=True)
+            self._hear(Heard(at=at))
         else:
             self._hear(ObserveAsked(observe=observe, at=at))
 
-    def _hear(self, fact: Fact, *, asked: bool = False) -> None:
-        drafts.hear(self.draft, self.entry, fact, watermark=self._watermark, at=fact.at, asked=asked)
+    def _hear(self, fact: Fact) -> None:
+        drafts.hear(self.draft, self.entry, fact, watermark=self._watermark, at=fact.at)
 
     def _edit(self, request: MetadataRequest) -> None:
         match request:

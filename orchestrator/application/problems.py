@@ -11,6 +11,7 @@ RequestError
 │   ├── ApplicationInUseError         application-in-use
 │   ├── AppVersionInUseError          app-version-in-use
 │   ├── FilterInUseError              filter-in-use
+│   ├── SoftwareRecalledError         software-recalled
 │   ├── SpecificationFrozenError      specification-frozen
 │   └── TokenTakenError               token-taken
 ├── PreconditionFailedError      412  precondition-failed
@@ -135,6 +136,18 @@ class FilterInUseError(ConflictError):
     def __init__(self, filter_id: str, software: Iterable[Version]) -> None:
         """Name it and who lists it."""
         super().__init__(f"the filter {filter_id} is listed by {', '.join(version.text for version in software)}")
+
+
+class SoftwareRecalledError(ConflictError):
+    """A software that was recalled was to be deleted."""
+
+    code = "software-recalled"
+
+    def __init__(self, version: Version) -> None:
+        """Name it."""
+        super().__init__(
+            f"{version} was recalled, which is final: it stays defined, so that endpoints are moved off it"
+        )
 
 
 class SpecificationFrozenError(ConflictError):

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orchestrator.settings import Settings
 
 BAD_SETTINGS = 2
@@ -45,6 +47,7 @@ def serve(config: Path | None, **flags: str | None) -> None:
     settings = _load(config, flags)
     from orchestrator import service
 
+    _refuse(service.wrong_addresses(settings))
     sys.exit(asyncio.run(service.run(settings, announce=announce)))
 
 
@@ -57,6 +60,7 @@ def migrate(config: Path | None, **flags: str | None) -> None:
     settings = _load(config, flags)
     from orchestrator import service
 
+    _refuse(service.wrong_addresses(settings))
     sys.exit(asyncio.run(service.migrate(settings)))
 
 
@@ -66,6 +70,14 @@ def announce(address: str) -> None:
     sys.stdout.flush()
 
 
+def _refuse(reasons: Sequence[str]) -> None:
+    """End here if there are reasons to."""
+    for reason in reasons:
+        click.echo(f"otao: {reason}", err=True)
+    if reasons:
+        sys.exit(BAD_SETTINGS)
+
+
 def _load(config: Path | None, flags: dict[str, str | None]) -> Settings:
     from orchestrator import settings
     from orchestrator.cli import logs
@@ -73,8 +85,7 @@ def _load(config: Path | None, flags: dict[str, str | None]) -> Settings:
     try:
         loaded = settings.load(flags, config)
     except settings.BadSettingsError as error:
-        for reason in error.reasons:
-            click.echo(f"otao: {reason}", err=True)
-        sys.exit(BAD_SETTINGS)
+        _refuse(error.reasons)
+        raise
     logs.configure(loaded.log_level)
     return loaded

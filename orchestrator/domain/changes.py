@@ -87,7 +87,7 @@ def agrees(endpoint: Endpoint, decision: Decision) -> bool:
 def replan(endpoint: Endpoint, decision: Decision, catalogue: Catalogue, at: datetime) -> Change:
     """Return the endpoint with its offer made to agree with the decision: kept, withdrawn, or made anew."""
     offer = endpoint.offer
-    if offer is not None and _stays(offer, endpoint, decision, catalogue):
+    if offer is not None and stays(offer, endpoint, decision, catalogue):
         return Change(endpoint=endpoint)
     entries: list[HistoryEntry] = []
     if offer is not None:
@@ -246,7 +246,7 @@ def _retry(endpoint: Endpoint, fact: Retried) -> Change:
     return Change(endpoint=replace(endpoint, setbacks=kept), entries=(entry,))
 
 
-def _stays(offer: Attempt, endpoint: Endpoint, decision: Decision, catalogue: Catalogue) -> bool:
+def stays(offer: Attempt, endpoint: Endpoint, decision: Decision, catalogue: Catalogue) -> bool:
     """Whether the present offer is the decision's, or a started install that nothing forbids."""
     if offer.version == endpoint.running:
         return False

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.domain.attempts import AttemptState
+from orchestrator.domain.changes import stays
 from orchestrator.domain.decisions import decide, standing
+from orchestrator.domain.outcomes import Outcome
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.domain.catalogues import Catalogue
-    from orchestrator.domain.decisions import Outcome, SoftwareVerdict
+    from orchestrator.domain.decisions import Decision, SoftwareVerdict
     from orchestrator.domain.endpoints import Attempt, Endpoint
     from orchestrator.domain.versions import Version
 
@@ -46,6 +48,9 @@ class Explanation:
 def explain(endpoint: Endpoint, catalogue: Catalogue, now: datetime) -> Explanation:
     """Return the decision for the endpoint and why it is so."""
     decision = decide(standing(endpoint, catalogue, now), catalogue, now)
+    offer = endpoint.offer
+    if offer is not None and offer.version != decision.hop and stays(offer, endpoint, decision, catalogue):
+        return _installing(endpoint, offer, decision)
     notes = [decision.summary, *_attempt_notes(endpoint, decision.hop), *_setback_notes(endpoint, decision.path)]
     return Explanation(
         running=endpoint.running,
@@ -53,6 +58,24 @@ def explain(endpoint: Endpoint, catalogue: Catalogue, now: datetime) -> Explanat
         hop=decision.hop,
         goal=decision.goal,
         path=decision.path,
+        waits_until=decision.waits_until,
+        summary="; ".join(notes),
+        software=decision.software,
+    )
+
+
+def _installing(endpoint: Endpoint, offer: Attempt, decision: Decision) -> Explanation:
+    """The install that it has started goes on, whatever would be offered now."""
+    notes = [
+        f"runs {endpoint.running or 'an unknown version'}; offered {offer.version}",
+        *_attempt_notes(endpoint, None),
+    ]
+    return Explanation(
+        running=endpoint.running,
+        outcome=Outcome.OFFER,
+        hop=offer.version,
+        goal=offer.version if decision.goal is None else decision.goal,
+        path=(offer.version,),
         waits_until=decision.waits_until,
         summary="; ".join(notes),
         software=decision.software,

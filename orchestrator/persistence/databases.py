@@ -101,6 +101,15 @@ def translated(error: BaseException) -> StorageError:
     return StorageError(str(error), transient=isinstance(error, sqlite3.OperationalError))
 
 
+def check_address(url: str) -> None:
+    """Pass when a database could be at this address.
+
+    Raises:
+        DatabaseUnusableError: it is malformed, or of a kind that this version does not support.
+    """
+    _parsed(url)
+
+
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
@@ -116,7 +125,8 @@ def _parsed(url: str) -> URL:
 @contextmanager
 def _locked(path: str) -> Iterator[None]:
     try:
-        handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # The file itself, by whatever name it was given.
+        handle = os.open(f"{Path(path).resolve()}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise DatabaseUnusableError(f"{path}: {error.strerror}") from error
     try:

@@ -38,7 +38,11 @@ class Dictionary:
     async def load(self, connection: AsyncConnection) -> None:
         """Read everything anew."""
         applications = (await connection.execute(select(schema.application.c.id, schema.application.c.name))).all()
-        versions = (await connection.execute(select(schema.version))).all()
+        versions = (
+            await connection.execute(
+                select(schema.version.c.id, schema.version.c.application_id, schema.version.c.text)
+            )
+        ).all()
         app_versions = (await connection.execute(select(schema.app_version))).all()
         # From here on without a pause: readers must never meet a dictionary that is half read.
         for kept in (self.versions, self.version_ids, self.app_versions, self.app_version_ids, self.applications):

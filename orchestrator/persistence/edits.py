@@ -99,8 +99,20 @@ class SqlEdit(SqlTransaction):
     async def delete_software(self, application: int, version: Version) -> None:
         """See `editing.Edit.delete_software`."""
         number = self._dictionary.number(application, version)
-        statement = delete(schema.software).filter_by(application_id=application, version_id=number)
-        await self._connection.execute(statement)
+        keys = {"application_id": application, "version_id": number}
+        offered = schema.software.c.offered_ms.is_not(None)
+        kept = select(schema.software.c.specification).filter_by(**keys).where(offered)
+        specification = (await self._connection.execute(kept)).scalar()
+        if specification is not None:
+            frozen = update(schema.version).where(schema.version.c.id == number)
+            await self._connection.execute(frozen.values(frozen_specification=specification))
+        await self._connection.execute(delete(schema.software).filter_by(**keys))
+
+    async def frozen_specification(self, application: int, version: Version) -> str | None:
+        """See `editing.Edit.frozen_specification`."""
+        frozen = select(schema.version.c.frozen_specification).filter_by(application_id=application, text=version.text)
+        specification: str | None = (await self._connection.execute(frozen)).scalar()
+        return specification
 
     async def put_filter(self, application: int, record: FilterRecord) -> None:
         """See `editing.Edit.put_filter`."""

@@ -85,6 +85,7 @@ version = Table(
     Column("id", Key, primary_key=True),
     Column("application_id", Key, ForeignKey("application.id", ondelete="CASCADE"), nullable=False),
     Column("text", Text, nullable=False),
+    Column("frozen_specification", Text),
     UniqueConstraint("application_id", "text"),
 )
 

@@ -99,7 +99,7 @@ def test_class_and_endpoint_decisions_are_the_same(
     numbers = count(1)
     with fleets.shared(implementation.open(tmp_path)) as (runner, shelf):
 
-        @settings(max_examples=40, deadline=None)
+        @settings(max_examples=60, deadline=None)
         @given(case=cases)
         def check(case: Case) -> None:
             runner.run(decide_both_ways(shelf, case, next(numbers)))

@@ -17,7 +17,9 @@ from orchestrator.application.documents import instants
 from orchestrator.application.documents.applications import ATTRIBUTE_KEY
 from orchestrator.application.documents.bodies import Body, RawObject, VersionText, read_text
 from orchestrator.application.documents.texts import Raw
+from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.endpoints import TokenState
+from orchestrator.domain.software import Strategy
 from orchestrator.domain.versions import Version
 from protocol import payloads, topics
 
@@ -28,21 +30,12 @@ if TYPE_CHECKING:
     from orchestrator.application.documents.texts import Document, Node
     from orchestrator.application.records import EndpointDocument, StoredHistory
     from orchestrator.domain.decisions import SoftwareVerdict
-    from orchestrator.domain.endpoints import Attempt
+    from orchestrator.domain.endpoints import Attempt, Endpoint
     from orchestrator.domain.explanations import Explanation
 
-READ_ONLY = frozenset(
-    {
-        "endpointId",
-        "tokenState",
-        "runningVersion",
-        "runningSince",
-        "lastSeenAt",
-        "registeredAt",
-        "observe",
-        "offer",
-    }
-)
+VOLATILE = frozenset({"lastSeenAt", "runningSince", "offer"})
+"""Members that change while nobody edits."""
+READ_ONLY = VOLATILE | {"endpointId", "tokenState", "registeredAt", "runningVersion", "observe"}
 REASON_CHARACTERS = 500
 
 
@@ -121,12 +114,15 @@ def build(document: EndpointDocument, entry: Entry) -> Document:
         "registeredAt": instants.build(endpoint.registered_at),
         "observe": endpoint.observe,
         "pinned": _text(endpoint.pinned),
-        "offer": _build_offer(endpoint.offer, entry),
+        "offer": _build_offer(endpoint, entry),
     }
 
 
-def _build_offer(attempt: Attempt | None, entry: Entry) -> Node:
+def _build_offer(endpoint: Endpoint, entry: Entry) -> Node:
+    attempt = endpoint.offer
     if attempt is None or not pushes.visible(entry, attempt.version, attempt.state):
+        return None
+    if attempt.state is AttemptState.OFFERED and _narrowed(attempt, endpoint, entry):
         return None
     return {
         "version": attempt.version.text,
@@ -136,6 +132,16 @@ def _build_offer(attempt: Attempt | None, entry: Entry) -> Node:
         "attempt": attempt.number,
         "percent": attempt.percent,
     }
+
+
+def _narrowed(attempt: Attempt, endpoint: Endpoint, entry: Entry) -> bool:
+    """Whether the software is for this endpoint no more: withdrawn from the change on, though not swept yet."""
+    software = entry.software_of(attempt.version)
+    if software is None or software not in entry.catalogue.edges_from(endpoint.running):
+        return True
+    listed = {use.filter_id for use in software.filters}
+    targeted = software.strategy is Strategy.TARGETED and endpoint.pinned != attempt.version
+    return targeted and not listed & endpoint.filters
 
 
 def build_explanation(endpoint_id: str, explanation: Explanation, notes: Sequence[str]) -> Document:

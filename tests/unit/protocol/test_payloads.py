@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from protocol import payloads
-from protocol.errors import PayloadError, SettingError
+from protocol.errors import NumberRangeError, PayloadError, SettingError
 from protocol.payloads import Limits
 
 
@@ -137,3 +137,9 @@ def test_texts_that_nothing_can_store_are_refused(value: payloads.JsonValue) -> 
 def test_storable_values_pass() -> None:
     value: payloads.JsonValue = {"a": ["é", "\U0001f600", 1, None, True, 0.5]}
     assert payloads.storable(value) is value
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, [10**30], {"a": {"b": 10**30}}])
+def test_a_whole_number_of_more_than_64_bits_is_not_storable(value: payloads.JsonValue) -> None:
+    with pytest.raises(NumberRangeError):
+        payloads.storable(value)

@@ -283,6 +283,7 @@ def _version() -> None:
         sa.Column("id", KEY, nullable=False),
         sa.Column("application_id", KEY, nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("frozen_specification", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
             ["application_id"], ["application.id"], name=op.f("fk_version_application_id"), ondelete="CASCADE"
         ),

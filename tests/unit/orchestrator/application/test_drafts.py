@@ -38,8 +38,8 @@ def begin(state: Endpoint, push_revision: int = 0) -> Draft:
     )
 
 
-def hear(draft: Draft, fact: Fact, of: Entry | None = None, *, watermark: int = 0, asked: bool = False) -> Draft:
-    drafts.hear(draft, of or entry(), fact, watermark=watermark, at=fact.at, asked=asked)
+def hear(draft: Draft, fact: Fact, of: Entry | None = None, *, watermark: int = 0) -> Draft:
+    drafts.hear(draft, of or entry(), fact, watermark=watermark, at=fact.at)
     return draft
 
 
@@ -75,7 +75,7 @@ def test_what_happens_one_after_the_other_adds_up() -> None:
     assert [attempt.version for attempt in draft.superseded] == [v("1.1.0")]
     assert draft.after.attempt is not None
     assert draft.after.attempt.state is AttemptState.CONFIRMED
-    assert drafts.offered(draft) == set()
+    assert drafts.offered(draft) == {v("1.1.0"), v("2.0.0")}
 
 
 def test_an_offer_that_another_one_replaces_is_kept_as_withdrawn() -> None:
@@ -133,22 +133,21 @@ def test_observe_restores_the_push_and_its_end_clears_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fact", "asked", "pushed"),
+    ("fact", "pushed"),
     [
-        (Heard(at=AT), False, False),
-        (Heard(at=AT), True, True),
-        (ObserveAsked(observe=True, at=AT), False, True),
-        (Reported(version=v("1.0.0"), at=AT), False, True),
-        (Progressed(version=v("1.1.0"), state="installing", at=AT), False, False),
+        (Heard(at=AT), True),
+        (ObserveAsked(observe=True, at=AT), True),
+        (Reported(version=v("1.0.0"), at=AT), True),
+        (Progressed(version=v("1.1.0"), state="installing", at=AT), False),
     ],
 )
-def test_where_pushes_are_live_an_unstarted_offer_follows_every_word(fact: Fact, *, asked: bool, pushed: bool) -> None:
+def test_where_pushes_are_live_an_unstarted_offer_follows_every_word(fact: Fact, *, pushed: bool) -> None:
     live = entry(PushMode.LIVE)
-    draft = hear(begin(OFFERED), fact, live, asked=asked)
+    draft = hear(begin(OFFERED), fact, live)
     assert drafts.pushes_needed(draft, live) == pushed
     started = endpoint("1.0.0", move(offer("1.1.0"), AttemptState.INSTALLING, NOW))
     if not isinstance(fact, ObserveAsked):
-        assert not hear(begin(started), fact, live, asked=asked).push
+        assert not hear(begin(started), fact, live).push
 
 
 def test_nothing_is_cleared_where_nothing_is_retained() -> None:
