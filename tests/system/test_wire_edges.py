@@ -228,6 +228,17 @@ async def test_a_forged_push_that_is_retained_is_cleared_where_nothing_is_retain
         await eventually(cleared, "the forged offer is gone")
 
 
+async def test_a_forged_push_on_a_token_that_nobody_has_is_cleared(wire: Wire, app: Application) -> None:
+    async with connect(wire.broker, "otao") as forger:
+        await forger.publish(f"kp1/{app.app_version}/cmx_ota/nobody/{PUSH}", KAA, qos=1, retain=True)
+
+        async def cleared() -> bool:
+            return await app.retained() == {}
+
+        await eventually(cleared, "the forged offer is gone")
+    assert await app.endpoints() == []
+
+
 # --- topics and application versions ---
 
 

@@ -68,3 +68,11 @@ def test_exhausted_versions_are_told_with_or_without_a_reason() -> None:
     found = explain(replace(endpoint(), setbacks={v("1.1.0"): Setback(failures=3, exhausted=True)}), STEPS, NOW)
     assert found.outcome.value == "exhausted"
     assert found.summary.endswith("; 1.1.0 failed here 3 times")
+
+
+def test_an_install_that_goes_on_is_the_hop_whatever_would_be_offered_now() -> None:
+    newer = catalogue(general("1.0.0"), general("1.1.0", "1.0.0"), general("3.0.0", "1.0.0"))
+    attempt = replace(offer(reached_at=NOW), state=AttemptState.INSTALLING)
+    found = explain(endpoint(attempt=attempt), newer, NOW)
+    assert (found.outcome.value, found.hop, found.path) == ("offer", v("1.1.0"), (v("1.1.0"),))
+    assert found.summary == "runs 1.0.0; offered 1.1.0; it is installing 1.1.0"

@@ -98,3 +98,11 @@ def test_errors_of_the_driver_say_whether_trying_again_helps(error: sqlite3.Erro
     assert isinstance(found, StorageError)
     assert found.transient == transient
     assert str(error) in str(found)
+
+
+async def test_a_second_open_by_another_name_of_the_same_file_is_refused(tmp_path: Path) -> None:
+    async with open_database(f"sqlite+aiosqlite:///{tmp_path}/otao.db"):
+        (tmp_path / "link.db").symlink_to(tmp_path / "otao.db")
+        with pytest.raises(DatabaseBusyError):
+            async with open_database(f"sqlite+aiosqlite:///{tmp_path}/link.db"):
+                pytest.fail("it was opened twice")
