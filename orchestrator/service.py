@@ -28,12 +28,14 @@ from orchestrator import api
 from orchestrator.api import server
 from orchestrator.api.exposition import exposition
 from orchestrator.application.applications import Applications
+from orchestrator.application.audits import Audits
 from orchestrator.application.batches import Settings as BatchSettings
 from orchestrator.application.clocks import SteadyClock
 from orchestrator.application.definitions import Definitions
 from orchestrator.application.directory import Directory
 from orchestrator.application.endpoints import Endpoints
 from orchestrator.application.engine import assemble
+from orchestrator.application.freezes import Freezes
 from orchestrator.application.groups import Groups
 from orchestrator.application.observations import Observations
 from orchestrator.application.parts import Parts, no_steps
@@ -207,7 +209,9 @@ def _context(settings: Settings, parts: Parts, engine: Engine, link: PahoLink) -
 
     return api.ApiContext(
         applications=Applications(storage, directory, clock, engine, registration=settings.registration),
+        audits=Audits(storage),
         definitions=Definitions(storage, revisions),
+        freezes=Freezes(storage, directory, clock, gate, engine),
         groups=Groups(revisions),
         endpoints=Endpoints(storage, directory, clock, gate, engine, instances=settings.instances),
         observations=Observations(storage, directory, clock),

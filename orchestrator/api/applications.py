@@ -8,6 +8,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from orchestrator.api import cursors, requests, responses, schemas
+from orchestrator.api.authors import By
 from orchestrator.api.contexts import Context
 from orchestrator.api.requests import LIMITS, Cursor, Limit
 from orchestrator.application import preconditions
@@ -42,23 +43,23 @@ async def get_application(request: Request, app: str, context: Context) -> Respo
 
 
 @router.put("/{app}", responses=schemas.written(schemas.Application), openapi_extra=schemas.body(ApplicationBody))
-async def put_application(request: Request, app: str, context: Context) -> Response:
+async def put_application(request: Request, app: str, context: Context, by: By) -> Response:
     """Create or replace an application."""
     if not topics.APPLICATION.fullmatch(app):
         reason = f"{quoted(app)} is no name of an application: 1 to 64 of a-z, 0-9, _ and -"
         raise MemberError(reason, "application-name-invalid")
-    given = bodies.without_read_only(
-        await requests.members(request), documents.READ_ONLY, _present(context, app), LIMITS
-    )
+    members = await requests.members(request)
+    given = {name: text for name, text in members.items() if name not in documents.VOLATILE}
+    given = bodies.without_read_only(given, documents.READ_ONLY, _present(context, app), LIMITS)
     body = ApplicationBody.read(given, LIMITS)
-    application, created = await context.applications.put(app, body, requests.precondition(request))
+    application, created = await context.applications.put(app, body, requests.precondition(request), by=by)
     return responses.written(documents.build(application), _tag(application), created=created)
 
 
 @router.delete("/{app}", status_code=204, responses=schemas.PROBLEMS)
-async def delete_application(request: Request, app: str, context: Context) -> Response:
+async def delete_application(request: Request, app: str, context: Context, by: By) -> Response:
     """Delete an application that has no endpoints."""
-    await context.applications.delete(app, requests.precondition(request))
+    await context.applications.delete(app, requests.precondition(request), by=by)
     return responses.deleted()
 
 

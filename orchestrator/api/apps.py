@@ -16,9 +16,11 @@ from pydantic.json_schema import models_json_schema
 
 from orchestrator.api import (
     applications,
+    audits,
     endpoints,
     filters,
     fleets,
+    freezes,
     health,
     problems,
     requests,
@@ -30,11 +32,41 @@ from orchestrator.api.guards import Guard
 from orchestrator.application.documents.applications import ApplicationBody
 from orchestrator.application.documents.endpoints import EndpointBody, RecallBody, RetryBody, TokenBody
 from orchestrator.application.documents.filters import FilterBody
+from orchestrator.application.documents.freezes import FreezeBody
 from orchestrator.application.documents.software import SoftwareBody
 
-_BODIES = (ApplicationBody, SoftwareBody, FilterBody, EndpointBody, RecallBody, RetryBody, TokenBody)
-_SHAPES = (schemas.Problem, schemas.Software, schemas.Filter, schemas.Endpoint, schemas.History, schemas.Application)
-_ROUTERS = [module.router for module in (applications, software, filters, endpoints, fleets, health)]
+_BODIES = (
+    ApplicationBody,
+    EndpointBody,
+    FilterBody,
+    FreezeBody,
+    RecallBody,
+    RetryBody,
+    SoftwareBody,
+    TokenBody,
+)
+_SHAPES = (
+    audits.Audit,
+    schemas.Application,
+    schemas.Endpoint,
+    schemas.Filter,
+    schemas.History,
+    schemas.Problem,
+    schemas.Software,
+)
+_ROUTERS = [
+    module.router
+    for module in (
+        applications,
+        audits,
+        endpoints,
+        filters,
+        fleets,
+        freezes,
+        health,
+        software,
+    )
+]
 _TEMPLATE = "#/components/schemas/{model}"
 
 

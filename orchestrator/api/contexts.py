@@ -12,8 +12,10 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from orchestrator.application.applications import Applications
+from orchestrator.application.audits import Audits
 from orchestrator.application.definitions import Definitions
 from orchestrator.application.endpoints import Endpoints
+from orchestrator.application.freezes import Freezes
 from orchestrator.application.groups import Groups
 from orchestrator.application.observations import Observations
 
@@ -23,9 +25,11 @@ class ApiContext:
     """The use cases, and what the service says of itself."""
 
     applications: Applications
+    audits: Audits
     definitions: Definitions
     groups: Groups
     endpoints: Endpoints
+    freezes: Freezes
     observations: Observations
     unready: Callable[[], str | None]
     """Why the service does not serve yet, in words; None: it does."""

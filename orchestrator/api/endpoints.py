@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from orchestrator.api import cursors, requests, responses, schemas
+from orchestrator.api.authors import By
 from orchestrator.api.contexts import Context
 from orchestrator.api.requests import LIMITS, Cursor, Limit
 from orchestrator.application import preconditions
@@ -73,7 +74,7 @@ async def get_endpoint(app: str, endpoint_id: str, context: Context) -> Response
 
 
 @router.put("/{endpoint_id}", responses=schemas.written(schemas.Endpoint), openapi_extra=schemas.body(EndpointBody))
-async def put_endpoint(request: Request, app: str, endpoint_id: str, context: Context) -> Response:
+async def put_endpoint(request: Request, app: str, endpoint_id: str, context: Context, by: By) -> Response:
     """Create or replace an endpoint."""
     if not topics.ENDPOINT_ID.fullmatch(endpoint_id):
         reason = f"{quoted(endpoint_id)} is no endpointId: 1 to 64 letters, digits, '.', '_', '~' and '-'"
@@ -88,12 +89,12 @@ async def put_endpoint(request: Request, app: str, endpoint_id: str, context: Co
         given = {name: text for name, text in given.items() if name not in documents.VOLATILE}
     members = bodies.without_read_only(given, documents.READ_ONLY, present, LIMITS)
     body = EndpointBody.read(members, LIMITS)
-    document, created = await context.endpoints.put(app, endpoint_id, body, requests.precondition(request))
+    document, created = await context.endpoints.put(app, endpoint_id, body, requests.precondition(request), by=by)
     return _shown(context, app, document, status=201 if created else 200)
 
 
 @router.patch("/{endpoint_id}", responses=schemas.resource(schemas.Endpoint), openapi_extra=schemas.patch())
-async def patch_endpoint(request: Request, app: str, endpoint_id: str, context: Context) -> Response:
+async def patch_endpoint(request: Request, app: str, endpoint_id: str, context: Context, by: By) -> Response:
     """Change some members of an endpoint by a JSON merge patch."""
     patch = await requests.members(request)
 
@@ -102,13 +103,13 @@ async def patch_endpoint(request: Request, app: str, endpoint_id: str, context: 
         return EndpointBody.read(bodies.patched(present, patch, documents.READ_ONLY, LIMITS), LIMITS)
 
     required = requests.precondition(request)
-    return _shown(context, app, await context.endpoints.patch(app, endpoint_id, revised, required))
+    return _shown(context, app, await context.endpoints.patch(app, endpoint_id, revised, required, by=by))
 
 
 @router.delete("/{endpoint_id}", status_code=204, responses=schemas.PROBLEMS)
-async def delete_endpoint(request: Request, app: str, endpoint_id: str, context: Context) -> Response:
+async def delete_endpoint(request: Request, app: str, endpoint_id: str, context: Context, by: By) -> Response:
     """Delete an endpoint with its history."""
-    await context.endpoints.delete(app, endpoint_id, requests.precondition(request))
+    await context.endpoints.delete(app, endpoint_id, requests.precondition(request), by=by)
     return responses.deleted()
 
 
@@ -134,11 +135,11 @@ async def list_history(
     responses=schemas.resource(schemas.Endpoint),
     openapi_extra=schemas.body(RetryBody, required=False),
 )
-async def retry_endpoint(request: Request, app: str, endpoint_id: str, context: Context) -> Response:
+async def retry_endpoint(request: Request, app: str, endpoint_id: str, context: Context, by: By) -> Response:
     """Forget an endpoint's failures, so that it is offered what it had failed at."""
     body = RetryBody.read(await requests.optional_members(request), LIMITS)
     version = None if body.version is None else Version.parse(body.version)
-    return _shown(context, app, await context.endpoints.retry(app, endpoint_id, version))
+    return _shown(context, app, await context.endpoints.retry(app, endpoint_id, version, by=by))
 
 
 @router.post(
@@ -146,10 +147,10 @@ async def retry_endpoint(request: Request, app: str, endpoint_id: str, context: 
     responses=schemas.resource(schemas.Endpoint),
     openapi_extra=schemas.body(TokenBody, required=False),
 )
-async def change_token(request: Request, app: str, endpoint_id: str, context: Context) -> Response:
+async def change_token(request: Request, app: str, endpoint_id: str, context: Context, by: By) -> Response:
     """Suspend, revoke or reinstate an endpoint's token, or exchange it; without a body, for one made of chance."""
     body = TokenBody.read(await requests.optional_members(request), LIMITS)
-    return _shown(context, app, await context.endpoints.change_token(app, endpoint_id, body.state, body.token))
+    return _shown(context, app, await context.endpoints.change_token(app, endpoint_id, body.state, body.token, by=by))
 
 
 def _filter(entry: Entry, filter_id: str | None) -> Filter | None:

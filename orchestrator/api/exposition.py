@@ -22,6 +22,7 @@ _LABELLED = (
     ("accepted", "otao_messages_accepted", "Requests of endpoints that were processed.", "resource"),
     ("refused", "otao_messages_refused", "Messages that changed nothing.", "code"),
     ("answers_refused", "otao_answers_refused", "Answers that did not reach the broker.", "reason"),
+    ("changes", "otao_changes", "What operators changed.", "action"),
     (
         "reconciliations",
         "otao_reconciliations",

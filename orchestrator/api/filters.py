@@ -10,6 +10,7 @@ import re
 from fastapi import APIRouter, Request, Response
 
 from orchestrator.api import cursors, requests, responses, schemas
+from orchestrator.api.authors import By
 from orchestrator.api.contexts import Context
 from orchestrator.api.requests import LIMITS, Cursor, Limit
 from orchestrator.application import preconditions
@@ -48,7 +49,7 @@ async def get_filter(request: Request, app: str, filter_id: str, context: Contex
 
 
 @router.put("/{filter_id}", responses=schemas.written(schemas.Filter), openapi_extra=schemas.body(FilterBody))
-async def put_filter(request: Request, app: str, filter_id: str, context: Context) -> Response:
+async def put_filter(request: Request, app: str, filter_id: str, context: Context, by: By) -> Response:
     """Create or replace a filter."""
     if not re.fullmatch(FILTER_ID, filter_id):
         reason = f"{quoted(filter_id)} is no filterId: 1 to 64 letters, digits, _ and -"
@@ -57,14 +58,14 @@ async def put_filter(request: Request, app: str, filter_id: str, context: Contex
     given = bodies.without_read_only(given, documents.READ_ONLY, {"filterId": filter_id}, LIMITS)
     body = FilterBody.read(given, LIMITS)
     wanted = Filter(filter_id=filter_id, expression=body.expression)
-    record, created = await context.groups.put(app, wanted, body.description, requests.precondition(request))
+    record, created = await context.groups.put(app, wanted, body.description, requests.precondition(request), by=by)
     return responses.written(documents.build(record), preconditions.tag_of(record, None), created=created)
 
 
 @router.delete("/{filter_id}", status_code=204, responses=schemas.PROBLEMS)
-async def delete_filter(request: Request, app: str, filter_id: str, context: Context) -> Response:
+async def delete_filter(request: Request, app: str, filter_id: str, context: Context, by: By) -> Response:
     """Delete a filter that no software lists."""
-    await context.groups.delete(app, filter_id, requests.precondition(request))
+    await context.groups.delete(app, filter_id, requests.precondition(request), by=by)
     return responses.deleted()
 
 

@@ -26,11 +26,13 @@ Responses: TypeAlias = dict[int | str, dict[str, Any]]
 _SCHEMA = "#/components/schemas/"
 
 
-class _Shape(BaseModel):
+class Shape(BaseModel):
+    """The shape of one answer; shapes that only one module's routes answer stand in that module."""
+
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", populate_by_name=False)
 
 
-class Problem(_Shape):
+class Problem(Shape):
     """An error, as RFC 9457 has it."""
 
     type: str
@@ -41,7 +43,17 @@ class Problem(_Shape):
     message: str = Field(description="The same as `detail`.")
 
 
-class Application(_Shape):
+class Freeze(Shape):
+    """Whether new offers are stopped, and since when, by whom and why."""
+
+    frozen: bool
+    since: datetime | None
+    by: str | None
+    reason: str | None
+    everywhere: bool = Field(description="Whether it is the freeze of all applications.")
+
+
+class Application(Shape):
     """A product line."""
 
     name: str
@@ -53,16 +65,17 @@ class Application(_Shape):
     operator_keys: list[str]
     description: str | None
     created_at: datetime
+    frozen: Freeze | None
 
 
-class FilterUse(_Shape):
+class FilterUse(Shape):
     """A filter that a software lists."""
 
     filter_id: str
     rollout_date: datetime | None
 
 
-class Software(_Shape):
+class Software(Shape):
     """A software definition."""
 
     version: str
@@ -84,7 +97,7 @@ class Recalled(Software):
     withdrawn: int = Field(description="How many open offers of it end.")
 
 
-class Filter(_Shape):
+class Filter(Shape):
     """A named group of endpoints."""
 
     filter_id: str
@@ -92,7 +105,7 @@ class Filter(_Shape):
     description: str | None
 
 
-class Offer(_Shape):
+class Offer(Shape):
     """What an endpoint is asked to install."""
 
     version: str
@@ -103,7 +116,7 @@ class Offer(_Shape):
     percent: int | None
 
 
-class Endpoint(_Shape):
+class Endpoint(Shape):
     """An endpoint: what operators say of it, and what it reports."""
 
     endpoint_id: str
@@ -120,7 +133,7 @@ class Endpoint(_Shape):
     offer: Offer | None
 
 
-class Rule(_Shape):
+class Rule(Shape):
     """One rule with the values that it compared."""
 
     rule: str
@@ -128,7 +141,7 @@ class Rule(_Shape):
     detail: str
 
 
-class Verdict(_Shape):
+class Verdict(Shape):
     """What the rules say of one software for the endpoint."""
 
     version: str
@@ -138,7 +151,7 @@ class Verdict(_Shape):
     rules: list[Rule]
 
 
-class Explanation(_Shape):
+class Explanation(Shape):
     """Why an endpoint is offered what it is offered, or nothing."""
 
     endpoint_id: str
@@ -152,7 +165,7 @@ class Explanation(_Shape):
     software: list[Verdict]
 
 
-class History(_Shape):
+class History(Shape):
     """One line of an endpoint's history."""
 
     at: datetime
@@ -162,7 +175,7 @@ class History(_Shape):
     reason: str | None
 
 
-class Node(_Shape):
+class Node(Shape):
     """One version of the upgrade graph."""
 
     version: str
@@ -174,7 +187,7 @@ class Node(_Shape):
     dead_end: bool
 
 
-class Edge(_Shape):
+class Edge(Shape):
     """`to` may be installed over `from`; null is an unknown version."""
 
     from_: str | None = Field(alias="from")
@@ -183,14 +196,14 @@ class Edge(_Shape):
     failed: int = Field(description="Attempts that failed, were reverted or expired, ever.")
 
 
-class Graph(_Shape):
+class Graph(Shape):
     """The upgrade graph."""
 
     versions: list[Node]
     edges: list[Edge]
 
 
-class Failure(_Shape):
+class Failure(Shape):
     """Endpoints whose latest attempt failed for one reason."""
 
     version: str | None
@@ -198,12 +211,13 @@ class Failure(_Shape):
     endpoints: int
 
 
-class Summary(_Shape):
+class Summary(Shape):
     """An application's numbers."""
 
     endpoints: int
     by_version: dict[str, int]
     unknown_version: int
+    frozen: Freeze | None
     by_state: dict[AttemptState, int]
     failures: list[Failure]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from orchestrator.api import requests, responses, schemas
+from orchestrator.api.authors import By
 from orchestrator.api.contexts import Context
 from orchestrator.api.requests import LIMITS
 from orchestrator.application import preconditions
@@ -38,7 +39,7 @@ async def get_software(app: str, version: str, context: Context) -> Response:
 
 
 @router.put("/{version}", responses=schemas.written(schemas.Software), openapi_extra=schemas.body(SoftwareBody))
-async def put_software(request: Request, app: str, version: str, context: Context) -> Response:
+async def put_software(request: Request, app: str, version: str, context: Context, by: By) -> Response:
     """Define a software, or define it anew."""
     parsed = Version.parse(version)
     try:
@@ -47,12 +48,12 @@ async def put_software(request: Request, app: str, version: str, context: Contex
         present = {"version": parsed.text}
     members = bodies.without_read_only(await requests.members(request), documents.READ_ONLY, present, LIMITS)
     definition = documents.read(members, LIMITS)
-    defined = await context.definitions.put(app, parsed, definition, requests.precondition(request))
+    defined = await context.definitions.put(app, parsed, definition, requests.precondition(request), by=by)
     return _written(defined)
 
 
 @router.patch("/{version}", responses=schemas.resource(schemas.Software), openapi_extra=schemas.patch())
-async def patch_software(request: Request, app: str, version: str, context: Context) -> Response:
+async def patch_software(request: Request, app: str, version: str, context: Context, by: By) -> Response:
     """Change some members of a software by a JSON merge patch."""
     patch = await requests.members(request)
 
@@ -61,14 +62,14 @@ async def patch_software(request: Request, app: str, version: str, context: Cont
         return documents.read(members, LIMITS)
 
     required = requests.precondition(request)
-    return _written(await context.definitions.patch(app, Version.parse(version), revised, required))
+    return _written(await context.definitions.patch(app, Version.parse(version), revised, required, by=by))
 
 
 @router.delete("/{version}", status_code=204, responses=schemas.PROBLEMS)
-async def delete_software(request: Request, app: str, version: str, context: Context) -> Response:
+async def delete_software(request: Request, app: str, version: str, context: Context, by: By) -> Response:
     """Delete a software; open offers of it end."""
     required = requests.precondition(request)
-    return responses.deleted(withdrawn=await context.definitions.delete(app, Version.parse(version), required))
+    return responses.deleted(withdrawn=await context.definitions.delete(app, Version.parse(version), required, by=by))
 
 
 @router.post(
@@ -76,10 +77,10 @@ async def delete_software(request: Request, app: str, version: str, context: Con
     responses=schemas.resource(schemas.Recalled),
     openapi_extra=schemas.body(RecallBody, required=False),
 )
-async def recall_software(request: Request, app: str, version: str, context: Context) -> Response:
+async def recall_software(request: Request, app: str, version: str, context: Context, by: By) -> Response:
     """Have a software run no more, for good: it is offered to nobody, and endpoints on it are moved off along edges."""
     body = RecallBody.read(await requests.optional_members(request), LIMITS)
-    defined = await context.definitions.recall(app, Version.parse(version), body.reason)
+    defined = await context.definitions.recall(app, Version.parse(version), by=by.because(body.reason))
     content = {**documents.build(defined.record), "withdrawn": defined.withdrawn}
     return responses.document(content, tag=_tag(defined.record))
 

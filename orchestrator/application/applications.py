@@ -14,10 +14,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.application import preconditions
+from orchestrator.application.audits import Action, AuditEntry
+from orchestrator.application.authors import ANONYMOUS
+from orchestrator.application.documents import audits as documents
 from orchestrator.application.problems import ApplicationInUseError, AppVersionInUseError, NotFoundError
 from orchestrator.application.records import Application
 
 if TYPE_CHECKING:
+    from orchestrator.application.authors import Author
     from orchestrator.application.directory import Directory, Entry
     from orchestrator.application.documents.applications import ApplicationBody
     from orchestrator.application.editing import Edit, EditingStorage, Wake
@@ -57,7 +61,9 @@ class Applications:
             raise NotFoundError("application", name)
         return entry
 
-    async def put(self, name: str, body: ApplicationBody, precondition: Precondition) -> tuple[Application, bool]:
+    async def put(
+        self, name: str, body: ApplicationBody, precondition: Precondition, *, by: Author = ANONYMOUS
+    ) -> tuple[Application, bool]:
         """Write an application; return it, and whether it is new.
 
         Raises:
@@ -74,8 +80,11 @@ class Applications:
                 return given, False
             stored = await self._store(edit, given, present)
             after = await edit.entry(stored.key)
+            audited = self._audit(name, by, Action.APPLICATION_PUT, present, after.application)
+            await edit.audit(audited)
         self._directory.put(after)
         self._wake.work()
+        self._wake.audited([audited])
         return after.application, present is None
 
     def _given(self, name: str, body: ApplicationBody, present: Application | None) -> Application:
@@ -92,6 +101,7 @@ class Applications:
             description=body.description,
             revision=1 if present is None else present.revision,
             created_at=self._clock.now() if present is None else present.created_at,
+            frozen=None if present is None else present.frozen,
         )
 
     async def _store(self, edit: Edit, given: Application, present: Application | None) -> Application:
@@ -105,7 +115,7 @@ class Applications:
             await edit.add_work(stored.key, None, self._clock.now())
         return stored
 
-    async def delete(self, name: str, precondition: Precondition) -> None:
+    async def delete(self, name: str, precondition: Precondition, *, by: Author = ANONYMOUS) -> None:
         """Delete an application that has no endpoints, with its software and filters.
 
         Raises:
@@ -120,4 +130,20 @@ class Applications:
             if endpoints:
                 raise ApplicationInUseError(name, endpoints)
             await edit.delete_application(present.key)
+            audited = self._audit(name, by, Action.APPLICATION_DELETE, present, None)
+            await edit.audit(audited)
         self._directory.remove(present.key)
+        self._wake.audited([audited])
+
+    def _audit(
+        self, name: str, by: Author, action: Action, before: Application | None, after: Application | None
+    ) -> AuditEntry:
+        return AuditEntry(
+            at=self._clock.now(),
+            application=name,
+            author=by,
+            action=action,
+            resource=f"applications/{name}",
+            before=documents.of_application(before),
+            after=documents.of_application(after),
+        )

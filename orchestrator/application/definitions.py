@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from orchestrator.application import preconditions
+from orchestrator.application.audits import Action
+from orchestrator.application.authors import ANONYMOUS
+from orchestrator.application.documents import audits as documents
 from orchestrator.application.documents import fleets
 from orchestrator.application.problems import (
     FilterUnknownError,
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from orchestrator.application.authors import Author
     from orchestrator.application.directory import Entry
     from orchestrator.application.documents.software import Definition
     from orchestrator.application.editing import EditingStorage
@@ -48,6 +52,14 @@ class Defined:
     created: bool
     withdrawn: int
     """How many endpoints lose an open offer of it, now that it is stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What is written, and by which action."""
+
+    version: Version
+    action: Action
 
 
 class Definitions:
@@ -76,7 +88,13 @@ class Definitions:
         return _existing(self._revisions.entry(application), version)
 
     async def put(
-        self, application: str, version: Version, definition: Definition, precondition: Precondition
+        self,
+        application: str,
+        version: Version,
+        definition: Definition,
+        precondition: Precondition,
+        *,
+        by: Author = ANONYMOUS,
     ) -> Defined:
         """Define a software, or define it anew.
 
@@ -88,11 +106,11 @@ class Definitions:
             SpecificationFrozenError: it was offered with another specification.
         """
         known = version in self._revisions.entry(application).software
-        async with self._revisions.open(application, stops=known) as revision:
+        async with self._revisions.open(application, stops=known, by=by) as revision:
             revision.before.catalogue.check_conflict(version)
             present = revision.before.software.get(version)
             precondition.check(None if present is None else preconditions.tag_of(present, present.created_at))
-            return await self._write(revision, version, definition, present)
+            return await self._write(revision, definition, present, Written(version, Action.SOFTWARE_PUT))
 
     async def patch(
         self,
@@ -100,6 +118,8 @@ class Definitions:
         version: Version,
         revised: Callable[[SoftwareRecord], Definition],
         precondition: Precondition,
+        *,
+        by: Author = ANONYMOUS,
     ) -> Defined:
         """Change a software to what `revised` makes of it.
 
@@ -109,14 +129,15 @@ class Definitions:
             FilterUnknownError: it lists a filter that does not exist.
             SpecificationFrozenError: it was offered with another specification.
         """
-        async with self._revisions.open(application, stops=True) as revision:
+        async with self._revisions.open(application, stops=True, by=by) as revision:
             present = _existing(revision.before, version)
             precondition.check(preconditions.tag_of(present, present.created_at))
-            return await self._write(revision, version, revised(present), present)
+            return await self._write(revision, revised(present), present, Written(version, Action.SOFTWARE_PATCH))
 
     async def _write(
-        self, revision: Revision, version: Version, definition: Definition, present: SoftwareRecord | None
+        self, revision: Revision, definition: Definition, present: SoftwareRecord | None, written: Written
     ) -> Defined:
+        version = written.version
         for use in definition.filters:
             if use.filter_id not in revision.before.filters:
                 raise FilterUnknownError(use.filter_id)
@@ -129,25 +150,31 @@ class Definitions:
             record = replace(record, offered_at=revision.now)
         if record is not present:
             await revision.edit.put_software(revision.key, record)
+            before, after = documents.of_software(present), documents.of_software(record)
+            await revision.audit(written.action, _path(version), before, after)
         return await self._defined(revision, record)
 
-    async def recall(self, application: str, version: Version, reason: str | None) -> Defined:
+    async def recall(self, application: str, version: Version, *, by: Author = ANONYMOUS) -> Defined:
         """Have a software run no more, for good; again, it changes nothing.
 
         Raises:
             NotFoundError: there is no such software.
         """
-        async with self._revisions.open(application, stops=True) as revision:
+        async with self._revisions.open(application, stops=True, by=by) as revision:
             present = _existing(revision.before, version)
             record = present
             if not present.software.recalled:
                 recalled = replace(present.software, recalled_at=revision.now)
                 record = replace(present, software=recalled, revision=present.revision + 1, updated_at=revision.now)
                 await revision.edit.put_software(revision.key, record)
-                log.info("software-recalled", application=application, version=version.text, reason=reason)
+                before, after = documents.of_software(present), documents.of_software(record)
+                await revision.audit(Action.SOFTWARE_RECALL, _path(version), before, after)
+                log.info("software-recalled", application=application, version=version.text, reason=by.reason)
             return await self._defined(revision, record)
 
-    async def delete(self, application: str, version: Version, precondition: Precondition) -> int:
+    async def delete(
+        self, application: str, version: Version, precondition: Precondition, *, by: Author = ANONYMOUS
+    ) -> int:
         """Delete a software; return how many open offers of it end.
 
         Raises:
@@ -155,12 +182,13 @@ class Definitions:
             PreconditionFailedError, PreconditionRequiredError: it is not as required.
             SoftwareRecalledError: it was recalled; endpoints that run it must still be moved off.
         """
-        async with self._revisions.open(application, stops=True) as revision:
+        async with self._revisions.open(application, stops=True, by=by) as revision:
             present = _existing(revision.before, version)
             precondition.check(preconditions.tag_of(present, present.created_at))
             if present.software.recalled:
                 raise SoftwareRecalledError(version)
             await revision.edit.delete_software(revision.key, present.software.version)
+            await revision.audit(Action.SOFTWARE_DELETE, _path(version), documents.of_software(present), None)
             return fleets.open_offers(await self._storage.counters(revision.key), version)
 
     async def _defined(self, revision: Revision, record: SoftwareRecord) -> Defined:
@@ -170,6 +198,10 @@ class Definitions:
         if known is not None and not record.software.servable:
             withdrawn = fleets.open_offers(await self._storage.counters(revision.key), version)
         return Defined(record=record, created=known is None, withdrawn=withdrawn)
+
+
+def _path(version: Version) -> str:
+    return f"software/{version.text}"
 
 
 def _existing(entry: Entry, version: Version) -> SoftwareRecord:

@@ -63,11 +63,11 @@ class Entry:
         return self.catalogue.policy_of(version)
 
     def offerable(self, version: Version, *, started: bool) -> bool:
-        """Whether an open attempt of this version may be seen; a started install outlives a suspension."""
+        """Whether an open attempt of this version may be seen; a started install outlives a suspension and a freeze."""
         software = self.software_of(version)
         if software is None or software.recalled or not software.has_specification:
             return False
-        return started or not software.stopped
+        return started or not (software.stopped or self.application.frozen is not None)
 
     def offer(self, version: Version) -> bytes:
         """The payload that offers a version; the software must exist and have a specification."""

@@ -16,10 +16,11 @@ from orchestrator.application.ports import Transaction
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
+    from orchestrator.application.audits import AuditEntry, StoredAudit
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.directory import Entry
     from orchestrator.application.records import (
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         SoftwareRecord,
         StoredHistory,
     )
+    from orchestrator.domain.freezes import Freeze
     from orchestrator.domain.versions import Version
 
 
@@ -64,6 +66,12 @@ class Edit(Transaction, Protocol):
 
     async def entry(self, application: int) -> Entry:
         """The application as this transaction sees it, read anew."""
+
+    async def set_freeze(self, application: int | None, freeze: Freeze | None) -> None:
+        """Freeze an application (None: all of them), or lift its freeze; the other freezes stay."""
+
+    async def audit(self, entry: AuditEntry) -> None:
+        """Keep what an operator has changed."""
 
     async def add_work(self, application: int, running: Collection[Version | None] | None, at: datetime) -> None:
         """Have the endpoints that run one of these versions (None: unknown) decided anew; None: all endpoints."""
@@ -118,6 +126,12 @@ class EditingStorage(Protocol):
     async def counters(self, application: int) -> Counter[CounterKey]:
         """All numbers of an application, zeros left out."""
 
+    async def freeze(self, application: int | None) -> Freeze | None:
+        """The freeze of an application itself, or with None that of all applications."""
+
+    async def audits(self, application: str | None, before: int | None, limit: int) -> list[StoredAudit]:
+        """Entries of the audit, newest first, older than entry `before`; None: of all applications."""
+
     async def parked_topics(self, key: int) -> list[tuple[str, int]]:
         """Push topics of an endpoint that the broker refuses, with the reason code."""
 
@@ -140,3 +154,6 @@ class Wake(Protocol):
 
     def work(self) -> None:
         """A new work item was committed, or a date has changed."""
+
+    def audited(self, entries: Sequence[AuditEntry]) -> None:
+        """Changes by operators were committed."""

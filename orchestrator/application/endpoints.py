@@ -16,6 +16,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.application import drafts, preconditions
+from orchestrator.application.audits import Action, AuditEntry, endpoint_path
+from orchestrator.application.authors import ANONYMOUS
+from orchestrator.application.documents import audits as documents
 from orchestrator.application.problems import (
     AppVersionUnknownError,
     MemberError,
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from orchestrator.application.authors import Author
     from orchestrator.application.directory import Directory, Entry
     from orchestrator.application.documents.endpoints import EndpointBody
     from orchestrator.application.editing import Edit, EditingStorage, Gate, Wake
@@ -56,6 +60,7 @@ class _Visit:
     draft: Draft
     token: str
     now: datetime
+    audited: AuditEntry | None = None
     offered: set[Version] = field(default_factory=set)
     """Software that nobody was offered before."""
 
@@ -104,7 +109,13 @@ class Endpoints:
         return document
 
     async def put(
-        self, application: str, endpoint_id: str, body: EndpointBody, precondition: Precondition
+        self,
+        application: str,
+        endpoint_id: str,
+        body: EndpointBody,
+        precondition: Precondition,
+        *,
+        by: Author = ANONYMOUS,
     ) -> tuple[EndpointDocument, bool]:
         """Write an endpoint; return it, and whether it is new.
 
@@ -125,6 +136,7 @@ class Endpoints:
             else:
                 visit = self._visit(edit, entry, document)
                 stored = await self._revise(visit, body)
+            await self._audit(visit, by, Action.ENDPOINT_PUT, document, stored)
         self._follow(visit)
         return stored, document is None
 
@@ -134,6 +146,8 @@ class Endpoints:
         endpoint_id: str,
         revised: Callable[[EndpointDocument], EndpointBody],
         precondition: Precondition,
+        *,
+        by: Author = ANONYMOUS,
     ) -> EndpointDocument:
         """Change an endpoint to what `revised` makes of it.
 
@@ -147,10 +161,13 @@ class Endpoints:
             visit = await self._find(edit, application, endpoint_id)
             precondition.check(_tag(visit.document))
             stored = await self._revise(visit, revised(visit.document))
+            await self._audit(visit, by, Action.ENDPOINT_PATCH, visit.document, stored)
         self._follow(visit)
         return stored
 
-    async def retry(self, application: str, endpoint_id: str, version: Version | None) -> EndpointDocument:
+    async def retry(
+        self, application: str, endpoint_id: str, version: Version | None, *, by: Author = ANONYMOUS
+    ) -> EndpointDocument:
         """Forget the endpoint's failures of one version, or of all, so that it is offered them again.
 
         Raises:
@@ -161,11 +178,19 @@ class Endpoints:
             retried = Retried(version=version, at=visit.now)
             drafts.hear(visit.draft, visit.entry, retried, watermark=0, at=visit.now)
             stored = await self._settle(visit, visit.document)
+            if visit.draft.entries:
+                await self._audit(visit, by, Action.ENDPOINT_RETRY, visit.document, stored)
         self._follow(visit)
         return stored
 
     async def change_token(
-        self, application: str, endpoint_id: str, state: TokenState | None, token: str | None
+        self,
+        application: str,
+        endpoint_id: str,
+        state: TokenState | None,
+        token: str | None,
+        *,
+        by: Author = ANONYMOUS,
     ) -> EndpointDocument:
         """Put a token into a state, or exchange it, or both; with neither, exchange it for one made of chance.
 
@@ -183,10 +208,13 @@ class Endpoints:
             visit.draft.after = replace(visit.draft.after, token_state=state or visit.draft.after.token_state)
             drafts.settle(visit.draft, visit.entry, visit.now)
             stored = await self._settle(visit, replace(visit.document, revision=visit.document.revision + 1))
+            await self._audit(visit, by, Action.ENDPOINT_TOKEN, visit.document, stored)
         self._follow(visit)
         return stored
 
-    async def delete(self, application: str, endpoint_id: str, precondition: Precondition) -> None:
+    async def delete(
+        self, application: str, endpoint_id: str, precondition: Precondition, *, by: Author = ANONYMOUS
+    ) -> None:
         """Delete an endpoint with its history; its push topic is cleared.
 
         Raises:
@@ -194,11 +222,13 @@ class Endpoints:
             PreconditionFailedError, PreconditionRequiredError: it is not as required.
         """
         async with self._storage.edit() as edit:
-            document = (await self._find(edit, application, endpoint_id)).document
+            visit = await self._find(edit, application, endpoint_id)
+            document = visit.document
             precondition.check(_tag(document))
             await edit.delete_endpoint(document)
             await edit.clear_topic(self._topic(document.record.app_version, document.record.token))
-        self._wake.pushes()
+            await self._audit(visit, by, Action.ENDPOINT_DELETE, document, None)
+        self._follow(visit)
 
     async def _find(self, edit: Edit, application: str, endpoint_id: str) -> _Visit:
         entry = self.entry(application)
@@ -276,6 +306,30 @@ class Endpoints:
         """The transaction is committed: what it froze is frozen, and there may be something to publish."""
         visit.entry.freeze(visit.offered, visit.now)
         self._wake.pushes()
+        if visit.audited is not None:
+            self._wake.audited([visit.audited])
+
+    async def _audit(
+        self,
+        visit: _Visit,
+        by: Author,
+        action: Action,
+        before: EndpointDocument | None,
+        after: EndpointDocument | None,
+    ) -> None:
+        """Keep the change, if it is one."""
+        if before is after:
+            return
+        visit.audited = AuditEntry(
+            at=visit.now,
+            application=visit.entry.application.name,
+            author=by,
+            action=action,
+            resource=endpoint_path(visit.document.endpoint_id),
+            before=documents.of_endpoint(before),
+            after=documents.of_endpoint(after),
+        )
+        await visit.edit.audit(visit.audited)
 
     async def _check_token(self, edit: Edit, entry: Entry, endpoint_id: str, token: str) -> None:
         owner = await edit.token_owner(entry.application.key, token)

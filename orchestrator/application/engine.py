@@ -16,9 +16,10 @@ from orchestrator.application.sweeps import Sweeper
 from orchestrator.application.timers import Timers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from datetime import timedelta
 
+    from orchestrator.application.audits import AuditEntry
     from orchestrator.application.parts import Parts
 
 
@@ -58,6 +59,10 @@ class Engine:
         """See `editing.Wake.work`."""
         self.parts.signals.work.set()
         self.parts.signals.dates.set()
+
+    def audited(self, entries: Sequence[AuditEntry]) -> None:
+        """See `editing.Wake.audited`: counted here, by action."""
+        self.parts.tallies.changes.update(entry.action.value for entry in entries)
 
 
 async def assemble(parts: Parts, *, batch_size: int, sample_every: timedelta) -> Engine:

@@ -12,10 +12,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.application import preconditions
+from orchestrator.application.audits import Action
+from orchestrator.application.authors import ANONYMOUS
+from orchestrator.application.documents import audits as documents
 from orchestrator.application.problems import FilterInUseError, NotFoundError
 from orchestrator.application.records import FilterRecord
 
 if TYPE_CHECKING:
+    from orchestrator.application.authors import Author
     from orchestrator.application.directory import Entry
     from orchestrator.application.preconditions import Precondition
     from orchestrator.application.revisions import Revisions
@@ -47,7 +51,13 @@ class Groups:
         return _existing(self._revisions.entry(application), filter_id)
 
     async def put(
-        self, application: str, given: Filter, description: str | None, precondition: Precondition
+        self,
+        application: str,
+        given: Filter,
+        description: str | None,
+        precondition: Precondition,
+        *,
+        by: Author = ANONYMOUS,
     ) -> tuple[FilterRecord, bool]:
         """Write a filter whose expression is in the language; return it, and whether it is new.
 
@@ -58,7 +68,7 @@ class Groups:
         known = given.filter_id in self._revisions.entry(application).filters
         # What is not there yet may be by the time the transaction begins, and a required tag then lets it be changed.
         stops = known or precondition.tags is not None
-        async with self._revisions.open(application, stops=stops) as revision:
+        async with self._revisions.open(application, stops=stops, by=by) as revision:
             present = revision.before.filters.get(given.filter_id)
             precondition.check(None if present is None else preconditions.tag_of(present, None))
             if present is None:
@@ -70,9 +80,13 @@ class Groups:
                 record = FilterRecord(filter=given, description=description, revision=present.revision + 1)
             await revision.edit.put_filter(revision.key, record)
             revision.filters.add(given.filter_id)
+            before, after = documents.of_filter(present), documents.of_filter(record)
+            await revision.audit(Action.FILTER_PUT, _path(given.filter_id), before, after)
             return record, present is None
 
-    async def delete(self, application: str, filter_id: str, precondition: Precondition) -> None:
+    async def delete(
+        self, application: str, filter_id: str, precondition: Precondition, *, by: Author = ANONYMOUS
+    ) -> None:
         """Delete a filter that no software lists.
 
         Raises:
@@ -80,7 +94,7 @@ class Groups:
             PreconditionFailedError, PreconditionRequiredError: it is not as required.
             FilterInUseError: software lists it.
         """
-        async with self._revisions.open(application, stops=False) as revision:
+        async with self._revisions.open(application, stops=False, by=by) as revision:
             present = _existing(revision.before, filter_id)
             precondition.check(preconditions.tag_of(present, None))
             listing = [
@@ -91,6 +105,11 @@ class Groups:
             if listing:
                 raise FilterInUseError(filter_id, listing)
             await revision.edit.delete_filter(revision.key, filter_id)
+            await revision.audit(Action.FILTER_DELETE, _path(filter_id), documents.of_filter(present), None)
+
+
+def _path(filter_id: str) -> str:
+    return f"filters/{filter_id}"
 
 
 def _existing(entry: Entry, filter_id: str) -> FilterRecord:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.attempts import AttemptState
     from orchestrator.domain.endpoints import Attempt, Endpoint, HistoryEntry, TokenState
     from orchestrator.domain.filters import Filter
+    from orchestrator.domain.freezes import Freeze
     from orchestrator.domain.software import Software
     from orchestrator.domain.versions import Version
     from protocol.configurations import Profile
@@ -53,6 +54,8 @@ class Application:
     description: str | None
     revision: int
     created_at: datetime
+    frozen: Freeze | None = None
+    """Its own freeze, or that of all applications."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from orchestrator.application.audits import AuditEntry
 from orchestrator.application.documents import fleets
 from orchestrator.application.problems import NotFoundError
 from orchestrator.domain import graphs
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
 
+    from orchestrator.application.audits import Action
+    from orchestrator.application.authors import Author
     from orchestrator.application.directory import Directory, Entry
     from orchestrator.application.editing import Edit, EditingStorage, Gate, Wake
     from orchestrator.application.ports import Clock
@@ -37,13 +40,30 @@ class Revision:
     before: Entry
     """As the transaction found it."""
     now: datetime
+    author: Author
     filters: set[str] = field(default_factory=set)
     """Filters whose meaning it changes."""
+    audited: list[AuditEntry] = field(default_factory=list)
+    """What it has changed so far."""
 
     @property
     def key(self) -> int:
         """Of the application."""
         return self.before.application.key
+
+    async def audit(self, action: Action, resource: str, before: str | None, after: str | None) -> None:
+        """Keep that a resource was `before` (JSON text; None: absent) and is `after`."""
+        entry = AuditEntry(
+            at=self.now,
+            application=self.before.application.name,
+            author=self.author,
+            action=action,
+            resource=resource,
+            before=before,
+            after=after,
+        )
+        await self.edit.audit(entry)
+        self.audited.append(entry)
 
 
 class Revisions:
@@ -69,10 +89,10 @@ class Revisions:
         return entry
 
     @asynccontextmanager
-    async def open(self, name: str, *, stops: bool) -> AsyncIterator[Revision]:
+    async def open(self, name: str, *, stops: bool, by: Author) -> AsyncIterator[Revision]:
         """Begin a change; what the block has done is committed at its end, with what follows from it.
 
-        `stops` says that an offer may end by it.
+        `stops` says that an offer may end by it, `by` who answers for it.
 
         Raises:
             NotFoundError: there is no such application.
@@ -81,7 +101,7 @@ class Revisions:
         async with self._gate.closed() if stops else nullcontext():
             async with self._storage.edit() as edit:
                 before = await edit.entry(self.entry(name).application.key)
-                revision = Revision(edit=edit, before=before, now=self._clock.now())
+                revision = Revision(edit=edit, before=before, now=self._clock.now(), author=by)
                 yield revision
                 after = await edit.entry(revision.key)
                 concerned = await self._concerned(revision, after)
@@ -90,6 +110,7 @@ class Revisions:
             self._directory.put(after)
         self._wake.work()
         self._wake.pushes()
+        self._wake.audited(revision.audited)
 
     async def _concerned(self, revision: Revision, after: Entry) -> set[Version | None]:
         """Whose decision may change, of what endpoints run."""

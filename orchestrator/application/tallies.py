@@ -36,5 +36,7 @@ class Tallies:
     deadlines: int = 0
     """Timers that were worked off."""
     swept_pages: int = 0
+    changes: Counter[str] = field(default_factory=Counter)
+    """What operators did, by action."""
     failed_requests: int = 0
     """HTTP requests that ended in an error of ours."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from orchestrator.domain.freezes import Freeze
     from orchestrator.domain.ranges import Bound, Interval
     from orchestrator.domain.software import RolloutPolicy, Software
     from orchestrator.domain.versions import Constraint, Version
@@ -54,10 +55,12 @@ class Catalogue:
     """By ascending precedence; the position is the software's number."""
     index: Mapping[Version, int]
     """The number of each version."""
+    freeze: Freeze | None = None
+    """While there is one, nothing of it is open to anybody."""
     _foreign: dict[Version, int] = field(default_factory=dict)
 
     @staticmethod
-    def of(software: Iterable[Software]) -> Catalogue:
+    def of(software: Iterable[Software], *, freeze: Freeze | None = None) -> Catalogue:
         """Build a catalogue from definitions in any order.
 
         Raises:
@@ -67,7 +70,8 @@ class Catalogue:
         for lower, upper in pairwise(ordered):
             if lower.version == upper.version:
                 raise VersionConflict(lower.version, upper.version)
-        return Catalogue(software=ordered, index={item.version: number for number, item in enumerate(ordered)})
+        index = {item.version: number for number, item in enumerate(ordered)}
+        return Catalogue(software=ordered, index=index, freeze=freeze)
 
     def get(self, version: Version | None) -> Software | None:
         """Return the definition of a version, if there is one."""

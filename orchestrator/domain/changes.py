@@ -265,6 +265,8 @@ def _why_withdrawn(offer: Attempt, decision: Decision, catalogue: Catalogue) -> 
         return "its software was deleted"
     if item.recalled:
         return "its software was recalled"
+    if catalogue.freeze is not None:
+        return "frozen"
     return decision.outcome.value if decision.hop is None else f"{decision.hop} is offered instead"
 
 

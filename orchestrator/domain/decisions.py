@@ -6,6 +6,7 @@ Rules:
   that is recalled (then the best that is reached) or the endpoint is pinned (then the pin).
 - The hop is an open direct successor on a route to the goal, with the fewest hops left, ties to the higher.
   Later hops need not be open.
+- While the catalogue is frozen no hop is open.
 - No cycles, ever: see `routes`.
 
 Layer: orchestrator.domain; pure.
@@ -150,7 +151,7 @@ def _wanting(standing: Standing, catalogue: Catalogue) -> bool:
 
 def _openness(hops: int, standing: Standing, catalogue: Catalogue, now: datetime) -> tuple[int, datetime | None]:
     """Return the hops that are open, and the first instant at which another one opens."""
-    if standing.soaking is not None and not rules.rescued(standing, catalogue):
+    if catalogue.freeze is not None or (standing.soaking is not None and not rules.rescued(standing, catalogue)):
         return 0, None
     opened = 0
     moments: list[datetime] = []

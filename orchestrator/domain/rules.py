@@ -3,8 +3,9 @@
 Rules:
 - *Eligible*: servable (not suspended, not recalled, a specification), matched by its filters, not exhausted at the
   endpoint, on the way to its pin.
-- *Open*: eligible, its date has come, the back-off is over, the endpoint is not soaking.
-- A pin sets filters and dates aside, nothing else. A rescue from a recalled version does not wait for a soak.
+- *Open*: eligible, no freeze, its date has come, the back-off is over, the endpoint is not soaking.
+- A pin sets filters and dates aside, nothing else. A rescue from a recalled version does not wait for a soak. A freeze
+  holds all of them.
 - `eligible` answers for the whole catalogue at once, for the hot path; `judge` names every rule of one software.
   A property test holds the two together.
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.domain.catalogues import Catalogue
+    from orchestrator.domain.freezes import Freeze
     from orchestrator.domain.software import Software
     from orchestrator.domain.standings import Standing
     from orchestrator.domain.versions import Version
@@ -130,7 +132,12 @@ def judge(
 ) -> SoftwareVerdict:
     """Return every rule for one software."""
     first = _eligibility(item, standing, to_pin=to_pin)
-    second = (_date(item, standing, now), _back_off(item, standing), _soak(standing, catalogue))
+    second = (
+        _freeze(catalogue.freeze),
+        _date(item, standing, now),
+        _back_off(item, standing),
+        _soak(standing, catalogue),
+    )
     passed = all(rule.passed for rule in first)
     return SoftwareVerdict(
         version=item.version,
@@ -185,6 +192,14 @@ def _pin(item: Software, standing: Standing, *, to_pin: bool) -> Rule:
         return Rule(rule="pin", passed=True, detail=f"pinned to {pinned}")
     way = "on a way to it" if to_pin else "on no way to it"
     return Rule(rule="pin", passed=to_pin, detail=f"pinned to {pinned}; {way}")
+
+
+def _freeze(freeze: Freeze | None) -> Rule:
+    if freeze is None:
+        return Rule(rule="freeze", passed=True, detail="not frozen")
+    scope = "all applications" if freeze.everywhere else "the application"
+    why = "" if freeze.reason is None else f": {freeze.reason}"
+    return Rule(rule="freeze", passed=False, detail=f"{scope} frozen since {instant(freeze.since)} by {freeze.by}{why}")
 
 
 def _date(item: Software, standing: Standing, now: datetime) -> Rule:

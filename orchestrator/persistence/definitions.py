@@ -18,7 +18,7 @@ from orchestrator.domain.catalogues import Catalogue
 from orchestrator.domain.filters import Filter
 from orchestrator.domain.software import Attempts, FilterUse, RolloutPolicy, Software, Strategy
 from orchestrator.domain.versions import Constraint
-from orchestrator.persistence import schema
+from orchestrator.persistence import audits, schema
 from orchestrator.persistence.instants import from_ms, from_ms_or_none, to_ms, to_ms_or_none
 from protocol.configurations import Profile
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from orchestrator.domain.freezes import Freeze
     from orchestrator.domain.versions import Version
     from orchestrator.persistence.dictionaries import Dictionary
 
@@ -55,8 +56,8 @@ def with_key(application: Application, key: int) -> Application:
     return replace(application, key=key)
 
 
-def application_of(row: Row[Any], app_versions: tuple[str, ...]) -> Application:
-    """The inverse."""
+def application_of(row: Row[Any], app_versions: tuple[str, ...], everywhere: Freeze | None) -> Application:
+    """The inverse; `everywhere` is the freeze of all applications."""
     return Application(
         key=row.id,
         name=row.name,
@@ -69,6 +70,7 @@ def application_of(row: Row[Any], app_versions: tuple[str, ...]) -> Application:
         description=row.description,
         revision=row.revision,
         created_at=from_ms(row.created_ms),
+        frozen=everywhere or audits.freeze_of(row.freeze, everywhere=False),
     )
 
 
@@ -156,11 +158,12 @@ async def load_entry(connection: AsyncConnection, application: int, dictionary: 
         )
         for item in await connection.execute(select(table).where(table.c.application_id == application))
     }
+    application_record = application_of(row, tuple(names), await audits.load_freeze(connection, None))
     return Entry(
-        application=application_of(row, tuple(names)),
+        application=application_record,
         software=dict(software),
         filters=filters,
-        catalogue=Catalogue.of(record.software for record in software.values()),
+        catalogue=Catalogue.of((record.software for record in software.values()), freeze=application_record.frozen),
     )
 
 

@@ -19,7 +19,7 @@ from orchestrator.application.counters import CounterKey, add
 from orchestrator.application.records import AppVersionTakenError, EndpointRecord
 from orchestrator.domain.cohorts import cohort
 from orchestrator.domain.endpoints import Endpoint
-from orchestrator.persistence import definitions, dialects, documents, rows, schema, writes
+from orchestrator.persistence import audits, definitions, dialects, documents, rows, schema, writes
 from orchestrator.persistence.instants import to_ms
 from orchestrator.persistence.schema import KEY_SPAN
 from orchestrator.persistence.transactions import SqlTransaction
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
+    from orchestrator.application.audits import AuditEntry
     from orchestrator.application.directory import Entry
     from orchestrator.application.records import (
         Application,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         NewEndpoint,
         SoftwareRecord,
     )
+    from orchestrator.domain.freezes import Freeze
     from orchestrator.domain.versions import Version
 
 
@@ -133,6 +135,14 @@ class SqlEdit(SqlTransaction):
     async def entry(self, application: int) -> Entry:
         """See `editing.Edit.entry`."""
         return await definitions.load_entry(self._connection, application, self._dictionary)
+
+    async def set_freeze(self, application: int | None, freeze: Freeze | None) -> None:
+        """See `editing.Edit.set_freeze`."""
+        await audits.set_freeze(self._connection, application, freeze)
+
+    async def audit(self, entry: AuditEntry) -> None:
+        """See `editing.Edit.audit`."""
+        await audits.add(self._connection, entry)
 
     async def add_work(self, application: int, running: Collection[Version | None] | None, at: datetime) -> None:
         """See `editing.Edit.add_work`."""

@@ -54,6 +54,7 @@ installation = Table(
     Column("clock_ms", Key, nullable=False, default=0),
     Column("alive_ms", Key, nullable=False, default=0),
     Column("dates_ms", Key, nullable=False, default=0),
+    Column("freeze", Text),
 )
 
 application = Table(
@@ -69,6 +70,7 @@ application = Table(
     Column("description", Text),
     Column("revision", Key, nullable=False),
     Column("created_ms", Key, nullable=False),
+    Column("freeze", Text),
 )
 
 app_version = Table(
@@ -275,6 +277,34 @@ outage = Table(
     metadata,
     Column("started_ms", Key, primary_key=True),
     Column("ended_ms", Key, nullable=False),
+)
+
+consent = Table(
+    "consent",
+    metadata,
+    Column("endpoint_id", Key, nullable=False),
+    Column("version_id", Key, nullable=False),
+    Column("granted", Boolean(create_constraint=False), nullable=False),
+    Column("at_ms", Key, nullable=False),
+    Column("reason", Text),
+    PrimaryKeyConstraint("endpoint_id", "version_id"),
+    sqlite_with_rowid=False,
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("at_ms", Key, nullable=False),
+    Column("application", Text),
+    Column("actor", Text, nullable=False),
+    Column("via", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("reason", Text),
+    Column("before", Text),
+    Column("after", Text),
+    Index("ix_audit_application_id", "application", "id"),
 )
 
 dead_letter = Table(

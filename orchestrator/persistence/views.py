@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from orchestrator.application.counters import CounterKey
-from orchestrator.persistence import definitions, documents, schema
+from orchestrator.persistence import audits, definitions, documents, schema
 from orchestrator.persistence.queues import SqlQueues
 
 if TYPE_CHECKING:
+    from orchestrator.application.audits import StoredAudit
     from orchestrator.application.directory import Entry
     from orchestrator.application.records import EndpointDocument, EndpointQuery, StoredHistory
+    from orchestrator.domain.freezes import Freeze
 
 
 class SqlViews(SqlQueues):
@@ -54,6 +56,16 @@ class SqlViews(SqlQueues):
                 key = CounterKey(application, row.name, version(row.version_id), version(row.origin_id), row.label)
                 total[key] += row.amount
         return total
+
+    async def freeze(self, application: int | None) -> Freeze | None:
+        """See `editing.EditingStorage.freeze`."""
+        async with self.reading() as connection:
+            return await audits.load_freeze(connection, application)
+
+    async def audits(self, application: str | None, before: int | None, limit: int) -> list[StoredAudit]:
+        """See `editing.EditingStorage.audits`."""
+        async with self.reading() as connection:
+            return await audits.listed(connection, application, before, limit)
 
     async def parked_topics(self, key: int) -> list[tuple[str, int]]:
         """See `editing.EditingStorage.parked_topics`."""

@@ -13,9 +13,11 @@ import httpx2
 from orchestrator import api
 from orchestrator.application import drafts
 from orchestrator.application.applications import Applications
+from orchestrator.application.audits import Audits
 from orchestrator.application.definitions import Definitions
 from orchestrator.application.directory import Directory
 from orchestrator.application.endpoints import Endpoints
+from orchestrator.application.freezes import Freezes
 from orchestrator.application.groups import Groups
 from orchestrator.application.observations import Observations
 from orchestrator.application.records import EndpointQuery, Registration
@@ -29,9 +31,10 @@ from protocol.topics import Instances
 from tests.parts import without_broker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from orchestrator.application.audits import AuditEntry
     from orchestrator.application.records import EndpointDocument
     from orchestrator.persistence.storage import SqlStorage
 
@@ -75,12 +78,16 @@ class FakeGate:
 class FakeWake:
     pushed: int = 0
     worked: int = 0
+    changes: list[AuditEntry] = field(default_factory=list)
 
     def pushes(self) -> None:
         self.pushed += 1
 
     def work(self) -> None:
         self.worked += 1
+
+    def audited(self, entries: Sequence[AuditEntry]) -> None:
+        self.changes.extend(entries)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -183,6 +190,8 @@ async def open_rest(folder: Path) -> AsyncIterator[Rest]:
         context = api.ApiContext(
             applications=Applications(storage, directory, clock, wake, registration=Registration.CLOSED),
             definitions=Definitions(storage, revisions),
+            audits=Audits(storage),
+            freezes=Freezes(storage, directory, clock, gate, wake),
             groups=Groups(revisions),
             endpoints=Endpoints(storage, directory, clock, gate, wake, instances=instances),
             observations=Observations(storage, directory, clock),

@@ -27,6 +27,7 @@ async def test_an_application_is_created_read_changed_and_deleted(rest: Rest) ->
         "operatorKeys": [],
         "description": "a kettle",
         "createdAt": "2026-03-01T12:00:00Z",
+        "frozen": None,
     }
     assert await rest.get(KETTLE) == created.json()
     tag = created.headers["etag"]

@@ -26,6 +26,7 @@ async def test_the_summary_counts_every_endpoint_once(rest: Rest) -> None:
         "endpoints": 5,
         "byVersion": {"1.1.0": 1, "1.0.0": 2, "0.9.0": 1},
         "unknownVersion": 1,
+        "frozen": None,
         "byState": {"offered": 2, "failed": 1},
         "failures": [{"version": "1.1.0", "reason": "no room left", "endpoints": 1}],
     }
@@ -71,6 +72,7 @@ async def test_an_empty_application_has_zeros(rest: Rest) -> None:
         "endpoints": 0,
         "byVersion": {},
         "unknownVersion": 0,
+        "frozen": None,
         "byState": {},
         "failures": [],
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from orchestrator.application.documents import instants
+from orchestrator.application.documents import freezes, instants
 from orchestrator.application.documents.bodies import DESCRIPTION_CHARACTERS, LISTED, Body, Distinct, read_text
 from orchestrator.application.records import PushMode, Registration
 from protocol import topics
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from orchestrator.application.documents.texts import Document
     from orchestrator.application.records import Application
 
+VOLATILE = frozenset({"frozen"})
+"""Members that change while nobody edits the application."""
 READ_ONLY = frozenset({"name", "createdAt"})
 
 ATTRIBUTE_KEY = re.compile(r"[a-zA-Z0-9_]{1,64}")
@@ -77,4 +79,5 @@ def build(application: Application) -> Document:
         "operatorKeys": application.operator_keys,
         "description": application.description,
         "createdAt": instants.build(application.created_at),
+        "frozen": freezes.build_optional(application.frozen),
     }

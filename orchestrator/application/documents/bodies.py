@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Parsed = TypeVar("Parsed")
 
 DESCRIPTION_CHARACTERS = 4096
+REASON_CHARACTERS = 500
 LISTED = 1000
 """How many items a list in a definition may have."""
 

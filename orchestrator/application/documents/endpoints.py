@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field
 from orchestrator.application import pushes
 from orchestrator.application.documents import instants
 from orchestrator.application.documents.applications import ATTRIBUTE_KEY
-from orchestrator.application.documents.bodies import Body, RawObject, VersionText, read_text
+from orchestrator.application.documents.bodies import REASON_CHARACTERS, Body, RawObject, VersionText, read_text
 from orchestrator.application.documents.texts import Raw
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.endpoints import TokenState
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 VOLATILE = frozenset({"lastSeenAt", "runningSince", "offer"})
 """Members that change while nobody edits."""
 READ_ONLY = VOLATILE | {"endpointId", "tokenState", "registeredAt", "runningVersion", "observe"}
-REASON_CHARACTERS = 500
 
 
 def _token(text: str) -> str:

@@ -13,6 +13,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, TypeAlias
 
 from orchestrator.application.counters import FAILED
+from orchestrator.application.documents import freezes
 from orchestrator.domain import graphs
 from orchestrator.domain.attempts import OPEN, AttemptState
 
@@ -41,6 +42,13 @@ def open_offers(numbers: Counter[CounterKey], version: Version) -> int:
     )
 
 
+def unstarted_offers(numbers: Counter[CounterKey], entry: Entry) -> int:
+    """How many endpoints hold an offer that may be seen and that they have not started."""
+    return sum(
+        amount for key, amount in numbers.items() if key.name == "latest" and _shown(key, entry) is AttemptState.OFFERED
+    )
+
+
 def build_summary(numbers: Counter[CounterKey], entry: Entry) -> Document:
     """How many endpoints run what, and how their latest attempts stand."""
     by_version = running(numbers)
@@ -50,6 +58,7 @@ def build_summary(numbers: Counter[CounterKey], entry: Entry) -> Document:
         "endpoints": by_version.total(),
         "byVersion": {version.text: by_version[version] for version in sorted(filter(None, by_version), reverse=True)},
         "unknownVersion": by_version[None],
+        "frozen": freezes.build_optional(entry.application.frozen),
         "byState": _by_state(numbers, entry),
         "failures": [
             {"version": None if key.version is None else key.version.text, "reason": key.label, "endpoints": amount}

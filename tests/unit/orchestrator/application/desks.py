@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from orchestrator.application import drafts, preconditions
 from orchestrator.application.applications import Applications
+from orchestrator.application.audits import Audits
 from orchestrator.application.definitions import Definitions
 from orchestrator.application.directory import Directory
 from orchestrator.application.documents import software
 from orchestrator.application.documents.applications import ApplicationBody
 from orchestrator.application.documents.endpoints import EndpointBody
 from orchestrator.application.endpoints import Endpoints
+from orchestrator.application.freezes import Freezes
 from orchestrator.application.groups import Groups
 from orchestrator.application.observations import Observations
 from orchestrator.application.preconditions import UNCONDITIONAL, Precondition
@@ -32,9 +34,10 @@ from protocol.topics import Instances
 from tests.parts import without_broker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from orchestrator.application.audits import AuditEntry
     from orchestrator.application.definitions import Defined
     from orchestrator.application.documents.software import Definition
     from orchestrator.application.records import EndpointDocument
@@ -85,12 +88,16 @@ class Bells:
 
     pushed: int = 0
     worked: int = 0
+    changes: list[AuditEntry] = field(default_factory=list)
 
     def pushes(self) -> None:
         self.pushed += 1
 
     def work(self) -> None:
         self.worked += 1
+
+    def audited(self, entries: Sequence[AuditEntry]) -> None:
+        self.changes.extend(entries)
 
 
 @dataclass
@@ -110,6 +117,8 @@ class Desk:
         self.definitions = Definitions(storage, self.revisions)
         self.groups = Groups(self.revisions)
         self.endpoints = Endpoints(storage, directory, clock, self.gate, self.bells, instances=Instances())
+        self.freezes = Freezes(storage, directory, clock, self.gate, self.bells)
+        self.audits = Audits(storage)
         self.observations = Observations(storage, directory, clock)
 
     async def define(self, version: str, *upgradable_from: str, **members: object) -> Defined:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.application import preconditions
+from orchestrator.application.authors import ANONYMOUS
 from orchestrator.application.documents import software as documents
 from orchestrator.application.documents import texts
 from orchestrator.application.preconditions import UNCONDITIONAL, Precondition
@@ -98,7 +99,7 @@ async def test_a_software_is_found_only_as_it_is_written(desk: Desk) -> None:
         desk.definitions.get(APP, v("1.0.0"))
     assert caught.value.code == "software-not-found"
     with pytest.raises(NotFoundError):
-        await desk.definitions.recall(APP, v("1.0.0+b"), None)
+        await desk.definitions.recall(APP, v("1.0.0+b"))
     with pytest.raises(NotFoundError):
         await desk.definitions.delete(APP, v("1.0.0"), UNCONDITIONAL)
 
@@ -182,7 +183,7 @@ async def test_a_recall_says_how_many_offers_end_and_is_final(desk: Desk) -> Non
     for name in ("e1", "e2", "e3"):
         await desk.enrol(name, "1.0.0")
     await desk.report("e3", "1.1.0")
-    recalled = await desk.definitions.recall(APP, v("1.1.0"), "it bricks")
+    recalled = await desk.definitions.recall(APP, v("1.1.0"), by=ANONYMOUS.because("it bricks"))
     assert recalled.withdrawn == 2
     assert recalled.record.software.recalled_at == desk.clock.at
     again = await desk.define("1.1.0", "1.0.0", metadata={"a": 1})
@@ -191,9 +192,9 @@ async def test_a_recall_says_how_many_offers_end_and_is_final(desk: Desk) -> Non
 
 async def test_a_second_recall_changes_nothing(desk: Desk) -> None:
     await desk.define("1.1.0", "1.0.0")
-    first = await desk.definitions.recall(APP, v("1.1.0"), None)
+    first = await desk.definitions.recall(APP, v("1.1.0"))
     desk.clock.at += timedelta(hours=1)
-    assert (await desk.definitions.recall(APP, v("1.1.0"), None)).record == first.record
+    assert (await desk.definitions.recall(APP, v("1.1.0"))).record == first.record
 
 
 async def test_a_recall_moves_endpoints_off_along_edges(desk: Desk) -> None:
@@ -201,7 +202,7 @@ async def test_a_recall_moves_endpoints_off_along_edges(desk: Desk) -> None:
     await desk.define("1.1.0", "1.0.0")
     await desk.enrol("e1", "1.1.0")
     assert await desk.offer_of("e1") is None
-    await desk.definitions.recall(APP, v("1.1.0"), None)
+    await desk.definitions.recall(APP, v("1.1.0"))
     await desk.sweep()
     assert await desk.offer_of("e1") == "1.0.0"
 

@@ -37,7 +37,7 @@ async def test_a_deleted_software_that_nobody_was_offered_may_come_back_changed(
 
 async def test_a_recalled_software_cannot_be_deleted(desk: Desk) -> None:
     await desk.define("1.1.0", "1.0.0")
-    await desk.definitions.recall(APP, OFFERED, None)
+    await desk.definitions.recall(APP, OFFERED)
     with pytest.raises(SoftwareRecalledError):
         await desk.definitions.delete(APP, OFFERED, UNCONDITIONAL)
     assert desk.revisions.entry(APP).software[OFFERED].software.recalled

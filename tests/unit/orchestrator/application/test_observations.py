@@ -119,6 +119,7 @@ async def test_the_summary_counts_who_runs_what_and_how_it_went(desk: Desk) -> N
         "endpoints": 4,
         "byVersion": {"1.1.0": 1, "1.0.0": 2},
         "unknownVersion": 1,
+        "frozen": None,
         "byState": {"offered": 1, "confirmed": 1, "failed": 1},
         "failures": [{"version": "1.1.0", "reason": "no room left", "endpoints": 1}],
     }
@@ -126,7 +127,7 @@ async def test_the_summary_counts_who_runs_what_and_how_it_went(desk: Desk) -> N
 
 async def test_invariant_7_offers_of_stopped_software_count_as_withdrawn_at_once(desk: Desk) -> None:
     await fleet(desk)
-    await desk.definitions.recall(APP, Version.parse("1.1.0"), None)
+    await desk.definitions.recall(APP, Version.parse("1.1.0"))
     assert (await desk.observations.summary(APP))["byState"] == {"confirmed": 1, "failed": 1, "withdrawn": 1}
     edges = (await desk.observations.graph(APP))["edges"]
     assert edges == [{"from": "1.0.0", "to": "1.1.0", "offered": 0, "failed": 1}]
@@ -160,6 +161,7 @@ async def test_an_application_without_endpoints_has_an_empty_summary(desk: Desk)
         "endpoints": 0,
         "byVersion": {},
         "unknownVersion": 0,
+        "frozen": None,
         "byState": {},
         "failures": [],
     }

@@ -99,7 +99,7 @@ async def test_invariant_7_an_answer_that_waited_through_a_recall_offers_nothing
     version = Version.parse("1.1.0")
     offer = Outbound(topic="answer", payload=entry.offer(version), qos=1)
     made.answer([Answer(message=offer, application=entry.application.key, version=version)])
-    await desk.definitions.recall(APP, version, None)
+    await desk.definitions.recall(APP, version)
     await publish_all(made)
     assert (
         next(message.payload for message in link.sent if message.topic == "answer") == b'{"configId":"","config":null}'
@@ -126,7 +126,7 @@ async def test_invariant_7_a_message_that_was_read_before_a_recall_is_decided_af
         topic="kp1/kettle-v1/cmx_ota/a/applied/json/1", payload=b'{"configId":"1.0.0"}', qos=1, packet_id=1
     )
     parsed = batches.parse([message], desk.directory, parts.settings, {}, batch)
-    await desk.definitions.recall(APP, Version.parse("1.1.0"), None)
+    await desk.definitions.recall(APP, Version.parse("1.1.0"))
     async with desk.storage.transaction() as transaction:
         work = batches.Application(transaction, desk.directory, parts.settings, batch, watermark=0)
         await work.run(parsed, desk.clock.now(), no_steps)

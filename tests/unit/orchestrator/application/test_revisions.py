@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from orchestrator.application.authors import ANONYMOUS
 from orchestrator.application.preconditions import UNCONDITIONAL
 from orchestrator.application.problems import FilterUnknownError, NotFoundError
 from orchestrator.domain.versions import Version
@@ -81,14 +82,14 @@ async def test_a_change_of_what_exists_is_committed_with_the_gate_closed(
         seen.append(desk.gate.closed_now)
 
     monkeypatch.setattr(desk.storage, "edit", watched)
-    await desk.definitions.recall(APP, Version.parse("1.1.0"), None)
+    await desk.definitions.recall(APP, Version.parse("1.1.0"))
     assert (desk.gate.closings, seen) == (1, [True])
 
 
 async def test_invariant_7_a_stop_is_seen_by_reads_before_any_endpoint_was_touched(desk: Desk) -> None:
     await desk.define("1.1.0", "1.0.0")
     await desk.enrol("e1", "1.0.0")
-    await desk.definitions.recall(APP, Version.parse("1.1.0"), None)
+    await desk.definitions.recall(APP, Version.parse("1.1.0"))
     entry = desk.revisions.entry(APP)
     assert await desk.offer_of("e1") == "1.1.0"
     assert not entry.offerable(Version.parse("1.1.0"), started=False)
@@ -128,5 +129,5 @@ async def test_the_directory_is_what_the_database_holds(desk: Desk) -> None:
 
 async def test_an_unknown_application_cannot_be_opened(desk: Desk) -> None:
     with pytest.raises(NotFoundError):
-        async with desk.revisions.open("other", stops=False):
+        async with desk.revisions.open("other", stops=False, by=ANONYMOUS):
             pass

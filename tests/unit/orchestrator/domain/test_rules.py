@@ -33,6 +33,7 @@ NAMES = (
     "filters",
     "exhaustion",
     "pin",
+    "freeze",
     "rolloutDate",
     "backOff",
     "soak",

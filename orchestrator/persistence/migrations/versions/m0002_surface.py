@@ -1,0 +1,55 @@
+"""What operators touch: the audit, freezes, consents.
+
+Layer: persistence.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    """Create the new tables, and the columns that hold freezes."""
+    op.add_column("installation", sa.Column("freeze", sa.Text(), nullable=True))
+    op.add_column("application", sa.Column("freeze", sa.Text(), nullable=True))
+    _consent()
+    _audit()
+
+
+def _consent() -> None:
+    op.create_table(
+        "consent",
+        sa.Column("endpoint_id", KEY, nullable=False),
+        sa.Column("version_id", KEY, nullable=False),
+        sa.Column("granted", sa.Boolean(create_constraint=False), nullable=False),
+        sa.Column("at_ms", KEY, nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("endpoint_id", "version_id", name=op.f("pk_consent")),
+        sqlite_with_rowid=False,
+    )
+
+
+def _audit() -> None:
+    op.create_table(
+        "audit",
+        sa.Column("id", KEY, nullable=False),
+        sa.Column("at_ms", KEY, nullable=False),
+        sa.Column("application", sa.Text(), nullable=True),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("via", sa.Text(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("resource", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("before", sa.Text(), nullable=True),
+        sa.Column("after", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
+    )
+    op.create_index("ix_audit_application_id", "audit", ["application", "id"], unique=False)
