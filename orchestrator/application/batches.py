@@ -303,6 +303,7 @@ class Application:
         return EndpointRecord(
             key=0,
             application=application.key,
+            endpoint_id=token,
             app_version=item.request.address.app_version,
             token=token,
             endpoint=Endpoint(registered_at=at, filters=item.entry.membership("{}")),

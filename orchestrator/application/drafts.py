@@ -118,6 +118,7 @@ def stored(draft: Draft, *, key: int, push_revision: int, last_history: int) -> 
     return EndpointRecord(
         key=key,
         application=draft.before.application,
+        endpoint_id=draft.before.endpoint_id,
         app_version=draft.app_version,
         token=draft.before.token,
         endpoint=draft.after,

@@ -92,6 +92,7 @@ class EndpointRecord:
 
     key: int
     application: int
+    endpoint_id: str
     app_version: str
     token: str
     endpoint: Endpoint

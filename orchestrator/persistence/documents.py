@@ -95,6 +95,7 @@ def _document(
     matching = frozenset(name for name, record in entry.filters.items() if record.filter.matches(values))
     record = decode(
         row[: len(STATE_COLUMNS)],
+        endpoint_id=row.endpoint_id,
         token=row.token,
         dictionary=dictionary,
         setbacks=setbacks,

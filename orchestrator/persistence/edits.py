@@ -182,7 +182,12 @@ class SqlEdit(SqlTransaction):
         await self._connection.execute(insert(schema.endpoint).values(values))
         state = Endpoint(registered_at=endpoint.registered_at, token_state=endpoint.token_state, pinned=endpoint.pinned)
         record = EndpointRecord(
-            key=key, application=application, app_version=endpoint.app_version, token=endpoint.token, endpoint=state
+            key=key,
+            application=application,
+            endpoint_id=endpoint.endpoint_id,
+            app_version=endpoint.app_version,
+            token=endpoint.token,
+            endpoint=state,
         )
         row = rows.encode(record, None, self._dictionary)
         await dialects.insert(self._connection, schema.endpoint_state, rows.STATE_COLUMNS, [row])

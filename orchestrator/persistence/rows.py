@@ -56,6 +56,7 @@ def application_of(key: int) -> int:
 def decode(
     row: Sequence[Any],
     *,
+    endpoint_id: str,
     token: str,
     dictionary: Dictionary,
     setbacks: Mapping[Version, Setback],
@@ -82,6 +83,7 @@ def decode(
     return EndpointRecord(
         key=key,
         application=application,
+        endpoint_id=endpoint_id,
         app_version=app_version,
         token=token,
         endpoint=endpoint,

@@ -43,7 +43,8 @@ _STATE = list(_state.columns)
 
 
 def _selection(*, by_token: bool, attributes: bool) -> Select[str]:
-    columns = [*_STATE, _endpoint.c.token, *([_endpoint.c.attributes] if attributes else [])]
+    names = [_endpoint.c.endpoint_id, _endpoint.c.token]
+    columns = [*_STATE, *names, *([_endpoint.c.attributes] if attributes else [])]
     if by_token:
         application = func.json_extract(_wanted.c.value, "$[0]")
         token = func.json_extract(_wanted.c.value, "$[1]")
@@ -114,10 +115,11 @@ class SqlTransaction:
         return [
             decode(
                 row[:_WIDTH],
-                token=row[_WIDTH],
+                endpoint_id=row[_WIDTH],
+                token=row[_WIDTH + 1],
                 dictionary=self._dictionary,
                 setbacks=setbacks.get(row[0], _NOTHING),
-                filters=frozenset() if membership is None else membership(application_of(row[0]), row[_WIDTH + 1]),
+                filters=frozenset() if membership is None else membership(application_of(row[0]), row[_WIDTH + 2]),
             )
             for row in rows
         ]

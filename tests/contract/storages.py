@@ -291,6 +291,7 @@ def newcomer(entry: Entry, token: str, endpoint: Endpoint | None = None) -> Draf
     before = EndpointRecord(
         key=0,
         application=entry.application.key,
+        endpoint_id=token,
         app_version=entry.application.app_versions[0],
         token=token,
         endpoint=Endpoint(registered_at=NOW),

@@ -22,7 +22,9 @@ OFFERED = endpoint("1.0.0", offer("1.1.0"))
 
 
 def draft(before: Endpoint, after: Endpoint, key: int = 7) -> Draft:
-    record = EndpointRecord(key=key, application=3, app_version="kettle-v1", token="tok", endpoint=before)
+    record = EndpointRecord(
+        key=key, application=3, endpoint_id="kettle-7", app_version="kettle-v1", token="tok", endpoint=before
+    )
     return Draft(before=record, after=after, app_version="kettle-v1")
 
 

@@ -33,7 +33,13 @@ def entry(push: PushMode = PushMode.RETAINED) -> Entry:
 def begin(state: Endpoint, push_revision: int = 0) -> Draft:
     return drafts.begin(
         EndpointRecord(
-            key=7, application=1, app_version="kettle-v1", token="tok", endpoint=state, push_revision=push_revision
+            key=7,
+            application=1,
+            endpoint_id="kettle-7",
+            app_version="kettle-v1",
+            token="tok",
+            endpoint=state,
+            push_revision=push_revision,
         )
     )
 
@@ -186,6 +192,7 @@ def test_what_a_draft_leaves_behind() -> None:
     assert drafts.stored(draft, key=7, push_revision=8, last_history=9) == EndpointRecord(
         key=7,
         application=1,
+        endpoint_id="kettle-7",
         app_version="kettle-v2",
         token="tok",
         endpoint=draft.after,

@@ -375,3 +375,12 @@ async def test_another_way_of_pushing_writes_every_push_anew(desk: Desk) -> None
     await desk.applications.put(APP, application_body(push="live"), UNCONDITIONAL)
     await desk.sweep()
     assert await desk.cleared() == [topic("e1")]
+
+
+async def test_the_engine_loads_an_endpoint_by_its_token_and_knows_its_name(desk: Desk) -> None:
+    await desk.enrol("kettle-7", token="tok7")
+    key = desk.revisions.entry(APP).application.key
+    async with desk.storage.transaction() as transaction:
+        for membership in (None, desk.directory.membership):
+            (record,) = await transaction.find([(key, "tok7")], membership)
+            assert (record.endpoint_id, record.token, record.app_version) == ("kettle-7", "tok7", "kettle-v1")

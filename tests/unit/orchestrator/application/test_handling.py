@@ -37,7 +37,15 @@ def entry() -> Entry:
 
 def begin(state: Endpoint = OFFERED) -> Draft:
     return drafts.begin(
-        EndpointRecord(key=7, application=1, app_version="kettle-v1", token="tok", endpoint=state, push_revision=3)
+        EndpointRecord(
+            key=7,
+            application=1,
+            endpoint_id="kettle-7",
+            app_version="kettle-v1",
+            token="tok",
+            endpoint=state,
+            push_revision=3,
+        )
     )
 
 

@@ -36,6 +36,7 @@ def record_of(endpoint: Endpoint) -> EndpointRecord:
     return EndpointRecord(
         key=KEY,
         application=3,
+        endpoint_id="kettle-7",
         app_version="kettle-v1",
         token="tok",
         endpoint=endpoint,
@@ -48,6 +49,7 @@ def decoded(row: Row, endpoint: Endpoint) -> EndpointRecord:
     """Read a row back; setbacks and filters lie elsewhere."""
     return rows.decode(
         row,
+        endpoint_id="kettle-7",
         token="tok",
         dictionary=dictionary(),
         setbacks=endpoint.setbacks,

@@ -29,7 +29,14 @@ def dictionary() -> Dictionary:
 def draft(key: int = 0, before: Endpoint | None = None, after: Endpoint | None = None) -> Draft:
     endpoint = before or Endpoint(registered_at=NOW)
     record = EndpointRecord(
-        key=key, application=3, app_version="kettle-v1", token="tok", endpoint=endpoint, push_revision=4, last_history=6
+        key=key,
+        application=3,
+        endpoint_id="kettle-7",
+        app_version="kettle-v1",
+        token="tok",
+        endpoint=endpoint,
+        push_revision=4,
+        last_history=6,
     )
     return Draft(before=record, after=after or endpoint, app_version="kettle-v1")
 
