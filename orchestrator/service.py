@@ -24,9 +24,12 @@ import structlog
 from broker_bridge.errors import AddressError, BrokerError
 from broker_bridge.options import Address, LinkOptions
 from broker_bridge.paho_link import PahoLink
-from orchestrator import api
+from orchestrator import api, keys
 from orchestrator.api import server
+from orchestrator.api.access import Access
 from orchestrator.api.exposition import exposition
+from orchestrator.api.keyrings import Keyring
+from orchestrator.api.sessions import Sessions
 from orchestrator.application.applications import Applications
 from orchestrator.application.audits import Audits
 from orchestrator.application.batches import Settings as BatchSettings
@@ -43,6 +46,7 @@ from orchestrator.application.ports import StorageError
 from orchestrator.application.revisions import Revisions
 from orchestrator.persistence.databases import check_address
 from orchestrator.persistence.storage import open_storage
+from orchestrator.settings import is_loopback
 from protocol import topics
 from protocol.links import Subscription
 
@@ -105,6 +109,19 @@ def wrong_addresses(settings: Settings) -> list[str]:
     return wrong
 
 
+def wrong_keys(settings: Settings) -> list[str]:
+    """A sentence when the API keys cannot be used, or there is none where one is needed."""
+    try:
+        present = keys.read(settings.api_keys_file)
+    except keys.KeysError as error:
+        return [f"OTAO_API_KEYS_FILE: {error}"]
+    host, _ = settings.address
+    if present or is_loopback(host):
+        return []
+    lacking = f"{host} can be reached by others, and there is no API key in {settings.api_keys_file}"
+    return [f"OTAO_HTTP_LISTEN: {lacking}; make one with `otao keys create NAME`, or listen on 127.0.0.1"]
+
+
 async def migrate(settings: Settings) -> int:
     """Bring the database to the newest schema; return the exit code."""
     try:
@@ -138,7 +155,8 @@ async def _serve(
         steps=steps,
     )
     engine = await assemble(parts, batch_size=settings.batch_size, sample_every=settings.audit_interval)
-    app = api.build(_context(settings, parts, engine, link), hosts=settings.http_hosts)
+    access = _access(settings, parts)
+    app = api.build(_context(settings, parts, engine, link), hosts=settings.http_hosts, access=access)
     await _run(engine, lambda: server.serve(app, *settings.address, started=announce))
     async with storage.transaction() as transaction:
         await transaction.raise_watermark(engine.publisher.watermark, parts.clock.now())
@@ -190,6 +208,15 @@ def _link(settings: Settings, installation: str) -> PahoLink:
         publish_window=settings.mqtt_publish_window,
     )
     return PahoLink(options, is_ours=topics.is_ours)
+
+
+def _access(settings: Settings, parts: Parts) -> Access:
+    def refused() -> None:
+        parts.tallies.refused_keys += 1
+
+    open_to_others = not is_loopback(settings.address[0])
+    keyring = Keyring(settings.api_keys_file, time.monotonic, required=open_to_others)
+    return Access(keyring=keyring, sessions=Sessions(time.monotonic), refused=refused)
 
 
 def _context(settings: Settings, parts: Parts, engine: Engine, link: PahoLink) -> api.ApiContext:

@@ -4,7 +4,7 @@ Rules:
 - Flags beat the environment (`OTAO_*`), the environment beats `otao.toml`, that beats the defaults.
 - A secret may come from a file: `OTAO_MQTT_URL_FILE`, `OTAO_DATABASE_URL_FILE`; not from both at once.
 - A secret is in no repr and no error.
-- There are no API keys in this version: HTTP is served on loopback only.
+- Whether HTTP may be served beyond loopback depends on the API keys, which `service.wrong_keys` looks at.
 
 Layer: settings; above application, below the adapters.
 """
@@ -39,7 +39,6 @@ PREFIX = "OTAO_"
 CONFIG_FILE = Path("otao.toml")
 CONFIG_VARIABLE = "OTAO_CONFIG"
 _SECRETS = ("mqtt_url", "database_url")
-_API_KEYS = "OTAO_API_KEYS_FILE"
 _MOST_PORTS = 65535
 
 
@@ -57,14 +56,9 @@ class BadSettingsError(Exception):
 def _listen(text: str) -> str:
     host, port = split_address(text)
     try:
-        loopback = host == "localhost" or ip_address(host).is_loopback
+        is_loopback(host)
     except ValueError as error:
         raise ValueError("the host must be an IP address or localhost") from error
-    if not loopback:
-        raise ValueError(
-            f"{host} is not loopback: this version has no API keys, so it serves this machine only; "
-            "put a proxy that authenticates in front of it"
-        )
     if port > _MOST_PORTS:
         raise ValueError("the port must be 0 to 65535; 0 takes any that is free")
     return text
@@ -126,6 +120,8 @@ class Settings(BaseSettings):
     http_listen: _Listen = "127.0.0.1:8080"
     http_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = ()
     """Names, besides localhost and IP addresses, under which a proxy passes requests on; separated by commas."""
+    api_keys_file: Path = Path("otao.keys")
+    """Who may use HTTP; from the first key on nobody else may."""
 
     registration: Annotated[Registration, BeforeValidator(_lower)] = Registration.CLOSED
     """Of applications that say nothing of it."""
@@ -195,14 +191,21 @@ def split_address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the host.
+
+    Raises:
+        ValueError: it is neither `localhost` nor an address.
+    """
+    return host == "localhost" or ip_address(host).is_loopback
+
+
 def load(flags: Mapping[str, object], config: Path | None = None) -> Settings:
     """The settings, `flags` being those that were given (None: not given) and `config` the file that was named.
 
     Raises:
         BadSettingsError: a file cannot be read, or a setting is unknown or cannot be used.
     """
-    if os.environ.get(_API_KEYS):
-        raise BadSettingsError(f"{_API_KEYS}: API keys are not supported by this version")
     named = config or (Path(given) if (given := os.environ.get(CONFIG_VARIABLE)) else None)
     if named is not None and not named.is_file():
         raise BadSettingsError(f"{named}: there is no such file")

@@ -27,6 +27,7 @@ from orchestrator.api import (
     schemas,
     software,
 )
+from orchestrator.api.access import Access, Gatekeeper
 from orchestrator.api.contexts import ApiContext
 from orchestrator.api.guards import Guard
 from orchestrator.application.documents.applications import ApplicationBody
@@ -84,10 +85,11 @@ class _Application(FastAPI):
         return self.openapi_schema
 
 
-def build(context: ApiContext, *, hosts: Collection[str] = ()) -> FastAPI:
+def build(context: ApiContext, *, hosts: Collection[str] = (), access: Access | None = None) -> FastAPI:
     """Return the web application over these use cases.
 
-    `hosts` are the names, besides localhost and addresses, under which a proxy passes requests on.
+    `hosts` are the names, besides localhost and addresses, under which a proxy passes requests on. Without `access`
+    nobody needs a key.
     """
     app = _Application(
         title="Otao",
@@ -102,6 +104,9 @@ def build(context: ApiContext, *, hosts: Collection[str] = ()) -> FastAPI:
     for router in _ROUTERS:
         app.include_router(router)
     problems.install(app, [route for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute)])
+    if access is not None:
+        app.add_middleware(Gatekeeper, access=access)
+    # The last one added stands outermost.
     app.add_middleware(Guard, failed=context.failed, hosts=hosts)
     return app
 

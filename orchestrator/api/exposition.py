@@ -42,6 +42,7 @@ _PLAIN = (
     ("mismatches", "otao_mismatches", "Topics that were read back and did not hold what they should."),
     ("deadlines", "otao_timers", "Timers of endpoints that were worked off."),
     ("failed_requests", "otao_http_failures", "HTTP requests that ended in an error of ours."),
+    ("refused_keys", "otao_api_keys_refused", "API keys that were none."),
     ("swept_pages", "otao_swept_pages", "Pages of endpoints that were decided anew after a change."),
 )
 

@@ -40,3 +40,5 @@ class Tallies:
     """What operators did, by action."""
     failed_requests: int = 0
     """HTTP requests that ended in an error of ours."""
+    refused_keys: int = 0
+    """API keys that were none."""

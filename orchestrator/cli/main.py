@@ -19,3 +19,4 @@ def main() -> None:
 # One line each, in the order of help: to run a service, then to work with one.
 main.add("serve", "orchestrator.cli.serve:serve", "Run the orchestrator until SIGTERM or SIGINT.")
 main.add("migrate", "orchestrator.cli.serve:migrate", "Bring the database to this version's schema, and stop.")
+main.add("keys", "orchestrator.cli.keys:keys", "Make, list and revoke API keys.")

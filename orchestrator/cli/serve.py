@@ -47,7 +47,7 @@ def serve(config: Path | None, **flags: str | None) -> None:
     settings = _load(config, flags)
     from orchestrator import service
 
-    _refuse(service.wrong_addresses(settings))
+    _refuse([*service.wrong_addresses(settings), *service.wrong_keys(settings)])
     sys.exit(asyncio.run(service.run(settings, announce=announce)))
 
 

@@ -66,7 +66,7 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
     assert reason.startswith("otao.toml: ")
 
 
-@pytest.mark.parametrize("line", ["batchsize = 1", "[mqtt]\nurl = 'mqtt://x'", "api_keys_file = 'keys'"])
+@pytest.mark.parametrize("line", ["batchsize = 1", "[mqtt]\nurl = 'mqtt://x'"])
 def test_a_file_names_only_settings_that_exist(tmp_path: Path, line: str) -> None:
     (tmp_path / "otao.toml").write_text(f"{line}\n")
     (reason,) = reasons()
@@ -83,9 +83,12 @@ def test_an_empty_variable_is_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.load({}).batch_size == 500
 
 
-def test_api_keys_are_refused_instead_of_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_of_api_keys_is_a_setting_like_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert str(settings.load({}).api_keys_file) == "otao.keys"
+    (tmp_path / "otao.toml").write_text('api_keys_file = "/etc/otao/keys"\n')
+    assert str(settings.load({}).api_keys_file) == "/etc/otao/keys"
     monkeypatch.setenv("OTAO_API_KEYS_FILE", "keys")
-    assert reasons() == ("OTAO_API_KEYS_FILE: API keys are not supported by this version",)
+    assert str(settings.load({}).api_keys_file) == "keys"
 
 
 @pytest.mark.parametrize("name", ["mqtt_url", "database_url"])
@@ -131,9 +134,6 @@ def test_every_wrong_setting_gets_its_sentence() -> None:
         ("mqtt_certificate_file", "c.pem", "needed together"),
         ("metadata_instance", "cmx", "three different names"),
         ("metadata_instance", "a/b", "cannot be the name"),
-        ("http_listen", "0.0.0.0:8080", "no API keys"),
-        ("http_listen", "[::]:8080", "no API keys"),
-        ("http_listen", "192.0.2.1:8080", "not loopback"),
         ("http_listen", "example.org:8080", "an IP address or localhost"),
         ("http_listen", "127.0.0.1:65536", "0 to 65535"),
         ("http_listen", "127.0.0.1", "HOST:PORT"),
@@ -145,9 +145,20 @@ def test_what_cannot_work_is_refused_with_a_sentence(name: str, value: str, sent
     assert sentence in reason
 
 
-@pytest.mark.parametrize("listen", ["127.0.0.1:0", "127.9.9.9:80", "localhost:8080", "[::1]:8080"])
-def test_loopback_may_be_served(listen: str) -> None:
-    assert settings.load({"http_listen": listen}).http_listen == listen
+@pytest.mark.parametrize(
+    ("listen", "loopback"),
+    [
+        ("127.0.0.1:0", True),
+        ("127.9.9.9:80", True),
+        ("localhost:8080", True),
+        ("[::1]:8080", True),
+        ("0.0.0.0:8080", False),
+        ("[::]:8080", False),
+        ("192.0.2.1:8080", False),
+    ],
+)
+def test_it_is_known_which_addresses_only_this_machine_reaches(listen: str, loopback: bool) -> None:
+    assert settings.is_loopback(settings.load({"http_listen": listen}).address[0]) is loopback
 
 
 def test_hosts_are_a_list_in_files_and_a_text_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

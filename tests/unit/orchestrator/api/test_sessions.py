@@ -1,0 +1,82 @@
+"""Sessions of browsers: when they begin and when they end."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from orchestrator.api import sessions
+from orchestrator.api.sessions import MOST, SECONDS, Sessions
+from orchestrator.keys import ApiKey, Role
+
+
+def key(name: str) -> ApiKey:
+    created_at = datetime(2026, 3, 1, tzinfo=UTC)
+    return ApiKey(name=name, role=Role.OPERATOR, sha256=f"{name:0>64}", created_at=created_at)
+
+
+ALICE, BOB = key("a11ce"), key("b0b")
+
+
+class Watch:
+    at = 0.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+def kept(watch: Watch) -> Sessions:
+    return Sessions(watch)
+
+
+def test_a_session_stands_for_its_key(kept: Sessions) -> None:
+    first, second = kept.begin(ALICE), kept.begin(BOB)
+    assert len({first, second}) == 2
+    assert kept.find(first, [BOB, ALICE]) == ALICE
+    assert kept.find(second, [BOB, ALICE]) == BOB
+    assert kept.find("", [ALICE]) is None
+    assert kept.find(first + "x", [ALICE]) is None
+
+
+def test_it_ends_with_its_key(kept: Sessions) -> None:
+    assert kept.find(kept.begin(ALICE), [BOB]) is None
+
+
+def test_it_ends_when_its_time_is_over(kept: Sessions, watch: Watch) -> None:
+    name = kept.begin(ALICE)
+    watch.at += SECONDS - 1
+    assert kept.find(name, [ALICE]) == ALICE
+    watch.at += 1
+    assert kept.find(name, [ALICE]) is None
+
+
+def test_it_ends_when_its_owner_signs_out(kept: Sessions) -> None:
+    name = kept.begin(ALICE)
+    kept.end(name)
+    kept.end(name)
+    assert kept.find(name, [ALICE]) is None
+
+
+def test_the_oldest_makes_room(kept: Sessions) -> None:
+    names = [kept.begin(ALICE) for _ in range(MOST + 1)]
+    assert kept.find(names[0], [ALICE]) is None
+    assert kept.find(names[1], [ALICE]) == ALICE
+    assert kept.find(names[-1], [ALICE]) == ALICE
+
+
+def test_ended_ones_are_forgotten(kept: Sessions, watch: Watch) -> None:
+    kept.begin(ALICE)
+    watch.at += SECONDS
+    kept.begin(ALICE)
+    assert len(kept._sessions) == 1
+
+
+def test_the_cookie_has_one_name() -> None:
+    assert sessions.COOKIE == "otao_session"
