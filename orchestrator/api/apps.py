@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from orchestrator.api import (
     applications,
+    attentions,
     audits,
     endpoints,
     filters,
@@ -47,6 +48,7 @@ _BODIES = (
     TokenBody,
 )
 _SHAPES = (
+    attentions.Attention,
     audits.Audit,
     schemas.Application,
     schemas.Endpoint,
@@ -59,6 +61,7 @@ _ROUTERS = [
     module.router
     for module in (
         applications,
+        attentions,
         audits,
         endpoints,
         filters,

@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from orchestrator.application.directory import Entry
     from orchestrator.application.records import (
         Application,
+        AttentionPlace,
         EndpointDocument,
         EndpointQuery,
         FilterRecord,
         NewEndpoint,
         SoftwareRecord,
         StoredHistory,
+        StoredTrouble,
     )
     from orchestrator.domain.freezes import Freeze
     from orchestrator.domain.versions import Version
@@ -131,6 +133,11 @@ class EditingStorage(Protocol):
 
     async def audits(self, application: str | None, before: int | None, limit: int) -> list[StoredAudit]:
         """Entries of the audit, newest first, older than entry `before`; None: of all applications."""
+
+    async def troubles(
+        self, entry: Entry, after: AttentionPlace | None, limit: int, now: datetime
+    ) -> list[StoredTrouble]:
+        """Endpoints that need attention, the worst first, after a place, at most `limit`."""
 
     async def parked_topics(self, key: int) -> list[tuple[str, int]]:
         """Push topics of an endpoint that the broker refuses, with the reason code."""

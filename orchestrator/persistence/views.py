@@ -11,13 +11,21 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from orchestrator.application.counters import CounterKey
-from orchestrator.persistence import audits, definitions, documents, schema
+from orchestrator.persistence import attentions, audits, definitions, documents, schema
 from orchestrator.persistence.queues import SqlQueues
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from orchestrator.application.audits import StoredAudit
     from orchestrator.application.directory import Entry
-    from orchestrator.application.records import EndpointDocument, EndpointQuery, StoredHistory
+    from orchestrator.application.records import (
+        AttentionPlace,
+        EndpointDocument,
+        EndpointQuery,
+        StoredHistory,
+        StoredTrouble,
+    )
     from orchestrator.domain.freezes import Freeze
 
 
@@ -66,6 +74,13 @@ class SqlViews(SqlQueues):
         """See `editing.EditingStorage.audits`."""
         async with self.reading() as connection:
             return await audits.listed(connection, application, before, limit)
+
+    async def troubles(
+        self, entry: Entry, after: AttentionPlace | None, limit: int, now: datetime
+    ) -> list[StoredTrouble]:
+        """See `editing.EditingStorage.troubles`."""
+        async with self.reading() as connection:
+            return await attentions.listed(connection, entry, after, limit, now, self._dictionary)
 
     async def parked_topics(self, key: int) -> list[tuple[str, int]]:
         """See `editing.EditingStorage.parked_topics`."""

@@ -30,6 +30,7 @@ RESOURCES = {
     "/api/v1/applications/{app}/endpoints/{endpoint_id}/history": "get",
     "/api/v1/applications/{app}/endpoints/{endpoint_id}/retry": "post",
     "/api/v1/applications/{app}/endpoints/{endpoint_id}/token": "post",
+    "/api/v1/applications/{app}/attention": "get",
     "/api/v1/applications/{app}/graph": "get",
     "/api/v1/applications/{app}/summary": "get",
     "/api/v1/applications/{app}/audit": "get",
