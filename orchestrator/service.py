@@ -42,6 +42,7 @@ from orchestrator.application.freezes import Freezes
 from orchestrator.application.groups import Groups
 from orchestrator.application.observations import Observations
 from orchestrator.application.parts import Parts, no_steps
+from orchestrator.application.plans import Plans
 from orchestrator.application.ports import StorageError
 from orchestrator.application.revisions import Revisions
 from orchestrator.persistence.databases import check_address
@@ -242,6 +243,13 @@ def _context(settings: Settings, parts: Parts, engine: Engine, link: PahoLink) -
         groups=Groups(revisions),
         endpoints=Endpoints(storage, directory, clock, gate, engine, instances=settings.instances),
         observations=Observations(storage, directory, clock),
+        plans=Plans(
+            storage,
+            directory,
+            clock,
+            registration=settings.registration,
+            offer_bytes=settings.offer_bytes_warning,
+        ),
         unready=unready,
         metrics=exposition(parts.tallies, lambda: _link_events(link.counters), gauges),
         failed=failed,

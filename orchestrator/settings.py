@@ -135,6 +135,8 @@ class Settings(BaseSettings):
     payload_bytes: Annotated[int, Field(ge=256, le=16_777_216)] = 65536
     """Longest payload of an endpoint's message."""
     payload_depth: Annotated[int, Field(ge=1, le=200)] = 32
+    offer_bytes_warning: Annotated[int, Field(ge=64, le=16_777_216)] = 1023
+    """Plans warn of offers with longer payloads; the packet buffer of Kaa's ESP32 sketch."""
     batch_size: Annotated[int, Field(ge=1, le=5000)] = 500
     """Most messages in one transaction."""
     audit_interval_seconds: Annotated[int, Field(ge=1, le=86400)] = 60

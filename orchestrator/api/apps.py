@@ -23,6 +23,7 @@ from orchestrator.api import (
     fleets,
     freezes,
     health,
+    plans,
     problems,
     requests,
     schemas,
@@ -35,6 +36,7 @@ from orchestrator.application.documents.applications import ApplicationBody
 from orchestrator.application.documents.endpoints import EndpointBody, RecallBody, RetryBody, TokenBody
 from orchestrator.application.documents.filters import FilterBody
 from orchestrator.application.documents.freezes import FreezeBody
+from orchestrator.application.documents.plans import PlanBody
 from orchestrator.application.documents.software import SoftwareBody
 
 _BODIES = (
@@ -44,6 +46,7 @@ _BODIES = (
     FreezeBody,
     RecallBody,
     RetryBody,
+    PlanBody,
     SoftwareBody,
     TokenBody,
 )
@@ -68,6 +71,7 @@ _ROUTERS = [
         fleets,
         freezes,
         health,
+        plans,
         software,
     )
 ]

@@ -16,7 +16,7 @@ from orchestrator.application.ports import Transaction
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
         StoredHistory,
         StoredTrouble,
     )
+    from orchestrator.domain.filters import Filter
     from orchestrator.domain.freezes import Freeze
+    from orchestrator.domain.plans import Kind
     from orchestrator.domain.versions import Version
 
 
@@ -57,8 +59,8 @@ class Edit(Transaction, Protocol):
     async def delete_software(self, application: int, version: Version) -> None:
         """Delete a software; attempts and history keep naming the version."""
 
-    async def frozen_specification(self, application: int, version: Version) -> str | None:
-        """The specification under which a deleted software was offered; None: it never was."""
+    async def frozen_specifications(self, application: int) -> Mapping[str, str]:
+        """The specifications under which software was offered that has been deleted, by version."""
 
     async def put_filter(self, application: int, record: FilterRecord) -> None:
         """Create or replace a filter."""
@@ -127,6 +129,12 @@ class EditingStorage(Protocol):
 
     async def counters(self, application: int) -> Counter[CounterKey]:
         """All numbers of an application, zeros left out."""
+
+    async def census(self, application: int, filters: Sequence[Filter], at: datetime) -> Counter[Kind]:
+        """How many endpoints of each kind an application has; of filters, these are looked at."""
+
+    async def frozen_specifications(self, application: int) -> Mapping[str, str]:
+        """The specifications under which software was offered that has been deleted, by version."""
 
     async def freeze(self, application: int | None) -> Freeze | None:
         """The freeze of an application itself, or with None that of all applications."""

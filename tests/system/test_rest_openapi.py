@@ -32,6 +32,7 @@ RESOURCES = {
     "/api/v1/applications/{app}/endpoints/{endpoint_id}/token": "post",
     "/api/v1/applications/{app}/attention": "get",
     "/api/v1/applications/{app}/graph": "get",
+    "/api/v1/applications/{app}/plan": "post",
     "/api/v1/applications/{app}/summary": "get",
     "/api/v1/applications/{app}/audit": "get",
     "/api/v1/applications/{app}/freeze": "delete get post",
