@@ -235,6 +235,12 @@ def resource(shape: type[BaseModel]) -> Responses:
     return {200: {"model": shape}, **PROBLEMS}
 
 
+def drawn(shape: type[BaseModel], *media_types: str) -> Responses:
+    """The answers to a GET of a document that may be had as a drawing, too."""
+    drawings = {kind.partition(";")[0]: {"schema": {"type": "string"}} for kind in media_types}
+    return {200: {"model": shape, "content": drawings}, **PROBLEMS}
+
+
 def written(shape: type[BaseModel]) -> Responses:
     """The answers to a PUT."""
     return {201: {"model": shape, "description": "Created"}, **resource(shape)}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from orchestrator.application.directory import Directory, Entry
     from orchestrator.application.documents.texts import Document
+    from orchestrator.application.drawings.charts import Chart
     from orchestrator.application.editing import EditingStorage
     from orchestrator.application.ports import Clock
     from orchestrator.application.records import (
@@ -99,14 +100,22 @@ class Observations:
         entry = self.entry(application)
         return fleets.build_summary(await self._storage.counters(entry.application.key), entry)
 
-    async def graph(self, application: str) -> Document:
-        """The application's upgrade graph.
+    async def chart(self, application: str) -> Chart:
+        """The application's upgrade graph with its numbers.
 
         Raises:
             NotFoundError: there is no such application.
         """
         entry = self.entry(application)
-        return fleets.build_graph(await self._storage.counters(entry.application.key), entry)
+        return fleets.chart(await self._storage.counters(entry.application.key), entry)
+
+    async def graph(self, application: str) -> Document:
+        """The document of the application's upgrade graph.
+
+        Raises:
+            NotFoundError: there is no such application.
+        """
+        return fleets.build_graph(await self.chart(application))
 
     async def _document(self, application: str, endpoint_id: str) -> EndpointDocument:
         document = await self._storage.document(self.entry(application), endpoint_id)

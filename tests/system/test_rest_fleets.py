@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.system.rests import KETTLE, add_application, add_endpoint, add_software
 
 if TYPE_CHECKING:
@@ -79,3 +81,30 @@ async def test_an_empty_application_has_zeros(rest: Rest) -> None:
     assert await rest.get(f"{KETTLE}/graph") == {"versions": [], "edges": []}
     for view in ("summary", "graph"):
         assert await rest.refused("GET", f"/api/v1/applications/other/{view}") == (404, "application-not-found")
+
+
+@pytest.mark.parametrize(
+    ("form", "media_type", "beginning"),
+    [
+        ("json", "application/json", '{"versions":['),
+        ("text", "text/plain; charset=utf-8", "╭─"),
+        ("dot", "text/vnd.graphviz; charset=utf-8", "digraph upgrades {\n"),
+        ("svg", "image/svg+xml", '<svg xmlns="http://www.w3.org/2000/svg"'),
+    ],
+)
+async def test_the_graph_may_be_had_as_a_drawing(rest: Rest, form: str, media_type: str, beginning: str) -> None:
+    await fill(rest)
+    response = await rest.send("GET", f"{KETTLE}/graph?format={form}")
+    assert (response.status_code, response.headers["content-type"]) == (200, media_type)
+    assert response.headers["cache-control"] == "no-store"
+    assert response.text.lstrip().startswith(beginning)
+    for version in ("0.9.0", "1.0.0", "1.1.0", "2.0.0"):
+        assert version in response.text
+    if form != "json":
+        assert "1 offered, 1 failed" in response.text
+
+
+async def test_an_unknown_form_of_the_graph_is_refused(rest: Rest) -> None:
+    await fill(rest)
+    assert await rest.refused("GET", f"{KETTLE}/graph?format=png") == (400, "parameter-invalid")
+    assert await rest.refused("GET", "/api/v1/applications/gone/graph?format=svg") == (404, "application-not-found")

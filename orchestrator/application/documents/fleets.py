@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from orchestrator.application.counters import FAILED
 from orchestrator.application.documents import freezes
+from orchestrator.application.drawings.charts import Chart, Place, Way
 from orchestrator.domain import graphs
 from orchestrator.domain.attempts import OPEN, AttemptState
 
@@ -83,21 +84,38 @@ def _shown(key: CounterKey, entry: Entry) -> AttemptState:
     return state if entry.offerable(key.version, started=started) else AttemptState.WITHDRAWN
 
 
-def build_graph(numbers: Counter[CounterKey], entry: Entry) -> Document:
+def chart(numbers: Counter[CounterKey], entry: Entry) -> Chart:
     """The upgrade graph, with how many endpoints run each version, and how attempts along each edge stand."""
     by_version = running(numbers)
     graph = graphs.of(entry.catalogue, by_version)
     offered, failed = _along_edges(numbers, entry)
+    return Chart(
+        places=tuple(Place(node=node, endpoints=by_version[node.version]) for node in graph.nodes),
+        ways=tuple(
+            Way(
+                source=edge.source,
+                target=edge.target,
+                offered=offered[edge.source, edge.target],
+                failed=failed[edge.source, edge.target],
+            )
+            for edge in graph.edges
+        ),
+        unknown=by_version[None],
+    )
+
+
+def build_graph(graph: Chart) -> Document:
+    """The document of an upgrade graph."""
     return {
-        "versions": [_build_node(node, by_version[node.version]) for node in graph.nodes],
+        "versions": [_build_node(place.node, place.endpoints) for place in graph.places],
         "edges": [
             {
-                "from": None if edge.source is None else edge.source.text,
-                "to": edge.target.text,
-                "offered": offered[edge.source, edge.target],
-                "failed": failed[edge.source, edge.target],
+                "from": None if way.source is None else way.source.text,
+                "to": way.target.text,
+                "offered": way.offered,
+                "failed": way.failed,
             }
-            for edge in graph.edges
+            for way in graph.ways
         ],
     }
 
