@@ -18,7 +18,6 @@ from orchestrator.application.endpoints import Endpoints
 from orchestrator.application.freezes import Freezes
 from orchestrator.application.groups import Groups
 from orchestrator.application.observations import Observations
-from orchestrator.application.plans import Plans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +31,6 @@ class ApiContext:
     endpoints: Endpoints
     freezes: Freezes
     observations: Observations
-    plans: Plans
     unready: Callable[[], str | None]
     """Why the service does not serve yet, in words; None: it does."""
     metrics: Callable[[], bytes]
