@@ -1,6 +1,6 @@
 """JSON as it comes in from outside: read strictly, and carried on without loss.
 
-`decode` gives values. `members` and `compact` keep the text, for what has to be delivered as it was given:
+`decode` gives values. `members`, `items` and `compact` keep the text, for what has to be delivered as it was given:
 `1.10` stays `1.10`, members keep their order and strings their escapes.
 
 Rules:
@@ -146,6 +146,28 @@ def members(document: bytes | str, limits: Limits = DEFAULT_LIMITS) -> dict[str,
         return _slices(text)
     except json.JSONDecodeError as error:
         raise _not_json(text, error) from None
+
+
+def items(document: bytes | str, limits: Limits = DEFAULT_LIMITS) -> list[str]:
+    """The items of a JSON array, each with its exact text; held to the same rules as `members`.
+
+    Raises:
+        PayloadError: as `decode`, or the text is not an array.
+    """
+    text = _text(document, limits)
+    try:
+        if not isinstance(_TEXTS.decode(text), list):
+            raise MemberTypeError("the document", "an array")
+    except json.JSONDecodeError as error:
+        raise _not_json(text, error) from None
+    found: list[str] = []
+    position = _skip(text, 0) + 1
+    while text[position := _skip(text, position)] != "]":
+        _, end = _TEXTS.raw_decode(text, position)
+        found.append(text[position:end])
+        position = _skip(text, end)
+        position += text[position] == ","
+    return found
 
 
 def _slices(text: str) -> dict[str, str]:

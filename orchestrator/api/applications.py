@@ -16,10 +16,8 @@ from orchestrator.application.documents import applications as documents
 from orchestrator.application.documents import bodies
 from orchestrator.application.documents.applications import ApplicationBody
 from orchestrator.application.documents.texts import Document
-from orchestrator.application.problems import MemberError, NotFoundError
+from orchestrator.application.problems import NotFoundError
 from orchestrator.application.records import Application
-from protocol import topics
-from protocol.errors import quoted
 
 router = APIRouter(prefix="/api/v1/applications", tags=["applications"])
 
@@ -45,9 +43,7 @@ async def get_application(request: Request, app: str, context: Context) -> Respo
 @router.put("/{app}", responses=schemas.written(schemas.Application), openapi_extra=schemas.body(ApplicationBody))
 async def put_application(request: Request, app: str, context: Context, by: By) -> Response:
     """Create or replace an application."""
-    if not topics.APPLICATION.fullmatch(app):
-        reason = f"{quoted(app)} is no name of an application: 1 to 64 of a-z, 0-9, _ and -"
-        raise MemberError(reason, "application-name-invalid")
+    documents.check_name(app)
     members = await requests.members(request)
     given = {name: text for name, text in members.items() if name not in documents.VOLATILE}
     given = bodies.without_read_only(given, documents.READ_ONLY, _present(context, app), LIMITS)

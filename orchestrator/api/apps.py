@@ -16,12 +16,14 @@ from pydantic.json_schema import models_json_schema
 
 from orchestrator.api import (
     applications,
+    attentions,
     audits,
     endpoints,
     filters,
     fleets,
     freezes,
     health,
+    plans,
     problems,
     requests,
     schemas,
@@ -34,6 +36,7 @@ from orchestrator.application.documents.applications import ApplicationBody
 from orchestrator.application.documents.endpoints import EndpointBody, RecallBody, RetryBody, TokenBody
 from orchestrator.application.documents.filters import FilterBody
 from orchestrator.application.documents.freezes import FreezeBody
+from orchestrator.application.documents.plans import PlanBody
 from orchestrator.application.documents.software import SoftwareBody
 
 _BODIES = (
@@ -43,10 +46,12 @@ _BODIES = (
     FreezeBody,
     RecallBody,
     RetryBody,
+    PlanBody,
     SoftwareBody,
     TokenBody,
 )
 _SHAPES = (
+    attentions.Attention,
     audits.Audit,
     schemas.Application,
     schemas.Endpoint,
@@ -59,12 +64,14 @@ _ROUTERS = [
     module.router
     for module in (
         applications,
+        attentions,
         audits,
         endpoints,
         filters,
         fleets,
         freezes,
         health,
+        plans,
         software,
     )
 ]

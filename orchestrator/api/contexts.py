@@ -18,6 +18,7 @@ from orchestrator.application.endpoints import Endpoints
 from orchestrator.application.freezes import Freezes
 from orchestrator.application.groups import Groups
 from orchestrator.application.observations import Observations
+from orchestrator.application.plans import Plans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class ApiContext:
     endpoints: Endpoints
     freezes: Freezes
     observations: Observations
+    plans: Plans
     unready: Callable[[], str | None]
     """Why the service does not serve yet, in words; None: it does."""
     metrics: Callable[[], bytes]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from base64 import b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
+from collections.abc import Iterable
 
 from orchestrator.application.problems import RequestError
 
@@ -54,7 +55,25 @@ def parse_number(kind: str, cursor: str) -> int:
     Raises:
         CursorError: it is no cursor, or one of another kind of list.
     """
-    place = parse(kind, cursor)
-    if not (place.isascii() and place.isdigit()) or len(place) > _DIGITS or int(place) > _MOST:
+    return parse_numbers(kind, cursor, 1)[0]
+
+
+def build_numbers(kind: str, place: Iterable[int]) -> str:
+    """A cursor for a place of several numbers, none below 0; the inverse of `parse_numbers`."""
+    return build(kind, ".".join(str(number) for number in place))
+
+
+def parse_numbers(kind: str, cursor: str, amount: int) -> list[int]:
+    """The same for places of `amount` numbers.
+
+    Raises:
+        CursorError: it is no cursor, or one of another kind of list.
+    """
+    parts = parse(kind, cursor).split(".")
+    if len(parts) != amount or not all(map(_is_number, parts)):
         raise CursorError
-    return int(place)
+    return [int(part) for part in parts]
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _DIGITS and int(text) <= _MOST

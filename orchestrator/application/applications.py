@@ -10,15 +10,13 @@ Layer: application.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orchestrator.application import preconditions
+from orchestrator.application import outlines, preconditions
 from orchestrator.application.audits import Action, AuditEntry
 from orchestrator.application.authors import ANONYMOUS
 from orchestrator.application.documents import audits as documents
 from orchestrator.application.problems import ApplicationInUseError, AppVersionInUseError, NotFoundError
-from orchestrator.application.records import Application
 
 if TYPE_CHECKING:
     from orchestrator.application.authors import Author
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.application.editing import Edit, EditingStorage, Wake
     from orchestrator.application.ports import Clock
     from orchestrator.application.preconditions import Precondition
-    from orchestrator.application.records import Registration
+    from orchestrator.application.records import Application, Registration
 
 
 class Applications:
@@ -75,8 +73,9 @@ class Applications:
             entry = self._directory.by_name(name)
             present = None if entry is None else entry.application
             precondition.check(None if present is None else preconditions.tag_of(present, present.created_at))
-            given = self._given(name, body, present)
-            if given == present:
+            now = self._clock.now()
+            given = outlines.application(name, body, present, registration=self._registration, now=now)
+            if given is present:
                 return given, False
             stored = await self._store(edit, given, present)
             after = await edit.entry(stored.key)
@@ -87,30 +86,13 @@ class Applications:
         self._wake.audited([audited])
         return after.application, present is None
 
-    def _given(self, name: str, body: ApplicationBody, present: Application | None) -> Application:
-        registration = self._registration if present is None else present.registration
-        return Application(
-            key=0 if present is None else present.key,
-            name=name,
-            app_versions=tuple(sorted(body.app_versions)),
-            profile=body.profile,
-            push=body.push,
-            registration=body.registration or registration,
-            consent=body.consent,
-            operator_keys=tuple(body.operator_keys),
-            description=body.description,
-            revision=1 if present is None else present.revision,
-            created_at=self._clock.now() if present is None else present.created_at,
-            frozen=None if present is None else present.frozen,
-        )
-
     async def _store(self, edit: Edit, given: Application, present: Application | None) -> Application:
         if present is None:
             return await edit.put_application(given)
         for name in present.app_versions:
             if name not in given.app_versions and await edit.app_version_used(present.key, name):
                 raise AppVersionInUseError(name)
-        stored = await edit.put_application(replace(given, revision=present.revision + 1))
+        stored = await edit.put_application(given)
         if (given.profile, given.push) != (present.profile, present.push):
             await edit.add_work(stored.key, None, self._clock.now())
         return stored

@@ -15,29 +15,22 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from orchestrator.application import preconditions
+from orchestrator.application import outlines, preconditions
 from orchestrator.application.audits import Action
 from orchestrator.application.authors import ANONYMOUS
 from orchestrator.application.documents import audits as documents
 from orchestrator.application.documents import fleets
-from orchestrator.application.problems import (
-    FilterUnknownError,
-    NotFoundError,
-    SoftwareRecalledError,
-    SpecificationFrozenError,
-)
-from orchestrator.application.records import SoftwareRecord
-from orchestrator.domain.software import Software
+from orchestrator.application.problems import NotFoundError, SoftwareRecalledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from orchestrator.application.authors import Author
     from orchestrator.application.directory import Entry
     from orchestrator.application.documents.software import Definition
     from orchestrator.application.editing import EditingStorage
     from orchestrator.application.preconditions import Precondition
+    from orchestrator.application.records import SoftwareRecord
     from orchestrator.application.revisions import Revision, Revisions
     from orchestrator.domain.versions import Version
 
@@ -138,16 +131,9 @@ class Definitions:
         self, revision: Revision, definition: Definition, present: SoftwareRecord | None, written: Written
     ) -> Defined:
         version = written.version
-        for use in definition.filters:
-            if use.filter_id not in revision.before.filters:
-                raise FilterUnknownError(use.filter_id)
-        record = _record(version, definition, present, revision.now)
-        frozen = await revision.edit.frozen_specification(revision.key, version) if present is None else None
-        if frozen is not None:
-            # It was offered, deleted, and is defined again: what it is stays what it was.
-            if frozen != definition.specification:
-                raise SpecificationFrozenError(version)
-            record = replace(record, offered_at=revision.now)
+        outlines.check_filters(definition, revision.before.filters)
+        frozen = {} if present is not None else await revision.edit.frozen_specifications(revision.key)
+        record = outlines.software(version, definition, present, frozen=frozen.get(version.text), now=revision.now)
         if record is not present:
             await revision.edit.put_software(revision.key, record)
             before, after = documents.of_software(present), documents.of_software(record)
@@ -209,32 +195,3 @@ def _existing(entry: Entry, version: Version) -> SoftwareRecord:
     if record is None or not record.software.version.identical(version):
         raise NotFoundError("software", version.text)
     return record
-
-
-def _record(version: Version, definition: Definition, present: SoftwareRecord | None, now: datetime) -> SoftwareRecord:
-    if present is not None and present.offered_at is not None and present.specification != definition.specification:
-        raise SpecificationFrozenError(version)
-    software = Software(
-        version=version,
-        upgradable_from=definition.upgradable_from,
-        strategy=definition.strategy,
-        filters=definition.filters,
-        has_specification=definition.specification is not None,
-        policy=definition.policy,
-        recalled_at=None if present is None else present.software.recalled_at,
-        rollout_date=definition.rollout_date,
-    )
-    given = SoftwareRecord(
-        software=software,
-        specification=definition.specification,
-        metadata=definition.metadata,
-        rollout=definition.rollout,
-        upgradable_from=tuple(item.text for item in definition.upgradable_from),
-        offered_at=None if present is None else present.offered_at,
-        revision=1 if present is None else present.revision,
-        created_at=now if present is None else present.created_at,
-        updated_at=now if present is None else present.updated_at,
-    )
-    if present is None or given == present:
-        return present or given
-    return replace(given, revision=given.revision + 1, updated_at=now)

@@ -16,7 +16,7 @@ from orchestrator.application.ports import Transaction
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
@@ -25,14 +25,18 @@ if TYPE_CHECKING:
     from orchestrator.application.directory import Entry
     from orchestrator.application.records import (
         Application,
+        AttentionPlace,
         EndpointDocument,
         EndpointQuery,
         FilterRecord,
         NewEndpoint,
         SoftwareRecord,
         StoredHistory,
+        StoredTrouble,
     )
+    from orchestrator.domain.filters import Filter
     from orchestrator.domain.freezes import Freeze
+    from orchestrator.domain.plans import Kind
     from orchestrator.domain.versions import Version
 
 
@@ -55,8 +59,8 @@ class Edit(Transaction, Protocol):
     async def delete_software(self, application: int, version: Version) -> None:
         """Delete a software; attempts and history keep naming the version."""
 
-    async def frozen_specification(self, application: int, version: Version) -> str | None:
-        """The specification under which a deleted software was offered; None: it never was."""
+    async def frozen_specifications(self, application: int) -> Mapping[str, str]:
+        """The specifications under which software was offered that has been deleted, by version."""
 
     async def put_filter(self, application: int, record: FilterRecord) -> None:
         """Create or replace a filter."""
@@ -126,11 +130,22 @@ class EditingStorage(Protocol):
     async def counters(self, application: int) -> Counter[CounterKey]:
         """All numbers of an application, zeros left out."""
 
+    async def census(self, application: int, filters: Sequence[Filter], at: datetime) -> Counter[Kind]:
+        """How many endpoints of each kind an application has; of filters, these are looked at."""
+
+    async def frozen_specifications(self, application: int) -> Mapping[str, str]:
+        """The specifications under which software was offered that has been deleted, by version."""
+
     async def freeze(self, application: int | None) -> Freeze | None:
         """The freeze of an application itself, or with None that of all applications."""
 
     async def audits(self, application: str | None, before: int | None, limit: int) -> list[StoredAudit]:
         """Entries of the audit, newest first, older than entry `before`; None: of all applications."""
+
+    async def troubles(
+        self, entry: Entry, after: AttentionPlace | None, limit: int, now: datetime
+    ) -> list[StoredTrouble]:
+        """Endpoints that need attention, the worst first, after a place, at most `limit`."""
 
     async def parked_topics(self, key: int) -> list[tuple[str, int]]:
         """Push topics of an endpoint that the broker refuses, with the reason code."""

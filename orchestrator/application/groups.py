@@ -11,17 +11,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.application import preconditions
+from orchestrator.application import outlines, preconditions
 from orchestrator.application.audits import Action
 from orchestrator.application.authors import ANONYMOUS
 from orchestrator.application.documents import audits as documents
 from orchestrator.application.problems import FilterInUseError, NotFoundError
-from orchestrator.application.records import FilterRecord
 
 if TYPE_CHECKING:
     from orchestrator.application.authors import Author
     from orchestrator.application.directory import Entry
     from orchestrator.application.preconditions import Precondition
+    from orchestrator.application.records import FilterRecord
     from orchestrator.application.revisions import Revisions
     from orchestrator.domain.filters import Filter
 
@@ -71,13 +71,9 @@ class Groups:
         async with self._revisions.open(application, stops=stops, by=by) as revision:
             present = revision.before.filters.get(given.filter_id)
             precondition.check(None if present is None else preconditions.tag_of(present, None))
-            if present is None:
-                first = preconditions.first_revision(revision.now)
-                record = FilterRecord(filter=given, description=description, revision=first)
-            elif (present.filter, present.description) == (given, description):
-                return present, False
-            else:
-                record = FilterRecord(filter=given, description=description, revision=present.revision + 1)
+            record = outlines.group(given, description, present, now=revision.now)
+            if record is present:
+                return record, False
             await revision.edit.put_filter(revision.key, record)
             revision.filters.add(given.filter_id)
             before, after = documents.of_filter(present), documents.of_filter(record)

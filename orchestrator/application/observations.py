@@ -23,7 +23,13 @@ if TYPE_CHECKING:
     from orchestrator.application.drawings.charts import Chart
     from orchestrator.application.editing import EditingStorage
     from orchestrator.application.ports import Clock
-    from orchestrator.application.records import EndpointDocument, EndpointQuery, StoredHistory
+    from orchestrator.application.records import (
+        AttentionPlace,
+        EndpointDocument,
+        EndpointQuery,
+        StoredHistory,
+        StoredTrouble,
+    )
 
 
 class Observations:
@@ -76,6 +82,14 @@ class Observations:
         parked = await self._storage.parked_topics(document.record.key)
         notes = [f"the broker refuses its push topic {topic} (reason code 0x{code:02x})" for topic, code in parked]
         return documents.build_explanation(endpoint_id, explanation, notes)
+
+    async def attention(self, application: str, after: AttentionPlace | None, limit: int) -> Sequence[StoredTrouble]:
+        """Endpoints that need attention, the worst first, after a place, at most `limit`.
+
+        Raises:
+            NotFoundError: there is no such application.
+        """
+        return await self._storage.troubles(self.entry(application), after, limit, self._clock.now())
 
     async def summary(self, application: str) -> Document:
         """The application's numbers.

@@ -7,6 +7,7 @@ RequestError
 │   ├── UnsupportedError         422  not-supported
 │   ├── FilterUnknownError       422  filter-unknown
 │   └── AppVersionUnknownError   422  app-version-unknown
+├── PlacedError                       status and code of what is wrong at a place of a larger body
 ├── ConflictError                409
 │   ├── ApplicationInUseError         application-in-use
 │   ├── AppVersionInUseError          app-version-in-use
@@ -99,6 +100,17 @@ class AppVersionUnknownError(MemberError):
         """Name it, or say that one has to be named, and those that there are."""
         reason = "appVersion is required" if name is None else f"the application has no version {quoted(name)}"
         super().__init__(f"{reason}; it has {', '.join(present)}", "app-version-unknown")
+
+
+class PlacedError(RequestError):
+    """One part of a larger body is refused, and with it the whole."""
+
+    def __init__(self, path: str, code: str, status_code: int, reason: str) -> None:
+        """Name the part by its path, and keep why it is refused."""
+        super().__init__(f"'{path}': {reason}")
+        self.path = path
+        self.code = code
+        self.status_code = status_code
 
 
 class ConflictError(RequestError):

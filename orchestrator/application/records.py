@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.domain.attempts import AttemptState
+    from orchestrator.domain.attentions import Trouble
     from orchestrator.domain.endpoints import Attempt, Endpoint, HistoryEntry, TokenState
     from orchestrator.domain.filters import Filter
     from orchestrator.domain.freezes import Freeze
@@ -173,6 +174,25 @@ class EndpointQuery:
     token: str | None = None
     filter: Filter | None = None
     """Only those whose attributes match."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionPlace:
+    """Where the list of endpoints that need attention goes on."""
+
+    severity: int
+    place: int
+    """What the storage orders endpoints of one severity by, before their key."""
+    key: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTrouble:
+    """An endpoint that needs attention, as found."""
+
+    place: AttentionPlace
+    token: str
+    trouble: Trouble
 
 
 class AppVersionTakenError(Exception):

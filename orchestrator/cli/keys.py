@@ -42,7 +42,7 @@ def keys() -> None:
     """
 
 
-@keys.command()
+@keys.command(epilog="\b\nExample: otao keys create wall-display --role viewer")
 @click.argument("name")
 @click.option("--role", type=click.Choice(["operator", "viewer"]), default="operator", show_default=True)
 @_file
@@ -62,7 +62,7 @@ def create(name: str, role: str, path: Path | None) -> None:
     click.echo(f"Kept in {file}: only its SHA-256. Use it as OTAO_API_KEY, or sign in to the page with it.", err=True)
 
 
-@keys.command(name="list")
+@keys.command(name="list", epilog="\b\nExample: otao keys list")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @_file
 def list_keys(path: Path | None, *, as_json: bool) -> None:
@@ -87,7 +87,7 @@ def list_keys(path: Path | None, *, as_json: bool) -> None:
         click.echo(f"{file} holds no key: `otao keys create NAME` makes one.", err=True)
 
 
-@keys.command()
+@keys.command(epilog="\b\nExample: otao keys revoke alice")
 @click.argument("name")
 @_file
 def revoke(name: str, path: Path | None) -> None:

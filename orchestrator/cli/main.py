@@ -19,4 +19,22 @@ def main() -> None:
 # One line each, in the order of help: to run a service, then to work with one.
 main.add("serve", "orchestrator.cli.serve:serve", "Run the orchestrator until SIGTERM or SIGINT.")
 main.add("migrate", "orchestrator.cli.serve:migrate", "Bring the database to this version's schema, and stop.")
+main.add("config", "orchestrator.cli.configurations:config", "Check the settings of a service.")
 main.add("keys", "orchestrator.cli.keys:keys", "Make, list and revoke API keys.")
+main.add("application", "orchestrator.cli.applications:application", "List, define and delete applications.")
+main.add("software", "orchestrator.cli.software:software", "List, define, recall and delete software.")
+main.add("filter", "orchestrator.cli.filters:filters", "List, define and delete filters, and see what they match.")
+main.add("endpoint", "orchestrator.cli.endpoints:endpoint", "List, edit and look into endpoints.")
+_REASONS = "orchestrator.cli.explanations"
+main.add("explain", f"{_REASONS}:explain", "Say what an endpoint should run next, and why it does not update.")
+main.add("history", f"{_REASONS}:history", "List what happened to an endpoint, newest first.")
+_FLEETS = "orchestrator.cli.fleets"
+main.add("summary", f"{_FLEETS}:summary", "Count endpoints by what they run, by state, and by what went wrong.")
+main.add("attention", f"{_FLEETS}:attention", "List the endpoints in trouble, the worst first, and what to do.")
+main.add("graph", "orchestrator.cli.graphs:graph", "Draw which version leads to which, with endpoints and offers.")
+_FREEZE = "Stop every new offer at once, until it is lifted; installations that run go on."
+main.add("freeze", "orchestrator.cli.freezes:freeze", _FREEZE)
+main.add("audit", f"{_FLEETS}:audit", "List who changed what and why, newest first.")
+main.add("doctor", f"{_FLEETS}:doctor", "Check broker, database and clock of the service, and say what to change.")
+_COMPLETION = "Print a script that completes commands and options in a shell."
+main.add("completion", "orchestrator.cli.completions:completion", _COMPLETION)

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.cli import logs
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from orchestrator.settings import Settings
 
@@ -33,34 +35,46 @@ _log_level = click.option(
 )
 
 
-@click.command()
-@_config
-@click.option("--mqtt-url", metavar="URL", help="The broker, mqtt://USER:PASSWORD@HOST:PORT (OTAO_MQTT_URL).")
-@_database_url
-@click.option("--listen", "http_listen", metavar="HOST:PORT", help="Where HTTP is served (OTAO_HTTP_LISTEN).")
-@_log_level
+def of_service(command: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a command with the options of `otao serve`."""
+    options = (
+        _config,
+        click.option("--mqtt-url", metavar="URL", help="The broker, mqtt://USER:PASSWORD@HOST:PORT (OTAO_MQTT_URL)."),
+        _database_url,
+        click.option("--listen", "http_listen", metavar="HOST:PORT", help="Where HTTP is served (OTAO_HTTP_LISTEN)."),
+        _log_level,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command(epilog="\b\nExample: otao serve --mqtt-url mqtt://127.0.0.1:1883 --listen 127.0.0.1:8080")
+@of_service
 def serve(config: Path | None, **flags: str | None) -> None:
     """Run the orchestrator until SIGTERM or SIGINT.
 
     Prints "ready http://HOST:PORT" when it serves.
     """
-    settings = _load(config, flags)
+    settings = load(config, flags)
+    refuse(refusals(settings))
+    logs.configure(settings.log_level)
     from orchestrator import service
 
-    _refuse([*service.wrong_addresses(settings), *service.wrong_keys(settings)])
     sys.exit(asyncio.run(service.run(settings, announce=announce)))
 
 
-@click.command()
+@click.command(epilog="\b\nExample: otao migrate --database-url sqlite+aiosqlite:////var/lib/otao/otao.db")
 @_config
 @_database_url
 @_log_level
 def migrate(config: Path | None, **flags: str | None) -> None:
     """Bring the database to this version's schema, and stop."""
-    settings = _load(config, flags)
+    settings = load(config, flags)
+    logs.configure(settings.log_level)
     from orchestrator import service
 
-    _refuse(service.wrong_addresses(settings))
+    refuse(service.wrong_addresses(settings))
     sys.exit(asyncio.run(service.migrate(settings)))
 
 
@@ -70,22 +84,27 @@ def announce(address: str) -> None:
     sys.stdout.flush()
 
 
-def _refuse(reasons: Sequence[str]) -> None:
+def load(config: Path | None, flags: dict[str, str | None]) -> Settings:
+    """The settings; ends with a sentence for each that cannot be used."""
+    from orchestrator import settings
+
+    try:
+        return settings.load(flags, config)
+    except settings.BadSettingsError as error:
+        refuse(error.reasons)
+        raise
+
+
+def refusals(settings: Settings) -> list[str]:
+    """Why a service would not start with these settings, found before anything is opened."""
+    from orchestrator import service
+
+    return [*service.wrong_addresses(settings), *service.wrong_keys(settings)]
+
+
+def refuse(reasons: Sequence[str]) -> None:
     """End here if there are reasons to."""
     for reason in reasons:
         click.echo(f"otao: {reason}", err=True)
     if reasons:
         sys.exit(BAD_SETTINGS)
-
-
-def _load(config: Path | None, flags: dict[str, str | None]) -> Settings:
-    from orchestrator import settings
-    from orchestrator.cli import logs
-
-    try:
-        loaded = settings.load(flags, config)
-    except settings.BadSettingsError as error:
-        _refuse(error.reasons)
-        raise
-    logs.configure(loaded.log_level)
-    return loaded

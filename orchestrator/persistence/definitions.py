@@ -167,6 +167,15 @@ async def load_entry(connection: AsyncConnection, application: int, dictionary: 
     )
 
 
+async def frozen_specifications(connection: AsyncConnection, application: int) -> Mapping[str, str]:
+    """The specifications under which software was offered that has been deleted, by version."""
+    table = schema.version
+    chosen = select(table.c.text, table.c.frozen_specification).where(
+        table.c.application_id == application, table.c.frozen_specification.is_not(None)
+    )
+    return {row.text: row.frozen_specification for row in await connection.execute(chosen)}
+
+
 async def _software(
     connection: AsyncConnection, application: int, dictionary: Dictionary
 ) -> Mapping[Version, SoftwareRecord]:

@@ -25,7 +25,7 @@ from orchestrator.persistence.schema import KEY_SPAN
 from orchestrator.persistence.transactions import SqlTransaction
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from orchestrator.application.audits import AuditEntry
@@ -110,11 +110,9 @@ class SqlEdit(SqlTransaction):
             await self._connection.execute(frozen.values(frozen_specification=specification))
         await self._connection.execute(delete(schema.software).filter_by(**keys))
 
-    async def frozen_specification(self, application: int, version: Version) -> str | None:
-        """See `editing.Edit.frozen_specification`."""
-        frozen = select(schema.version.c.frozen_specification).filter_by(application_id=application, text=version.text)
-        specification: str | None = (await self._connection.execute(frozen)).scalar()
-        return specification
+    async def frozen_specifications(self, application: int) -> Mapping[str, str]:
+        """See `editing.Edit.frozen_specifications`."""
+        return await definitions.frozen_specifications(self._connection, application)
 
     async def put_filter(self, application: int, record: FilterRecord) -> None:
         """See `editing.Edit.put_filter`."""

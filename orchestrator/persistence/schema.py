@@ -28,6 +28,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 KEY_SPAN = 2**32
@@ -174,6 +175,19 @@ Index(
     sqlite_where=endpoint_state.c.due_ms.is_not(None),
     postgresql_where=endpoint_state.c.due_ms.is_not(None),
 )
+# Few endpoints are in these: what needs attention is found without a look at the others.
+FAILED_ATTEMPTS = "attempt_state BETWEEN 4 AND 6"
+"""Failed, reverted, expired."""
+RETURNING = "returns >= 3"
+UNKNOWN_VERSION = "running_id = 0"
+for _column, _condition in (
+    (endpoint_state.c.attempt_state, FAILED_ATTEMPTS),
+    (endpoint_state.c.returns, RETURNING),
+    (endpoint_state.c.running_id, UNKNOWN_VERSION),
+):
+    Index(
+        f"ix_endpoint_state_{_column.name}", _column, sqlite_where=text(_condition), postgresql_where=text(_condition)
+    )
 
 setback = Table(
     "setback",

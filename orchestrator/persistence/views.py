@@ -11,14 +11,26 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from orchestrator.application.counters import CounterKey
-from orchestrator.persistence import audits, definitions, documents, schema
+from orchestrator.persistence import attentions, audits, definitions, documents, schema
+from orchestrator.persistence.censuses import Census
 from orchestrator.persistence.queues import SqlQueues
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
     from orchestrator.application.audits import StoredAudit
     from orchestrator.application.directory import Entry
-    from orchestrator.application.records import EndpointDocument, EndpointQuery, StoredHistory
+    from orchestrator.application.records import (
+        AttentionPlace,
+        EndpointDocument,
+        EndpointQuery,
+        StoredHistory,
+        StoredTrouble,
+    )
+    from orchestrator.domain.filters import Filter
     from orchestrator.domain.freezes import Freeze
+    from orchestrator.domain.plans import Kind
 
 
 class SqlViews(SqlQueues):
@@ -66,6 +78,23 @@ class SqlViews(SqlQueues):
         """See `editing.EditingStorage.audits`."""
         async with self.reading() as connection:
             return await audits.listed(connection, application, before, limit)
+
+    async def troubles(
+        self, entry: Entry, after: AttentionPlace | None, limit: int, now: datetime
+    ) -> list[StoredTrouble]:
+        """See `editing.EditingStorage.troubles`."""
+        async with self.reading() as connection:
+            return await attentions.listed(connection, entry, after, limit, now, self._dictionary)
+
+    async def census(self, application: int, filters: Sequence[Filter], at: datetime) -> Counter[Kind]:
+        """See `editing.EditingStorage.census`."""
+        async with self.reading() as connection:
+            return await Census(application, filters, at, self._dictionary).take(connection)
+
+    async def frozen_specifications(self, application: int) -> Mapping[str, str]:
+        """See `editing.EditingStorage.frozen_specifications`."""
+        async with self.reading() as connection:
+            return await definitions.frozen_specifications(connection, application)
 
     async def parked_topics(self, key: int) -> list[tuple[str, int]]:
         """See `editing.EditingStorage.parked_topics`."""

@@ -20,6 +20,7 @@ from orchestrator.application.endpoints import Endpoints
 from orchestrator.application.freezes import Freezes
 from orchestrator.application.groups import Groups
 from orchestrator.application.observations import Observations
+from orchestrator.application.plans import Plans
 from orchestrator.application.records import EndpointQuery, Registration
 from orchestrator.application.revisions import Revisions
 from orchestrator.application.sweeps import Sweeper
@@ -195,6 +196,7 @@ async def open_rest(folder: Path) -> AsyncIterator[Rest]:
             groups=Groups(revisions),
             endpoints=Endpoints(storage, directory, clock, gate, wake, instances=instances),
             observations=Observations(storage, directory, clock),
+            plans=Plans(storage, directory, clock, registration=Registration.CLOSED, offer_bytes=1023),
             unready=lambda: next(iter(health), None),
             metrics=metrics,
             failed=lambda: failures.append("failed"),

@@ -12,9 +12,11 @@ from pydantic import Field
 
 from orchestrator.application.documents import freezes, instants
 from orchestrator.application.documents.bodies import DESCRIPTION_CHARACTERS, LISTED, Body, Distinct, read_text
+from orchestrator.application.problems import MemberError
 from orchestrator.application.records import PushMode, Registration
 from protocol import topics
 from protocol.configurations import Profile
+from protocol.errors import quoted
 
 if TYPE_CHECKING:
     from orchestrator.application.documents.texts import Document
@@ -46,6 +48,17 @@ def _consent(text: str) -> str:
     if text != "none":
         raise ValueError("must be 'none'")
     return text
+
+
+def check_name(name: str) -> None:
+    """Pass when an application may have this name.
+
+    Raises:
+        MemberError: it may not.
+    """
+    if not topics.APPLICATION.fullmatch(name):
+        reason = f"{quoted(name)} is no name of an application: 1 to 64 of a-z, 0-9, _ and -"
+        raise MemberError(reason, "application-name-invalid")
 
 
 class ApplicationBody(Body):

@@ -98,8 +98,8 @@ class Body(BaseModel):
     """A member whose unknown members later versions know."""
 
     @classmethod
-    def read(cls, members: Mapping[str, str], limits: Limits) -> Self:
-        """Read the members of an object, each given as its JSON text.
+    def read(cls, members: Mapping[str, str], limits: Limits, *, at: str = "") -> Self:
+        """Read the members of an object, each given as its JSON text; `at` is the object's path in the body.
 
         Raises:
             MemberError: one of them is unknown, missing, of another type, or out of bounds.
@@ -114,14 +114,15 @@ class Body(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise cls._refused(error) from None
+            raise cls._refused(error, at) from None
 
     @classmethod
-    def _refused(cls, error: ValidationError) -> MemberError:
+    def _refused(cls, error: ValidationError, at: str) -> MemberError:
         details = error.errors(include_url=False, include_input=False)[0]
-        path, kind = _path(details["loc"]), details["type"]
+        loc, kind = details["loc"], details["type"]
+        path = _path((at, *loc) if at else loc)
         match kind:
-            case "extra_forbidden" if cls.unsupported is not None and path.startswith(f"{cls.unsupported}."):
+            case "extra_forbidden" if cls.unsupported is not None and len(loc) > 1 and loc[0] == cls.unsupported:
                 return UnsupportedError(quoted(path))
             case "extra_forbidden":
                 return MemberError(f"the member {quoted(path)} is unknown here", "member-unknown")

@@ -123,14 +123,14 @@ class Definition:
     rollout_date: datetime | None
 
 
-def read(members: Mapping[str, str], limits: Limits) -> Definition:
-    """The definition that the members of a body give, each as its JSON text.
+def read(members: Mapping[str, str], limits: Limits, *, at: str = "") -> Definition:
+    """The definition that the members of a body give, each as its JSON text; `at` is its path in a larger body.
 
     Raises:
         MemberError: one of them is unknown, missing, of another type, or out of bounds.
         PayloadError: a number is too large, or a text cannot be stored.
     """
-    body = SoftwareBody.read(members, limits)
+    body = SoftwareBody.read(members, limits, at=at)
     rollout = RolloutBody() if body.rollout is None else body.rollout
     return Definition(
         upgradable_from=tuple(Constraint.parse(text) for text in body.upgradable_from),

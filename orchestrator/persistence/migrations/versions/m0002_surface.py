@@ -22,6 +22,23 @@ def upgrade() -> None:
     op.add_column("application", sa.Column("freeze", sa.Text(), nullable=True))
     _consent()
     _audit()
+    _attention()
+
+
+def _attention() -> None:
+    for column, condition in (
+        ("attempt_state", "attempt_state BETWEEN 4 AND 6"),
+        ("returns", "returns >= 3"),
+        ("running_id", "running_id = 0"),
+    ):
+        op.create_index(
+            f"ix_endpoint_state_{column}",
+            "endpoint_state",
+            [column],
+            unique=False,
+            sqlite_where=sa.text(condition),
+            postgresql_where=sa.text(condition),
+        )
 
 
 def _consent() -> None:

@@ -51,3 +51,14 @@ def test_what_was_not_made_here_is_refused(cursor: str) -> None:
 def test_a_place_that_is_no_number_is_refused(place: str) -> None:
     with pytest.raises(CursorError):
         cursors.parse_number("endpoints", cursors.build("endpoints", place))
+
+
+@given(place=st.lists(st.integers(0, 2**63 - 1), min_size=3, max_size=3))
+def test_several_numbers_come_back(place: list[int]) -> None:
+    assert cursors.parse_numbers("attention", cursors.build_numbers("attention", place), 3) == place
+
+
+@pytest.mark.parametrize("place", ["1.2", "1.2.3.4", "1..3", "1.2.x", "1.2.-3", f"1.2.{2**63}"])
+def test_a_place_of_other_numbers_is_refused(place: str) -> None:
+    with pytest.raises(CursorError):
+        cursors.parse_numbers("attention", cursors.build("attention", place), 3)

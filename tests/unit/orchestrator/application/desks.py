@@ -20,6 +20,7 @@ from orchestrator.application.endpoints import Endpoints
 from orchestrator.application.freezes import Freezes
 from orchestrator.application.groups import Groups
 from orchestrator.application.observations import Observations
+from orchestrator.application.plans import Plans
 from orchestrator.application.preconditions import UNCONDITIONAL, Precondition
 from orchestrator.application.records import Registration
 from orchestrator.application.revisions import Revisions
@@ -120,6 +121,7 @@ class Desk:
         self.freezes = Freezes(storage, directory, clock, self.gate, self.bells)
         self.audits = Audits(storage)
         self.observations = Observations(storage, directory, clock)
+        self.plans = Plans(storage, directory, clock, registration=Registration.CLOSED, offer_bytes=1023)
 
     async def define(self, version: str, *upgradable_from: str, **members: object) -> Defined:
         """Write a general software with a specification, whatever is there; `members` override."""

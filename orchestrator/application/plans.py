@@ -1,0 +1,126 @@
+"""Plans: what software or a whole catalogue would do to the fleet, before anything is stored.
+
+Rules:
+- A plan stores nothing, holds nobody up, and needs no application: without one it has no endpoints.
+- What a PUT would refuse, a plan refuses in the same way.
+- Specifications may hold credentials: a warning names the version, never what is in it.
+
+Layer: application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from orchestrator.application import outlines
+from orchestrator.application.documents import plans as documents
+from orchestrator.domain import cautions
+from orchestrator.domain.plans import Planner
+from protocol import configurations
+from protocol.configurations import Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orchestrator.application.directory import Directory
+    from orchestrator.application.documents.declarations import Declaration
+    from orchestrator.application.documents.plans import Proposal
+    from orchestrator.application.documents.texts import Document
+    from orchestrator.application.editing import EditingStorage
+    from orchestrator.application.outlines import Outline
+    from orchestrator.application.ports import Clock
+    from orchestrator.application.records import Registration
+    from orchestrator.domain.versions import Version
+
+_SLICE = 64
+"""Kinds of endpoints that are planned without a pause."""
+
+
+class Plans:
+    """Plans for all applications."""
+
+    def __init__(
+        self,
+        storage: EditingStorage,
+        directory: Directory,
+        clock: Clock,
+        *,
+        registration: Registration,
+        offer_bytes: int,
+    ) -> None:
+        """Take what a plan looks at; larger offers than `offer_bytes` are warned of."""
+        self._storage = storage
+        self._directory = directory
+        self._clock = clock
+        self._registration = registration
+        self._offer_bytes = offer_bytes
+
+    async def plan(self, application: str, proposal: Proposal) -> Document:
+        """What the proposal would do.
+
+        Raises:
+            RequestError: a PUT of it would be refused, for the same reason.
+        """
+        return await self.of(await self.outline(application, proposal.declaration))
+
+    async def outline(self, application: str, declaration: Declaration) -> Outline:
+        """What a declaration would make of an application as it is now.
+
+        Raises:
+            RequestError: a PUT of it would be refused, for the same reason.
+        """
+        before = self._directory.by_name(application)
+        frozen = {} if before is None else await self._storage.frozen_specifications(before.application.key)
+        return outlines.draw(
+            declaration,
+            application,
+            before,
+            frozen=frozen,
+            registration=self._registration,
+            now=self._clock.now(),
+        )
+
+    async def of(self, outline: Outline) -> Document:
+        """The plan of an outline."""
+        now = self._clock.now()
+        planner = Planner(outline.catalogue, _target(outline), now)
+        if outline.before is not None:
+            used = sorted(planner.catalogue.filters_in_use)
+            asked = [outline.all_filters[name].filter for name in used]
+            census = await self._storage.census(outline.before.application.key, asked, now)
+            for place, (kind, amount) in enumerate(census.items()):
+                planner.add(kind, amount)
+                if place % _SLICE == _SLICE - 1:
+                    await asyncio.sleep(0)
+        about = _about(outline)
+        warnings = [*cautions.of(planner, about, now), *self._large(outline, about)]
+        return documents.build(planner.forecast, warnings)
+
+    def _large(self, outline: Outline, about: list[Version]) -> Iterator[str]:
+        profile = Profile.KAA if outline.application is None else outline.application.profile
+        for version in about:
+            specification = outline.software[version].specification
+            if specification is None:
+                continue
+            size = len(configurations.offer(version.text, specification, profile))
+            if size > self._offer_bytes:
+                yield (
+                    f"an offer of {version} has {size} bytes; "
+                    f"some devices take no more than {self._offer_bytes} in one packet"
+                )
+
+
+def _about(outline: Outline) -> list[Version]:
+    """The software to warn of: what changes, or all that is declared when nothing does."""
+    changed = [record.software.version for record in outline.changed_software]
+    return sorted(changed or outline.software)
+
+
+def _target(outline: Outline) -> Version | None:
+    """What endpoints should come to: the highest that is declared and can be served, else the highest there is."""
+    declared = [record.software for record in outline.software.values()]
+    everything = list(outline.catalogue.software)
+    servable = [[item for item in items if item.servable] for items in (declared, everything)]
+    chosen = next((items for items in (servable[0], declared, servable[1], everything) if items), [])
+    return max((item.version for item in chosen), default=None)
