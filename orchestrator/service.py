@@ -17,7 +17,7 @@ import sys
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
 
@@ -38,6 +38,7 @@ from orchestrator.application.definitions import Definitions
 from orchestrator.application.directory import Directory
 from orchestrator.application.endpoints import Endpoints
 from orchestrator.application.engine import assemble
+from orchestrator.application.feeds import Feed
 from orchestrator.application.freezes import Freezes
 from orchestrator.application.groups import Groups
 from orchestrator.application.observations import Observations
@@ -45,6 +46,7 @@ from orchestrator.application.parts import Parts, no_steps
 from orchestrator.application.plans import Plans
 from orchestrator.application.ports import StorageError
 from orchestrator.application.revisions import Revisions
+from orchestrator.application.summaries import Summaries
 from orchestrator.persistence.databases import check_address
 from orchestrator.persistence.storage import open_storage
 from orchestrator.settings import is_loopback
@@ -59,6 +61,8 @@ if TYPE_CHECKING:
     from orchestrator.application.ports import Steps
     from orchestrator.persistence.storage import SqlStorage
     from orchestrator.settings import Settings
+
+    Loops: TypeAlias = Mapping[str, Callable[[], Coroutine[None, None, None]]]
 
 log = structlog.get_logger(__name__)
 
@@ -142,23 +146,28 @@ async def _serve(
     wall: Callable[[], datetime],
 ) -> None:
     link = _link(settings, storage.name)
+    clock = SteadyClock(wall, time.monotonic, floor=await storage.alive_at())
     parts = Parts(
         link=link,
         storage=storage,
         editing=storage,
         directory=Directory(await storage.entries()),
-        clock=SteadyClock(wall, time.monotonic, floor=await storage.alive_at()),
+        clock=clock,
         settings=BatchSettings(
             instances=settings.instances, limits=settings.limits, implicit_reports=settings.implicit_reports
         ),
         partition=PARTITION,
         installation=storage.name,
         steps=steps,
+        feed=Feed(start=int(clock.now().timestamp() * 1_000_000)),
     )
     engine = await assemble(parts, batch_size=settings.batch_size, sample_every=settings.audit_interval)
     access = _access(settings, parts)
-    app = api.build(_context(settings, parts, engine, link), hosts=settings.http_hosts, access=access)
-    await _run(engine, lambda: server.serve(app, *settings.address, started=announce))
+    context = _context(settings, parts, engine, link)
+    app = api.build(context, hosts=settings.http_hosts, access=access)
+    summaries = Summaries(parts.feed, context.observations, parts.directory, clock)
+    loops = {**engine.loops(), "feed.summaries": summaries.run}
+    await _run(loops, parts.feed, lambda: server.serve(app, *settings.address, started=announce))
     async with storage.transaction() as transaction:
         await transaction.raise_watermark(engine.publisher.watermark, parts.clock.now())
 
@@ -170,15 +179,16 @@ def tune_memory() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-async def _run(engine: Engine, http: Callable[[], Coroutine[None, None, None]]) -> None:
+async def _run(loops: Loops, feed: Feed, http: Callable[[], Coroutine[None, None, None]]) -> None:
     """Run every loop until a signal, then stop them in reverse order."""
     stop = _stop_signal()
     tune_memory()
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(loop(), name=name) for name, loop in engine.loops().items()]
+        tasks = [group.create_task(loop(), name=name) for name, loop in loops.items()]
         serving = group.create_task(http(), name="api.http")
         await stop.wait()
         log.info("stopping")
+        feed.close()
         serving.cancel()
         await asyncio.wait([serving])
         for task in reversed(tasks):
@@ -250,6 +260,9 @@ def _context(settings: Settings, parts: Parts, engine: Engine, link: PahoLink) -
             registration=settings.registration,
             offer_bytes=settings.offer_bytes_warning,
         ),
+        now=clock.now,
+        installation=parts.installation,
+        feed=parts.feed,
         unready=unready,
         metrics=exposition(parts.tallies, lambda: _link_events(link.counters), gauges),
         failed=failed,

@@ -6,15 +6,18 @@ Layer: api.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from orchestrator.api.streams import Streams
 from orchestrator.application.applications import Applications
 from orchestrator.application.audits import Audits
 from orchestrator.application.definitions import Definitions
 from orchestrator.application.endpoints import Endpoints
+from orchestrator.application.feeds import Feed
 from orchestrator.application.freezes import Freezes
 from orchestrator.application.groups import Groups
 from orchestrator.application.observations import Observations
@@ -33,6 +36,12 @@ class ApiContext:
     freezes: Freezes
     observations: Observations
     plans: Plans
+    now: Callable[[], datetime]
+    """The service's clock."""
+    installation: str = "otao"
+    """Name of the database, with which the ids of events begin."""
+    feed: Feed = field(default_factory=Feed)
+    streams: Streams = field(default_factory=Streams)
     unready: Callable[[], str | None]
     """Why the service does not serve yet, in words; None: it does."""
     metrics: Callable[[], bytes]

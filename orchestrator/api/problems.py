@@ -102,7 +102,8 @@ def of(error: Exception) -> Response:
     """The problem that an error is; one of 500 for an error that nobody foresaw."""
     match error:
         case RequestError():
-            return problem(error.status_code, error.code, str(error))
+            headers = {"Retry-After": "1"} if error.status_code == HTTPStatus.SERVICE_UNAVAILABLE else None
+            return problem(error.status_code, error.code, str(error), headers)
         case PayloadTooLargeError():
             return problem(413, error.code, error.reason, {"Connection": "close"})
         case MessageError():

@@ -93,6 +93,8 @@ class Batch:
     offered: dict[int, set[Version]] = field(default_factory=dict)
     """Software that was offered for the first time, by application."""
     pushed: bool = False
+    happened: list[Draft] = field(default_factory=list)
+    """Endpoints that have changed."""
     accepted: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     repeats: int = 0
@@ -321,6 +323,7 @@ class Application:
             if fresh:
                 self._batch.offered.setdefault(entry.application.key, set()).update(fresh)
         await self._transaction.store(changed, due, at)
+        self._batch.happened = changed
         attributes = {
             draft.before.key: draft.new_attributes
             for draft in changed

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.application.records import (
         Application,
         AttentionPlace,
+        Draft,
         EndpointDocument,
         EndpointQuery,
         FilterRecord,
@@ -172,3 +173,6 @@ class Wake(Protocol):
 
     def audited(self, entries: Sequence[AuditEntry]) -> None:
         """Changes by operators were committed."""
+
+    def happened(self, draft: Draft, *, created: bool) -> None:
+        """An operator's change of an endpoint, with what followed from it, was committed."""

@@ -308,6 +308,7 @@ class Endpoints:
         self._wake.pushes()
         if visit.audited is not None:
             self._wake.audited([visit.audited])
+        self._wake.happened(visit.draft, created=visit.audited is not None and visit.audited.before is None)
 
     async def _audit(
         self,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from orchestrator.application.audits import AuditEntry
     from orchestrator.application.parts import Parts
+    from orchestrator.application.records import Draft
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +62,14 @@ class Engine:
         self.parts.signals.dates.set()
 
     def audited(self, entries: Sequence[AuditEntry]) -> None:
-        """See `editing.Wake.audited`: counted here, by action."""
+        """See `editing.Wake.audited`: counted here, by action, and told to who watches."""
         self.parts.tallies.changes.update(entry.action.value for entry in entries)
+        for entry in entries:
+            self.parts.feed.change(entry, self.parts.directory)
+
+    def happened(self, draft: Draft, *, created: bool) -> None:
+        """See `editing.Wake.happened`."""
+        self.parts.feed.note([draft], self.parts.directory, created=created)
 
 
 async def assemble(parts: Parts, *, batch_size: int, sample_every: timedelta) -> Engine:

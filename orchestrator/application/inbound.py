@@ -52,6 +52,7 @@ class InboundPipeline:
         self._settings = parts.settings
         self._batch_size = batch_size
         self._marker_topic = topics.marker_topic(parts.partition)
+        self._feed = parts.feed
         self._tallies = parts.tallies
         self._steps = parts.steps
         self._delivered = delivered
@@ -139,6 +140,7 @@ class InboundPipeline:
             entry = self._directory.by_key(key)
             if entry is not None:
                 entry.freeze(versions, at)
+        self._feed.note(batch.happened, self._directory)
 
     def _conclude(self, batch: Batch) -> None:
         self._tallies.batches += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from orchestrator.application.feeds import Feed
 from orchestrator.application.presence import Presence
 from orchestrator.application.signals import Signals
 from orchestrator.application.tallies import Tallies
@@ -39,6 +40,7 @@ class Parts:
     installation: str
     """Told in the sentinel, so that another installation's is not taken for ours."""
     steps: Steps = no_steps
+    feed: Feed = field(default_factory=Feed)
     presence: Presence = field(default_factory=Presence)
     signals: Signals = field(default_factory=Signals)
     tallies: Tallies = field(default_factory=Tallies)

@@ -24,7 +24,7 @@ from orchestrator.application.counters import CounterKey
 from orchestrator.application.ports import StorageError
 from orchestrator.domain import changes
 from orchestrator.domain.attempts import OPEN, AttemptState
-from orchestrator.domain.endpoints import Attempt, Endpoint
+from orchestrator.domain.endpoints import Attempt, Endpoint, HistoryKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.application.directory import Entry
     from orchestrator.application.parts import Parts
     from orchestrator.application.ports import Transaction
-    from orchestrator.application.records import EndpointRecord
+    from orchestrator.application.records import Draft, EndpointRecord
     from orchestrator.domain.versions import Version
 
 log = structlog.get_logger(__name__)
@@ -127,6 +127,30 @@ def differences(
     return Counter({key: amount for key, amount in total.items() if amount})
 
 
+@dataclass(slots=True, kw_only=True)
+class _Swept:
+    """What a page has come to: how many offers of each version were made and withdrawn."""
+
+    offered: Counter[Version] = field(default_factory=Counter)
+    withdrawn: Counter[Version] = field(default_factory=Counter)
+    fresh: set[Version] = field(default_factory=set)
+    """Software that nobody was offered before."""
+
+    def add(self, verdict: ClassVerdict, amount: int) -> None:
+        """Count what happens to each endpoint of a class."""
+        if verdict.hop is not None:
+            self.offered[verdict.hop] += amount
+        if verdict.of.attempt is not None and verdict.of.state in OPEN:
+            self.withdrawn[verdict.of.attempt] += amount
+
+    def add_one(self, draft: Draft) -> None:
+        """Count what has happened to one endpoint."""
+        for entry in draft.entries:
+            if entry.version is not None and entry.kind in {HistoryKind.OFFERED, HistoryKind.WITHDRAWN}:
+                counted = self.offered if entry.kind is HistoryKind.OFFERED else self.withdrawn
+                counted[entry.version] += 1
+
+
 class Sweeper:
     """Draws the consequences of changes, page by page."""
 
@@ -137,6 +161,7 @@ class Sweeper:
         self._directory = parts.directory
         self._clock = parts.clock
         self._signals = parts.signals
+        self._feed = parts.feed
         self._tallies = parts.tallies
         self._steps = parts.steps
 
@@ -170,21 +195,25 @@ class Sweeper:
                 return None
             page = await transaction.page(work, PAGE, entry)
             self._steps("sweep-read")
-            offered = await self._write(transaction, work, page, entry)
+            swept = await self._write(transaction, work, page, entry)
             await transaction.advance(work, page.end)
             self._steps("sweep-written")
-        entry.freeze(offered, self._clock.now())
+        at = self._clock.now()
+        entry.freeze(swept.fresh, at)
+        self._feed.sweep(entry.application.name, swept.offered, swept.withdrawn, at)
         self._steps("sweep-committed")
         self._tallies.swept_pages += 1
         self._signals.pushes.set()
         return None if page.end is None else replace(work, cursor=page.end)
 
-    async def _write(self, transaction: Transaction, work: Work, page: Page, entry: Entry) -> set[Version]:
+    async def _write(self, transaction: Transaction, work: Work, page: Page, entry: Entry) -> _Swept:
         at = self._clock.now()
+        swept = _Swept()
         verdicts = [item for item in (verdict(of, entry, at) for of in page.classes) if item is not None]
-        offered = {item.hop for item in verdicts if item.hop is not None}
         if verdicts:
             await transaction.move_classes(work, page, verdicts, entry, at)
+        for item in verdicts:
+            swept.add(item, page.classes[item.of])
         changed = []
         for record in page.particular:
             draft = drafts.begin(record)
@@ -193,10 +222,10 @@ class Sweeper:
                 drafts.push_anew(draft, entry, self._instances)
             if drafts.changed(draft):
                 draft.push = drafts.pushes_needed(draft, entry)
-                offered |= drafts.offered(draft)
+                swept.add_one(draft)
                 changed.append(draft)
         due = [changes.due_at(draft.after, entry.policy_of, at) for draft in changed]
         await transaction.store(changed, due, at)
-        fresh = entry.unfrozen(offered)
-        await transaction.mark_offered([(work.application, version) for version in fresh], at)
-        return fresh
+        swept.fresh = entry.unfrozen(swept.offered)
+        await transaction.mark_offered([(work.application, version) for version in swept.fresh], at)
+        return swept

@@ -65,6 +65,7 @@ class Timers:
         self._outages = outages
         self._clock = parts.clock
         self._signals = parts.signals
+        self._feed = parts.feed
         self._tallies = parts.tallies
         self._steps = parts.steps
         self._sample_every = sample_every
@@ -146,6 +147,7 @@ class Timers:
             entry = self._directory.by_key(application)
             if entry is not None:
                 entry.freeze([version], now)
+        self._feed.note(done, self._directory)
         self._tallies.deadlines += len(records)
         self._publisher.wake()
         return len(records)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.application.audits import AuditEntry
-    from orchestrator.application.records import EndpointDocument
+    from orchestrator.application.records import Draft, EndpointDocument
     from orchestrator.persistence.storage import SqlStorage
 
 # A decoded answer, which tests index as they please.
@@ -80,6 +80,7 @@ class FakeWake:
     pushed: int = 0
     worked: int = 0
     changes: list[AuditEntry] = field(default_factory=list)
+    drafts: list[tuple[Draft, bool]] = field(default_factory=list)
 
     def pushes(self) -> None:
         self.pushed += 1
@@ -89,6 +90,9 @@ class FakeWake:
 
     def audited(self, entries: Sequence[AuditEntry]) -> None:
         self.changes.extend(entries)
+
+    def happened(self, draft: Draft, *, created: bool) -> None:
+        self.drafts.append((draft, created))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -197,6 +201,7 @@ async def open_rest(folder: Path) -> AsyncIterator[Rest]:
             endpoints=Endpoints(storage, directory, clock, gate, wake, instances=instances),
             observations=Observations(storage, directory, clock),
             plans=Plans(storage, directory, clock, registration=Registration.CLOSED, offer_bytes=1023),
+            now=clock.now,
             unready=lambda: next(iter(health), None),
             metrics=metrics,
             failed=lambda: failures.append("failed"),

@@ -31,6 +31,7 @@ RESOURCES = {
     "/api/v1/applications/{app}/endpoints/{endpoint_id}/retry": "post",
     "/api/v1/applications/{app}/endpoints/{endpoint_id}/token": "post",
     "/api/v1/applications/{app}/attention": "get",
+    "/api/v1/applications/{app}/events": "get",
     "/api/v1/applications/{app}/graph": "get",
     "/api/v1/applications/{app}/plan": "post",
     "/api/v1/applications/{app}/summary": "get",

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from orchestrator.application.audits import AuditEntry
     from orchestrator.application.definitions import Defined
     from orchestrator.application.documents.software import Definition
-    from orchestrator.application.records import EndpointDocument
+    from orchestrator.application.records import Draft, EndpointDocument
     from orchestrator.domain.facts import Fact
     from orchestrator.persistence.storage import SqlStorage
 
@@ -90,6 +90,7 @@ class Bells:
     pushed: int = 0
     worked: int = 0
     changes: list[AuditEntry] = field(default_factory=list)
+    drafts: list[tuple[Draft, bool]] = field(default_factory=list)
 
     def pushes(self) -> None:
         self.pushed += 1
@@ -99,6 +100,9 @@ class Bells:
 
     def audited(self, entries: Sequence[AuditEntry]) -> None:
         self.changes.extend(entries)
+
+    def happened(self, draft: Draft, *, created: bool) -> None:
+        self.drafts.append((draft, created))
 
 
 @dataclass
