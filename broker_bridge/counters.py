@@ -24,6 +24,8 @@ class Counters:
     """Messages handed to the queue; our own echoes are not among them."""
     echoes: int = 0
     """Our own publishes that came back and were dropped (MQTT 3.1.1 has no no-local)."""
+    unasked: int = 0
+    """Messages that match none of our subscriptions, dropped (MQTT 3.1.1: amqtt sends those of other clients)."""
     malformed: int = 0
     """Messages whose topic is not UTF-8: acknowledged and dropped."""
     acknowledged: int = 0

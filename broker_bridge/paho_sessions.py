@@ -4,7 +4,8 @@ Rules:
 - It is up once the broker has accepted our subscriptions; the notice of it goes before its first message.
 - MQTT 5: subscribed again on every connection, without the retained messages, so that a change of ours takes effect.
   MQTT 3.1.1 cannot leave them out: subscribed only when the broker has no session.
-- Our own echoes (MQTT 3.1.1) and topics that are not UTF-8 are acknowledged in their place and go no further.
+- Our own echoes and what matches none of our subscriptions (both on MQTT 3.1.1: the second is a fault of amqtt's), and
+  topics that are not UTF-8, are acknowledged in their place and go no further.
 - A publish that the broker leaves unanswered for too long ends the connection.
 
 Spec: MQTT 5.0 §3.2.2.3 (limits of the broker), §3.8.3.1, §4.6; MQTT 3.1.1 §3.8.4.
@@ -21,6 +22,7 @@ from broker_bridge import paho_clients, reasons
 from broker_bridge.acknowledgements import Acknowledgements
 from broker_bridge.errors import BrokerRefused
 from broker_bridge.paho_connections import Listener, PahoConnection
+from broker_bridge.topic_filters import matcher
 from broker_bridge.windows import Window
 from protocol.links import REFUSED, Connection, LinkLost
 
@@ -50,6 +52,7 @@ class PahoSession:
         self._options = options
         self._level = profile.level
         self._is_ours = is_ours
+        self._asked_for = matcher(subscription.topic_filter for subscription in options.subscriptions)
         self._inbox = inbox
         self._counters = counters
         self._loop = asyncio.get_running_loop()
@@ -170,8 +173,7 @@ class PahoSession:
         return reasons.RETAIN_NOT_SUPPORTED if message.retain and not accepted.retain_available else 0
 
     def _message(self, message: Inbound) -> None:
-        if self._level < paho_clients.MQTT_5 and self._is_ours(message.topic):
-            self._counters.echoes += 1
+        if self._level < paho_clients.MQTT_5 and self._unwanted(message.topic):
             self._drop(message.packet_id)
             return
         self._counters.inbound += 1
@@ -181,6 +183,15 @@ class PahoSession:
             self._early.append(message)
         else:
             self._inbox.put(self.connection, message)
+
+    def _unwanted(self, topic: str) -> bool:
+        if self._is_ours(topic):
+            self._counters.echoes += 1
+            return True
+        if not self._asked_for(topic):
+            self._counters.unasked += 1
+            return True
+        return False
 
     def _malformed(self, packet_id: int) -> None:
         self._counters.malformed += 1

@@ -2,7 +2,8 @@
 
 Rules:
 - One task group holds every loop; when one fails, all end, and the exit code says so.
-- Start: database, engine, link, HTTP. Stop: HTTP, then the loops, link last, then the database.
+- Start: database, embedded broker if any, engine, link, HTTP. Stop: HTTP, then the loops, link last, then the embedded
+  broker, then the database.
 - A broker that is away does not stop the service from starting; one that refuses it for good does.
 
 Layer: service; the only module that knows all others.
@@ -15,12 +16,15 @@ import gc
 import signal
 import sys
 import time
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
+from pydantic import SecretStr
 
+from broker_bridge.embedded import open_embedded
 from broker_bridge.errors import AddressError, BrokerError
 from broker_bridge.options import Address, LinkOptions
 from broker_bridge.paho_link import PahoLink
@@ -54,7 +58,7 @@ from protocol import topics
 from protocol.links import Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
     from broker_bridge.counters import Counters
     from orchestrator.application.engine import Engine
@@ -91,8 +95,8 @@ async def run(
     """
     code = DONE
     try:
-        async with open_storage(settings.database_url.get_secret_value()) as storage:
-            await _serve(settings, storage, announce=announce, steps=steps, wall=wall)
+        async with open_storage(settings.database_url.get_secret_value()) as storage, _broker(settings) as connectable:
+            await _serve(connectable, storage, announce=announce, steps=steps, wall=wall)
     except* (StorageError, BrokerError, server.ListenError) as group:
         for error in group.exceptions:
             sys.stderr.write(f"otao: {error}\n")
@@ -104,7 +108,8 @@ def wrong_addresses(settings: Settings) -> list[str]:
     """A sentence for each address that cannot be used, found before anything is opened."""
     wrong = []
     try:
-        Address.parse(settings.mqtt_url.get_secret_value())
+        if settings.embedded is None:
+            Address.parse(settings.mqtt_url.get_secret_value())
     except AddressError as error:
         wrong.append(f"OTAO_MQTT_URL: {error}")
     try:
@@ -135,6 +140,16 @@ async def migrate(settings: Settings) -> int:
     except StorageError as error:
         sys.stderr.write(f"otao: {error}\n")
         return FAILED
+
+
+@asynccontextmanager
+async def _broker(settings: Settings) -> AsyncIterator[Settings]:
+    """Yield settings that name a broker: as they are, or those of the embedded one, which runs meanwhile."""
+    if settings.embedded is None:
+        yield settings
+        return
+    async with open_embedded(*settings.embedded, verbose=settings.log_level == "debug") as url:
+        yield settings.model_copy(update={"mqtt_url": SecretStr(url), "mqtt_protocol": "3.1.1"})
 
 
 async def _serve(

@@ -39,6 +39,7 @@ PREFIX = "OTAO_"
 CONFIG_FILE = Path("otao.toml")
 CONFIG_VARIABLE = "OTAO_CONFIG"
 _SECRETS = ("mqtt_url", "database_url")
+EMBEDDED = "embedded"
 _MOST_PORTS = 65535
 
 
@@ -66,11 +67,15 @@ def _listen(text: str) -> str:
 
 def _broker(url: SecretStr) -> SecretStr:
     text = url.get_secret_value()
-    if text == "embedded":
-        raise ValueError("the embedded broker is not supported by this version: name one with mqtt://HOST:PORT")
-    if not text.startswith(("mqtt://", "mqtts://")):
-        raise ValueError("must begin with mqtt:// or mqtts://")
+    if text != EMBEDDED and not text.startswith(("mqtt://", "mqtts://")):
+        raise ValueError(f"must begin with mqtt:// or mqtts://, or be the word {EMBEDDED}")
     return url
+
+
+def _loopback(text: str) -> str:
+    if not is_loopback(split_address(_listen(text))[0]):
+        raise ValueError("the embedded broker asks nobody who they are: it listens on loopback only")
+    return text
 
 
 def _hosts(value: object) -> object:
@@ -82,6 +87,7 @@ def _lower(value: object) -> object:
 
 
 _Listen: TypeAlias = Annotated[str, AfterValidator(_listen)]
+_Loopback: TypeAlias = Annotated[str, AfterValidator(_loopback)]
 _Broker: TypeAlias = Annotated[SecretStr, AfterValidator(_broker)]
 
 
@@ -101,7 +107,7 @@ class Settings(BaseSettings):
     )
 
     mqtt_url: _Broker = SecretStr("mqtt://127.0.0.1:1883")
-    """`mqtt://user:password@host:port`, or `mqtts://…`; user and password percent-encoded."""
+    """`mqtt://user:password@host:port`, or `mqtts://…`; user and password percent-encoded; or the word `embedded`."""
     mqtt_protocol: Literal["5", "3.1.1"] = "5"
     mqtt_client_id: Annotated[str | None, Field(min_length=1, max_length=128)] = None
     """The beginning of the client ID; None: `otao-` and the installation's name, which the database keeps."""
@@ -114,6 +120,8 @@ class Settings(BaseSettings):
     """Reports that the broker may leave unacknowledged with us; MQTT 5 only."""
     mqtt_publish_window: Annotated[int, Field(ge=1, le=10000)] = 100
     """Offers that may be unacknowledged by the broker."""
+    embedded_listen: _Loopback = "127.0.0.1:0"
+    """Where the embedded broker listens; port 0 takes any that is free."""
 
     database_url: SecretStr = SecretStr("sqlite+aiosqlite:///otao.db")
 
@@ -148,6 +156,11 @@ class Settings(BaseSettings):
     def address(self) -> tuple[str, int]:
         """Host and port on which HTTP is served."""
         return split_address(self.http_listen)
+
+    @property
+    def embedded(self) -> tuple[str, int] | None:
+        """Host and port of the embedded broker, or None when another one was named."""
+        return split_address(self.embedded_listen) if self.mqtt_url.get_secret_value() == EMBEDDED else None
 
     @property
     def instances(self) -> Instances:

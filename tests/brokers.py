@@ -59,6 +59,9 @@ class Mosquitto:
         extra_lines: appended to the configuration.
     """
 
+    speaks = "5"
+    """The newest MQTT that it understands, as Mosquitto's clients name it."""
+
     def __init__(
         self,
         *,

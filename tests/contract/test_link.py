@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
     from pathlib import Path
 
+    from tests.embedded_brokers import Embedded
+
 PUSH = "kp1/kettle-v1/cmx_ota/tok7/config/json/status"
 REPORT = "kp1/kettle-v1/cmx_ota/tok7/applied/json"
 
@@ -49,9 +51,12 @@ async def broker() -> AsyncIterator[Mosquitto]:
         yield started
 
 
-async def device_sends(broker: Mosquitto, payloads: list[str], *, topic: str = REPORT, options: str = "-q 1") -> None:
+async def device_sends(
+    broker: Mosquitto | Embedded, payloads: list[str], *, topic: str = REPORT, options: str = "-q 1"
+) -> None:
     """Publish as the endpoint `tok7` with Mosquitto's own client; returns when all are acknowledged."""
-    command = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(broker.port), "-u", "tok7", "-P", "7kot", "-V", "5"]
+    command = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(broker.port), "-u", "tok7", "-P", "7kot"]
+    command += ["-V", broker.speaks]
     lines = "".join(f"{payload}\n" for payload in payloads).encode()
     await asyncio.to_thread(
         subprocess.run,

@@ -122,6 +122,17 @@ async def test_echoes_and_bad_topics_are_acknowledged_in_their_place() -> None:
         assert (counters.inbound, counters.echoes, counters.malformed, counters.acknowledged) == (2, 2, 1, 4)
 
 
+async def test_what_was_not_asked_for_is_acknowledged_in_its_place_and_dropped() -> None:
+    async with ScriptedBroker(level=4) as broker, opened(broker) as bench:
+        broker.publish(b"kp1/a/report", packet_id=1)
+        broker.publish(b"of/another/client", packet_id=2)
+        broker.publish(b"kp1/a/report", packet_id=3)
+        await eventually(lambda: len(bench.inbox) == 2, "both reports")
+        bench.session.acknowledge(await bench.inbox.take(10))
+        assert packet_ids(await broker.gets(PUBACK, 3)) == [1, 2, 3]
+        assert (bench.counters.inbound, bench.counters.unasked) == (2, 1)
+
+
 async def test_on_mqtt_5_a_message_on_our_own_topics_is_somebody_else_s() -> None:
     async with ScriptedBroker() as broker, opened(broker) as bench:
         broker.publish(b"kp1/a/status", packet_id=1)

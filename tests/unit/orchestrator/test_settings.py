@@ -114,7 +114,13 @@ def test_a_secret_whose_file_is_gone_is_named(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_wrong_secret_is_not_repeated() -> None:
     (reason,) = reasons({"mqtt_url": "http://otao:hunter2@broker"})
-    assert reason == "OTAO_MQTT_URL: must begin with mqtt:// or mqtts://"
+    assert reason == "OTAO_MQTT_URL: must begin with mqtt:// or mqtts://, or be the word embedded"
+
+
+def test_the_embedded_broker_has_an_address_when_it_is_asked_for() -> None:
+    assert settings.load({}).embedded is None
+    assert settings.load({"mqtt_url": "embedded"}).embedded == ("127.0.0.1", 0)
+    assert settings.load({"mqtt_url": "embedded", "embedded_listen": "[::1]:1883"}).embedded == ("::1", 1883)
 
 
 def test_every_wrong_setting_gets_its_sentence() -> None:
@@ -129,7 +135,9 @@ def test_every_wrong_setting_gets_its_sentence() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("mqtt_url", "embedded", "not supported by this version"),
+        ("mqtt_url", "embeded", "or be the word embedded"),
+        ("embedded_listen", "0.0.0.0:1883", "on loopback only"),
+        ("embedded_listen", "broker:1883", "an IP address or localhost"),
         ("mqtt_protocol", "4", "'5' or '3.1.1'"),
         ("mqtt_certificate_file", "c.pem", "needed together"),
         ("metadata_instance", "cmx", "three different names"),
