@@ -95,7 +95,7 @@ async def store(storage: SqlStorage, size: int, *, offered: bool, padded: bool =
             printf('tok-{form}', (i-1) * 7919 % :size), '{{"site":"lab"}}', i % 1000000, :now, 1 FROM n""",
             f"""{numbered} INSERT INTO endpoint_state SELECT :first + i, 1, 1, :now, :now, 0, 1, 0, NULL,
             {int(offered)}, {attempt}, 0, {":now" if offered else "NULL"}, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL,
-            {"i, i" if offered else "0, 0"} FROM n""",
+            {"i, i" if offered else "0, 0"}, 0 FROM n""",
         )
         for statement in statements:
             await connection.execute(text(statement), parameters)

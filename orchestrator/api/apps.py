@@ -34,7 +34,7 @@ from orchestrator.api.access import Access, Gatekeeper
 from orchestrator.api.contexts import ApiContext
 from orchestrator.api.guards import Guard
 from orchestrator.application.documents.applications import ApplicationBody
-from orchestrator.application.documents.endpoints import EndpointBody, RecallBody, RetryBody, TokenBody
+from orchestrator.application.documents.endpoints import ConsentBody, EndpointBody, RecallBody, RetryBody, TokenBody
 from orchestrator.application.documents.filters import FilterBody
 from orchestrator.application.documents.freezes import FreezeBody
 from orchestrator.application.documents.plans import PlanBody
@@ -42,6 +42,7 @@ from orchestrator.application.documents.software import SoftwareBody
 
 _BODIES = (
     ApplicationBody,
+    ConsentBody,
     EndpointBody,
     FilterBody,
     FreezeBody,

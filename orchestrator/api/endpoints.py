@@ -17,7 +17,7 @@ from orchestrator.application import preconditions
 from orchestrator.application.directory import Entry
 from orchestrator.application.documents import bodies
 from orchestrator.application.documents import endpoints as documents
-from orchestrator.application.documents.endpoints import EndpointBody, RetryBody, TokenBody
+from orchestrator.application.documents.endpoints import ConsentBody, EndpointBody, RetryBody, TokenBody
 from orchestrator.application.problems import FilterUnknownError, MemberError, NotFoundError
 from orchestrator.application.records import EndpointDocument, EndpointQuery
 from orchestrator.domain.attempts import AttemptState
@@ -140,6 +140,21 @@ async def retry_endpoint(request: Request, app: str, endpoint_id: str, context: 
     body = RetryBody.read(await requests.optional_members(request), LIMITS)
     version = None if body.version is None else Version.parse(body.version)
     return _shown(context, app, await context.endpoints.retry(app, endpoint_id, version, by=by))
+
+
+@router.post(
+    "/{endpoint_id}/consent",
+    responses=schemas.resource(schemas.Endpoint),
+    openapi_extra=schemas.body(ConsentBody, required=False),
+)
+async def consent_to_version(request: Request, app: str, endpoint_id: str, context: Context, by: By) -> Response:
+    """Give consent to a version at an endpoint, or refuse it, or take it back."""
+    body = ConsentBody.read(await requests.optional_members(request), LIMITS)
+    version = None if body.version is None else Version.parse(body.version)
+    author = by.because(body.reason)
+    return _shown(
+        context, app, await context.endpoints.consent(app, endpoint_id, version, granted=body.granted, by=author)
+    )
 
 
 @router.post(

@@ -61,7 +61,7 @@ class Application(Shape):
     registration: Literal["open", "closed"]
     profile: Literal["kaa", "rfc7"]
     push: Literal["retained", "live"]
-    consent: Literal["none"]
+    consent: Literal["none", "required"]
     operator_keys: list[str]
     description: str | None
     created_at: datetime

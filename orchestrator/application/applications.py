@@ -2,7 +2,8 @@
 
 Rules:
 - An application version belongs to one application, and stays while endpoints have it.
-- Another profile, or another way of pushing, has every push written anew.
+- Another profile, or another way of pushing, has every push written anew; another rule of consent has every endpoint
+  decided anew.
 - An application with endpoints is not deleted.
 
 Layer: application.
@@ -16,6 +17,7 @@ from orchestrator.application import outlines, preconditions
 from orchestrator.application.audits import Action, AuditEntry
 from orchestrator.application.authors import ANONYMOUS
 from orchestrator.application.documents import audits as documents
+from orchestrator.application.documents import fleets
 from orchestrator.application.problems import ApplicationInUseError, AppVersionInUseError, NotFoundError
 
 if TYPE_CHECKING:
@@ -95,6 +97,9 @@ class Applications:
         stored = await edit.put_application(given)
         if (given.profile, given.push) != (present.profile, present.push):
             await edit.add_work(stored.key, None, self._clock.now())
+        elif given.consent != present.consent:
+            run = fleets.running(await self._storage.counters(stored.key))
+            await edit.add_work(stored.key, run.keys(), self._clock.now())
         return stored
 
     async def delete(self, name: str, precondition: Precondition, *, by: Author = ANONYMOUS) -> None:

@@ -28,7 +28,7 @@ from orchestrator.application.problems import (
 from orchestrator.application.records import NewEndpoint
 from orchestrator.domain import changes
 from orchestrator.domain.endpoints import TokenState
-from orchestrator.domain.facts import Retried
+from orchestrator.domain.facts import Consented, Retried
 from protocol import topics
 from protocol.errors import quoted
 
@@ -180,6 +180,27 @@ class Endpoints:
             stored = await self._settle(visit, visit.document)
             if visit.draft.entries:
                 await self._audit(visit, by, Action.ENDPOINT_RETRY, visit.document, stored)
+        self._follow(visit)
+        return stored
+
+    async def consent(
+        self, application: str, endpoint_id: str, version: Version | None, *, granted: bool, by: Author = ANONYMOUS
+    ) -> EndpointDocument:
+        """Give consent to a version at an endpoint, or refuse it, or take it back; the author's reason is kept.
+
+        Without a version it is the one that the endpoint is offered or waits for.
+
+        Raises:
+            NotFoundError: there is no such endpoint.
+            MemberError: no version is named, and the endpoint waits for none.
+        """
+        async with nullcontext() if granted else self._gate.closed(), self._storage.edit() as edit:
+            visit = await self._find(edit, application, endpoint_id)
+            said = Consented(version=version or _awaited(visit), granted=granted, reason=by.reason, at=visit.now)
+            drafts.hear(visit.draft, visit.entry, said, watermark=0, at=visit.now)
+            stored = await self._settle(visit, visit.document)
+            if visit.draft.entries:
+                await self._audit(visit, by, Action.ENDPOINT_CONSENT, visit.document, stored)
         self._follow(visit)
         return stored
 
@@ -343,6 +364,17 @@ class Endpoints:
 
 def _tag(document: EndpointDocument) -> str:
     return preconditions.tag_of(document, document.record.endpoint.registered_at)
+
+
+def _awaited(visit: _Visit) -> Version:
+    """What the endpoint is offered, or waits for."""
+    endpoint = visit.draft.after
+    if endpoint.offer is not None:
+        return endpoint.offer.version
+    path = visit.entry.decide(endpoint, visit.now).path
+    if not path:
+        raise MemberError("'version' is required: the endpoint waits for nothing", "member-missing")
+    return path[0]
 
 
 def _app_version(entry: Entry, given: str | None, present: str | None) -> str:

@@ -33,6 +33,10 @@ class PushMode(Enum):
     LIVE = "live"
 
 
+REQUIRED = "required"
+"""Of `Application.consent`: an endpoint is offered only what was consented to for it."""
+
+
 class Registration(Enum):
     """What an unknown token may do: create its endpoint, or nothing."""
 

@@ -57,10 +57,12 @@ class Catalogue:
     """The number of each version."""
     freeze: Freeze | None = None
     """While there is one, nothing of it is open to anybody."""
+    consent: bool = False
+    """Whether an endpoint gets only what was consented to for it."""
     _foreign: dict[Version, int] = field(default_factory=dict)
 
     @staticmethod
-    def of(software: Iterable[Software], *, freeze: Freeze | None = None) -> Catalogue:
+    def of(software: Iterable[Software], *, freeze: Freeze | None = None, consent: bool = False) -> Catalogue:
         """Build a catalogue from definitions in any order.
 
         Raises:
@@ -71,7 +73,7 @@ class Catalogue:
             if lower.version == upper.version:
                 raise VersionConflict(lower.version, upper.version)
         index = {item.version: number for number, item in enumerate(ordered)}
-        return Catalogue(software=ordered, index=index, freeze=freeze)
+        return Catalogue(software=ordered, index=index, freeze=freeze, consent=consent)
 
     def get(self, version: Version | None) -> Software | None:
         """Return the definition of a version, if there is one."""

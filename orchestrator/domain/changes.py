@@ -6,6 +6,7 @@ Rules:
   exhausted there, and moves along an edge.
 - Only reached attempts expire, or count returns: reached is heard from after the push got to the broker, or naming
   the offered version.
+- Consent to a version is used up when the endpoint reports that it runs it.
 - A failure counts against the version, whatever becomes of it later: a success does not clear it, an operator does.
 
 Spec: Kaa 7/CMP, "Applied configuration", for the meaning of status codes.
@@ -19,8 +20,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from orchestrator.domain.attempts import OPEN, Attempt, AttemptState, confirm, move
-from orchestrator.domain.endpoints import HistoryEntry, HistoryKind, Setback
-from orchestrator.domain.facts import DeadlinePassed, Heard, ObserveAsked, Progressed, Reported, Retried
+from orchestrator.domain.endpoints import Consent, HistoryEntry, HistoryKind, Setback
+from orchestrator.domain.facts import Consented, DeadlinePassed, Heard, ObserveAsked, Progressed, Reported, Retried
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +73,8 @@ def apply(endpoint: Endpoint, fact: Fact, policy_of: PolicyOf, *, acknowledged: 
             return _expire(endpoint, fact, policy_of)
         case Retried():
             return _retry(endpoint, fact)
+        case Consented():
+            return _consent(endpoint, fact)
         case _:
             assert_never(fact)
 
@@ -150,6 +153,8 @@ def _report(endpoint: Endpoint, fact: Reported, policy_of: PolicyOf, *, acknowle
     if not fact.succeeded:
         heard = _hear(endpoint, fact.at, fact.version, acknowledged=acknowledged)
         return _fail(heard, fact, policy_of)
+    if endpoint.consents:
+        endpoint = _without_consent(endpoint, fact.version)
     attempt = endpoint.attempt
     if attempt is not None and attempt.state in _CONFIRMABLE and attempt.version == fact.version:
         return _confirm(endpoint, attempt, fact)
@@ -244,6 +249,23 @@ def _retry(endpoint: Endpoint, fact: Retried) -> Change:
     }
     entry = HistoryEntry(at=fact.at, kind=HistoryKind.RETRIED, version=fact.version)
     return Change(endpoint=replace(endpoint, setbacks=kept), entries=(entry,))
+
+
+def _consent(endpoint: Endpoint, fact: Consented) -> Change:
+    """A second word replaces the first; said again, it changes nothing."""
+    present = endpoint.consents.get(fact.version)
+    if present is not None and (present.granted, present.reason) == (fact.granted, fact.reason):
+        return Change(endpoint=endpoint)
+    given = Consent(granted=fact.granted, at=fact.at, reason=fact.reason)
+    kind = HistoryKind.CONSENTED if fact.granted else HistoryKind.REFUSED
+    entry = HistoryEntry(at=fact.at, kind=kind, version=fact.version, reason=fact.reason)
+    return Change(endpoint=replace(endpoint, consents={**endpoint.consents, fact.version: given}), entries=(entry,))
+
+
+def _without_consent(endpoint: Endpoint, version: Version) -> Endpoint:
+    """The endpoint with the consent to what it has come to run used up: to come to it again needs another."""
+    kept = {other: consent for other, consent in endpoint.consents.items() if other != version}
+    return replace(endpoint, consents=kept) if len(kept) < len(endpoint.consents) else endpoint
 
 
 def stays(offer: Attempt, endpoint: Endpoint, decision: Decision, catalogue: Catalogue) -> bool:

@@ -155,7 +155,7 @@ def _openness(hops: int, standing: Standing, catalogue: Catalogue, now: datetime
         return 0, None
     opened = 0
     moments: list[datetime] = []
-    for number in members(hops):
+    for number in members(rules.consented(hops, standing, catalogue)):
         moment = rules.opens_at(catalogue.software[number], standing)
         if moment is None or moment <= now:
             opened |= 1 << number

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.versions import Version
 
 
-__all__ = ["Attempt", "Endpoint", "HistoryEntry", "HistoryKind", "Setback", "TokenState"]
+__all__ = ["Attempt", "Consent", "Endpoint", "HistoryEntry", "HistoryKind", "Setback", "TokenState"]
 
 
 class TokenState(Enum):
@@ -55,6 +55,9 @@ class HistoryKind(Enum):
     """The old version was reported while an offer was open; only counted returns are history."""
     RETRIED = "retried"
     """An operator had failures forgotten: of `version`, or of all when it is None."""
+    CONSENTED = "consented"
+    REFUSED = "refused"
+    """Consent to `version` was refused, or taken back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +87,16 @@ class Setback:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """What was said at one endpoint of one version, until the endpoint reports that it runs it."""
+
+    granted: bool
+    """False: it was refused, or taken back."""
+    at: datetime
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """One endpoint, as the decision and the engine's steps see it."""
 
@@ -102,6 +115,7 @@ class Endpoint:
     setbacks: Mapping[Version, Setback] = field(default_factory=dict)
     filters: frozenset[str] = frozenset()
     """The application's filters whose expression matches its attributes."""
+    consents: Mapping[Version, Consent] = field(default_factory=dict)
 
     @property
     def offer(self) -> Attempt | None:
@@ -127,4 +141,5 @@ class Endpoint:
             attempt=attempt,
             setbacks=self.setbacks,
             filters=self.filters,
+            consents=self.consents,
         )

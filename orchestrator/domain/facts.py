@@ -78,4 +78,14 @@ class Retried:
     version: Version | None = None
 
 
-Fact: TypeAlias = Heard | Reported | Progressed | ObserveAsked | DeadlinePassed | Retried
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consented:
+    """Consent to one version was given, or refused, or taken back."""
+
+    at: datetime
+    version: Version
+    granted: bool = True
+    reason: str | None = None
+
+
+Fact: TypeAlias = Heard | Reported | Progressed | ObserveAsked | DeadlinePassed | Retried | Consented

@@ -3,9 +3,10 @@
 Rules:
 - *Eligible*: servable (not suspended, not recalled, a specification), matched by its filters, not exhausted at the
   endpoint, on the way to its pin.
-- *Open*: eligible, no freeze, its date has come, the back-off is over, the endpoint is not soaking.
-- A pin sets filters and dates aside, nothing else. A rescue from a recalled version does not wait for a soak. A freeze
-  holds all of them.
+- *Open*: eligible, no freeze, its date has come, the back-off is over, the endpoint is not soaking, and consent is
+  given where the application requires it.
+- A pin sets filters and dates aside, nothing else. A rescue from a recalled version waits neither for a soak nor for
+  consent. A freeze holds all of them.
 - `eligible` answers for the whole catalogue at once, for the hot path; `judge` names every rule of one software.
   A property test holds the two together.
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.domain.catalogues import Catalogue
+    from orchestrator.domain.endpoints import Endpoint
     from orchestrator.domain.freezes import Freeze
     from orchestrator.domain.software import Software
     from orchestrator.domain.standings import Standing
@@ -101,6 +103,22 @@ def eligible(standing: Standing, catalogue: Catalogue, *, exhaustion: bool = Tru
     return found & ~barred
 
 
+def consented(hops: int, standing: Standing, catalogue: Catalogue) -> int:
+    """Return the hops that need no consent, or have it; a rescue from recalled software needs none."""
+    if not catalogue.consent or rescued(standing, catalogue):
+        return hops
+    return hops & numbers(standing.consented, catalogue)
+
+
+def consented_to(version: Version, endpoint: Endpoint, catalogue: Catalogue) -> bool:
+    """Return the same for one version at one endpoint."""
+    running = catalogue.get(endpoint.running)
+    if not catalogue.consent or (running is not None and running.recalled):
+        return True
+    consent = endpoint.consents.get(version)
+    return consent is not None and consent.granted
+
+
 def opens_at(item: Software, standing: Standing) -> datetime | None:
     """Return the instant from which an eligible software is open, the soak apart; None is always."""
     moments = [at for version, at in standing.retry_at if version == item.version]
@@ -137,6 +155,7 @@ def judge(
         _date(item, standing, now),
         _back_off(item, standing),
         _soak(standing, catalogue),
+        _consent(item, standing, catalogue),
     )
     passed = all(rule.passed for rule in first)
     return SoftwareVerdict(
@@ -223,6 +242,16 @@ def _soak(standing: Standing, catalogue: Catalogue) -> Rule:
         return Rule(rule="soak", passed=True, detail="not soaking")
     rescue = rescued(standing, catalogue)
     return Rule(rule="soak", passed=rescue, detail=f"soaks on {standing.soaking}" + (", recalled" if rescue else ""))
+
+
+def _consent(item: Software, standing: Standing, catalogue: Catalogue) -> Rule:
+    if not catalogue.consent:
+        return Rule(rule="consent", passed=True, detail="not required")
+    if item.version in standing.consented:
+        return Rule(rule="consent", passed=True, detail="given")
+    if rescued(standing, catalogue):
+        return Rule(rule="consent", passed=True, detail="not required: what runs is recalled")
+    return Rule(rule="consent", passed=False, detail="refused" if item.version in standing.refused else "not given")
 
 
 def _edge(item: Software, standing: Standing) -> Rule:

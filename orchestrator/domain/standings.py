@@ -2,7 +2,7 @@
 
 Rules:
 - What cannot change the decision is left out, so that a fleet has few standings: filters that no software lists,
-  failures of versions that are not defined, back-offs that are over.
+  failures of versions that are not defined, back-offs that are over, consents that nobody asks for.
 
 Layer: orchestrator.domain; pure.
 """
@@ -40,6 +40,10 @@ class Standing:
     active: bool = True
     """Whether the token is good."""
     soaking: Version | None = None
+    consented: frozenset[Version] = _NO_VERSIONS
+    """Versions to which consent is given, where the catalogue asks for it."""
+    refused: frozenset[Version] = _NO_VERSIONS
+    """The same, to which it was refused."""
 
 
 def plain(endpoint: Endpoint) -> bool:
@@ -48,6 +52,7 @@ def plain(endpoint: Endpoint) -> bool:
     return (
         not endpoint.setbacks
         and not endpoint.filters
+        and not endpoint.consents
         and endpoint.pinned is None
         and endpoint.token_state is TokenState.ACTIVE
         and (attempt is None or attempt.state is not AttemptState.SOAKING)
@@ -69,7 +74,16 @@ def standing(endpoint: Endpoint, catalogue: Catalogue, now: datetime) -> Standin
         retry_at=retry_at,
         active=endpoint.token_state is TokenState.ACTIVE,
         soaking=attempt.version if attempt is not None and attempt.state is AttemptState.SOAKING else None,
+        consented=_consents(endpoint, catalogue, granted=True),
+        refused=_consents(endpoint, catalogue, granted=False),
     )
+
+
+def _consents(endpoint: Endpoint, catalogue: Catalogue, *, granted: bool) -> frozenset[Version]:
+    if not catalogue.consent or not endpoint.consents:
+        return _NO_VERSIONS
+    said = endpoint.consents.items()
+    return frozenset(version for version, item in said if item.granted is granted and version in catalogue.index)
 
 
 def _setbacks(

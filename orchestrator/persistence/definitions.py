@@ -13,7 +13,14 @@ import orjson
 from sqlalchemy import select
 
 from orchestrator.application.directory import Entry
-from orchestrator.application.records import Application, FilterRecord, PushMode, Registration, SoftwareRecord
+from orchestrator.application.records import (
+    REQUIRED,
+    Application,
+    FilterRecord,
+    PushMode,
+    Registration,
+    SoftwareRecord,
+)
 from orchestrator.domain.catalogues import Catalogue
 from orchestrator.domain.filters import Filter
 from orchestrator.domain.software import Attempts, FilterUse, RolloutPolicy, Software, Strategy
@@ -163,7 +170,11 @@ async def load_entry(connection: AsyncConnection, application: int, dictionary: 
         application=application_record,
         software=dict(software),
         filters=filters,
-        catalogue=Catalogue.of((record.software for record in software.values()), freeze=application_record.frozen),
+        catalogue=Catalogue.of(
+            (record.software for record in software.values()),
+            freeze=application_record.frozen,
+            consent=application_record.consent == REQUIRED,
+        ),
     )
 
 

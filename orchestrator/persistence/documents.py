@@ -11,22 +11,20 @@ import orjson
 from sqlalchemy import delete, literal, select
 
 from orchestrator.application.records import EndpointDocument, StoredHistory
-from orchestrator.domain.endpoints import HistoryEntry, Setback
-from orchestrator.persistence import filters, schema
+from orchestrator.domain.endpoints import HistoryEntry
+from orchestrator.persistence import filters, particulars, schema
 from orchestrator.persistence.instants import from_ms, from_ms_or_none
 from orchestrator.persistence.rows import ATTEMPT_CODES, HISTORY_KINDS, STATE_COLUMNS, decode
 from orchestrator.persistence.schema import KEY_SPAN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sqlalchemy import CTE, ColumnElement, Row, Select
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from orchestrator.application.directory import Entry
     from orchestrator.application.records import EndpointQuery, EndpointRecord
-    from orchestrator.domain.versions import Version
     from orchestrator.persistence.dictionaries import Dictionary
+    from orchestrator.persistence.particulars import Particulars
 
 _endpoint, _state, _history = schema.endpoint.c, schema.endpoint_state.c, schema.history.c
 _DOCUMENT = select(
@@ -84,13 +82,16 @@ async def _read(
     connection: AsyncConnection, statement: Select[Any], entry: Entry, dictionary: Dictionary
 ) -> list[EndpointDocument]:
     found = (await connection.execute(statement)).all()
-    setbacks = await _setbacks(connection, [row.id for row in found if row.setbacks], dictionary)
-    return [_document(row, entry, dictionary, setbacks.get(row.id, {})) for row in found]
+    beside = await particulars.load(
+        connection,
+        dictionary,
+        setbacks=[row.id for row in found if row.setbacks],
+        consents=[row.id for row in found if row.consents],
+    )
+    return [_document(row, entry, dictionary, beside) for row in found]
 
 
-def _document(
-    row: Row[Any], entry: Entry, dictionary: Dictionary, setbacks: dict[Version, Setback]
-) -> EndpointDocument:
+def _document(row: Row[Any], entry: Entry, dictionary: Dictionary, beside: Particulars) -> EndpointDocument:
     values = orjson.loads(row.attributes)
     matching = frozenset(name for name, record in entry.filters.items() if record.filter.matches(values))
     record = decode(
@@ -98,7 +99,8 @@ def _document(
         endpoint_id=row.endpoint_id,
         token=row.token,
         dictionary=dictionary,
-        setbacks=setbacks,
+        setbacks=beside.setbacks.get(row.id, {}),
+        consents=beside.consents.get(row.id, {}),
         registered_ms=row.registered_ms,
         filters=matching,
     )
@@ -109,22 +111,6 @@ def _document(
         record=record,
         due_at=from_ms_or_none(row.due_ms),
     )
-
-
-async def _setbacks(
-    connection: AsyncConnection, keys: Sequence[int], dictionary: Dictionary
-) -> dict[int, dict[Version, Setback]]:
-    found: dict[int, dict[Version, Setback]] = {}
-    if keys:
-        table = schema.setback
-        for row in await connection.execute(select(table).where(table.c.endpoint_id.in_(keys))):
-            found.setdefault(row.endpoint_id, {})[dictionary.versions[row.version_id]] = Setback(
-                failures=row.failures,
-                retry_at=from_ms_or_none(row.retry_ms),
-                exhausted=row.exhausted,
-                reason=row.reason,
-            )
-    return found
 
 
 def _chain(last: int, key: int) -> CTE:

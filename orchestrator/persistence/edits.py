@@ -19,7 +19,7 @@ from orchestrator.application.counters import CounterKey, add
 from orchestrator.application.records import AppVersionTakenError, EndpointRecord
 from orchestrator.domain.cohorts import cohort
 from orchestrator.domain.endpoints import Endpoint
-from orchestrator.persistence import audits, definitions, dialects, documents, rows, schema, writes
+from orchestrator.persistence import audits, definitions, dialects, documents, particulars, rows, schema, writes
 from orchestrator.persistence.instants import to_ms
 from orchestrator.persistence.schema import KEY_SPAN
 from orchestrator.persistence.transactions import SqlTransaction
@@ -215,8 +215,9 @@ class SqlEdit(SqlTransaction):
             await dialects.insert(self._connection, schema.attempt, writes.ATTEMPT, [row])
         await self.count(Counter({key: amount for key, amount in gone.items() if amount}))
         await documents.delete_chain(self._connection, record)
-        for table in (schema.setback, schema.parked_push):
-            await self._connection.execute(delete(table).where(table.c.endpoint_id == record.key))
+        await particulars.remove(self._connection, record.key)
+        parked = schema.parked_push
+        await self._connection.execute(delete(parked).where(parked.c.endpoint_id == record.key))
         for keyed in (schema.endpoint_state, schema.endpoint):
             await self._connection.execute(delete(keyed).where(keyed.c.id == record.key))
 

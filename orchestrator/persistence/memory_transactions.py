@@ -275,7 +275,7 @@ def _plain(kept: Kept) -> bool:
     """Whether its class says all about an endpoint; as `sweeping` has it."""
     endpoint = kept.record.endpoint
     ordinary = endpoint.token_state is TokenState.ACTIVE and endpoint.observe and endpoint.pinned is None
-    unhindered = not endpoint.setbacks and kept.due_at is None
+    unhindered = not endpoint.setbacks and not endpoint.consents and kept.due_at is None
     return ordinary and unhindered and (endpoint.attempt is None or endpoint.attempt.state in _CLEAR)
 
 

@@ -17,7 +17,7 @@ from orchestrator.persistence.schema import KEY_SPAN, endpoint_state
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orchestrator.domain.endpoints import Setback
+    from orchestrator.domain.endpoints import Consent, Setback
     from orchestrator.domain.versions import Version
     from orchestrator.persistence.dialects import Row
     from orchestrator.persistence.dictionaries import Dictionary
@@ -62,10 +62,11 @@ def decode(
     setbacks: Mapping[Version, Setback],
     registered_ms: int | None = None,
     filters: frozenset[str] = frozenset(),
+    consents: Mapping[Version, Consent] | None = None,
 ) -> EndpointRecord:
     """The endpoint of one row, given in the order of `STATE_COLUMNS`."""
     key, app_version_id, running_id, running_ms, seen_ms, token_state, observe, _, pinned_id, sequence = row[:_ATTEMPT]
-    _due_ms, push_revision, last_history = row[_AFTER_ATTEMPT:]
+    _due_ms, push_revision, last_history, _ = row[_AFTER_ATTEMPT:]
     application, app_version = dictionary.app_versions[app_version_id]
     endpoint = Endpoint(
         running=dictionary.version(running_id),
@@ -79,6 +80,7 @@ def decode(
         attempt=_decode_attempt(row[_ATTEMPT:_AFTER_ATTEMPT], sequence, dictionary),
         setbacks=setbacks,
         filters=filters,
+        consents=consents or {},
     )
     return EndpointRecord(
         key=key,
@@ -137,6 +139,7 @@ def encode(
         due_ms,
         record.push_revision,
         record.last_history,
+        int(bool(endpoint.consents)),
     )
 
 

@@ -168,6 +168,7 @@ endpoint_state = Table(
     Column("due_ms", Key),
     Column("push_revision", Key, nullable=False),
     Column("last_history_id", Key, nullable=False),
+    Column("consents", Boolean(create_constraint=False), nullable=False, server_default=text("0")),
 )
 Index(
     "ix_endpoint_state_due_ms",

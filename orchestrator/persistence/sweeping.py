@@ -1,8 +1,8 @@
 """A page of a sweep in SQL: endpoints grouped by class, and each page's verdicts written by one statement per table.
 
 Rules:
-- "Plain" endpoints are those whose class says all: no setback, no pin, no timer, token active, pushes wanted, and a
-  latest attempt that is neither started nor failed. All others are handed out one by one.
+- "Plain" endpoints are those whose class says all: no setback, consent, pin or timer, token active, pushes wanted, and
+  a latest attempt that is neither started nor failed. All others are handed out one by one.
 - Rows are numbered in order of key, so that the statements of one page agree on every identifier.
 
 Layer: persistence.
@@ -61,6 +61,7 @@ _PLAIN = and_(
     _state.token_state == 0,
     _state.observe.is_(True),
     _state.setbacks.is_(False),
+    _state.consents.is_(False),
     _state.pinned_id.is_(None),
     _state.due_ms.is_(None),
     or_(_state.attempt_version_id == 0, _state.attempt_state.in_(_CLEAR_STATES)),

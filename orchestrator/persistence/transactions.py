@@ -12,10 +12,9 @@ from sqlalchemy import and_, bindparam, delete, func, insert, select, update
 from orchestrator.application.counters import deltas
 from orchestrator.application.sweeps import Page, differences
 from orchestrator.domain.cohorts import cohort
-from orchestrator.domain.endpoints import Setback
-from orchestrator.persistence import dialects, schema, writes
+from orchestrator.persistence import dialects, particulars, schema, writes
 from orchestrator.persistence.dictionaries import add_versions
-from orchestrator.persistence.instants import from_ms_or_none, near, to_ms
+from orchestrator.persistence.instants import near, to_ms
 from orchestrator.persistence.rows import STATE_COLUMNS, application_of, decode
 from orchestrator.persistence.sweeping import Sweep
 from orchestrator.persistence.writes import Writes, counter_rows, versions_in
@@ -59,9 +58,6 @@ _SELECTIONS = {
     for by_token in (True, False)
     for attributes in (True, False)
 }
-_SETBACKS = dialects.prepared(
-    dialects.rows_as_json(list(schema.setback.columns)).where(schema.setback.c.endpoint_id.in_(select(_wanted.c.value)))
-)
 _DUE = (
     select(_state.c.id)
     .where(_state.c.due_ms.is_not(None), _state.c.due_ms <= bindparam("now"))
@@ -71,6 +67,7 @@ _DUE = (
 )
 _DUE_KEYS = dialects.prepared(dialects.rows_as_json([_DUE.c.id]))
 _SETBACKS_FLAG = STATE_COLUMNS.index("setbacks")
+_CONSENTS_FLAG = STATE_COLUMNS.index("consents")
 _WIDTH = len(STATE_COLUMNS)
 _NOTHING: Mapping[Any, Any] = {}
 
@@ -111,29 +108,24 @@ class SqlTransaction:
         membership: Callable[[int, str], frozenset[str]] | None,
     ) -> list[EndpointRecord]:
         rows = await dialects.fetch(self._connection, _SELECTIONS[kind], wanted=dialects.listing(wanted))
-        setbacks = await self._setbacks([row[0] for row in rows if row[_SETBACKS_FLAG]])
+        beside = await particulars.load(
+            self._connection,
+            self._dictionary,
+            setbacks=[row[0] for row in rows if row[_SETBACKS_FLAG]],
+            consents=[row[0] for row in rows if row[_CONSENTS_FLAG]],
+        )
         return [
             decode(
                 row[:_WIDTH],
                 endpoint_id=row[_WIDTH],
                 token=row[_WIDTH + 1],
                 dictionary=self._dictionary,
-                setbacks=setbacks.get(row[0], _NOTHING),
+                setbacks=beside.setbacks.get(row[0], _NOTHING),
+                consents=beside.consents.get(row[0], _NOTHING),
                 filters=frozenset() if membership is None else membership(application_of(row[0]), row[_WIDTH + 2]),
             )
             for row in rows
         ]
-
-    async def _setbacks(self, keys: Sequence[int]) -> dict[int, dict[Version, Setback]]:
-        found: dict[int, dict[Version, Setback]] = {}
-        if not keys:
-            return found
-        for row in await dialects.fetch(self._connection, _SETBACKS, wanted=dialects.listing(keys)):
-            key, version_id, failures, retry_ms, exhausted, reason = row
-            found.setdefault(key, {})[self._dictionary.versions[version_id]] = Setback(
-                failures=failures, retry_at=from_ms_or_none(retry_ms), exhausted=bool(exhausted), reason=reason
-            )
-        return found
 
     async def taken(self, endpoint_ids: Sequence[tuple[int, str]]) -> set[tuple[int, str]]:
         """See `ports.Transaction.taken`."""
@@ -184,12 +176,7 @@ class SqlTransaction:
         connection = self._connection
         await dialects.insert(connection, _state, STATE_COLUMNS, batch.created)
         await dialects.update(connection, _state, STATE_COLUMNS, sorted(batch.updated))
-        if batch.setbacks_of:
-            stale = schema.setback.c.endpoint_id.in_(select(_wanted.c.value))
-            await connection.execute(
-                delete(schema.setback).where(stale), {"wanted": dialects.listing(batch.setbacks_of)}
-            )
-        await dialects.insert(connection, schema.setback, writes.SETBACK, batch.setbacks)
+        await particulars.write(connection, batch)
         await dialects.insert(connection, schema.attempt, writes.ATTEMPT, batch.attempts)
         await dialects.insert(connection, schema.history, writes.HISTORY, batch.history)
         await dialects.insert(connection, schema.push, writes.PUSH, batch.pushes)

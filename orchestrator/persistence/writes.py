@@ -48,6 +48,7 @@ ATTEMPT = (
 )
 PUSH = ("revision", "endpoint_id", "topic")
 SETBACK = ("endpoint_id", "version_id", "failures", "retry_ms", "exhausted", "reason")
+CONSENT = ("endpoint_id", "version_id", "granted", "at_ms", "reason")
 COUNTER = ("application_id", "name", "version_id", "origin_id", "label", "amount")
 ADD_UP = (
     "ON CONFLICT (application_id, name, version_id, origin_id, label) "
@@ -69,6 +70,9 @@ class Writes:
     setbacks_of: list[int] = field(default_factory=list)
     """Endpoints whose setbacks are replaced by those in `setbacks`."""
     setbacks: list[Row] = field(default_factory=list)
+    consents_of: list[int] = field(default_factory=list)
+    """The same for consents."""
+    consents: list[Row] = field(default_factory=list)
 
     def add(self, draft: Draft, key: int, due_at: datetime | None, dictionary: Dictionary, numbers: Numbers) -> None:
         """Add one endpoint; `key` is its own, new or old."""
@@ -84,6 +88,7 @@ class Writes:
             revision = numbers.take("revision", 1) + 1
             self.pushes.append((revision, key, None))
         self._add_setbacks(draft, key, dictionary)
+        self._add_consents(draft, key, dictionary)
         record = drafting.stored(draft, key=key, push_revision=revision, last_history=last)
         row = rows.encode(record, to_ms_or_none(due_at), dictionary, self.in_ms)
         (self.updated if draft.before.key else self.created).append(row)
@@ -109,6 +114,15 @@ class Writes:
             version_id = dictionary.number(draft.before.application, version)
             retry_ms = self.in_ms(setback.retry_at)
             self.setbacks.append((key, version_id, setback.failures, retry_ms, int(setback.exhausted), setback.reason))
+
+    def _add_consents(self, draft: Draft, key: int, dictionary: Dictionary) -> None:
+        before, after = draft.before.endpoint.consents, draft.after.consents
+        if before is after or before == after:
+            return
+        self.consents_of.append(key)
+        for version, consent in after.items():
+            version_id = dictionary.number(draft.before.application, version)
+            self.consents.append((key, version_id, int(consent.granted), self.in_ms(consent.at), consent.reason))
 
 
 def attempt_row(
@@ -140,7 +154,13 @@ def versions_in(drafts: Sequence[Draft]) -> Iterator[tuple[int, Version]]:
     """Every (application, version) that the rows of these drafts name; repeated ones included."""
     for draft in drafts:
         application, after = draft.before.application, draft.after
-        named = [after.running, after.pinned, *after.setbacks, *[entry.version for entry in draft.entries]]
+        named = [
+            after.running,
+            after.pinned,
+            *after.setbacks,
+            *after.consents,
+            *[entry.version for entry in draft.entries],
+        ]
         if after.attempt is not None:
             named += [after.attempt.version, after.attempt.origin]
         for version in named:

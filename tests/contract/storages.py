@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from orchestrator.application.directory import Entry
 from orchestrator.application.records import (
+    REQUIRED,
     Application,
     Draft,
     EndpointRecord,
@@ -266,7 +267,9 @@ def entry_of(application: Application, software: Iterable[Software] = (), filter
         application=application,
         software=records,
         filters={item.filter_id: FilterRecord(filter=item, description=None, revision=1) for item in filters},
-        catalogue=Catalogue.of(record.software for record in records.values()),
+        catalogue=Catalogue.of(
+            (record.software for record in records.values()), consent=application.consent == REQUIRED
+        ),
     )
 
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from orchestrator.application.batches import Settings
 from orchestrator.application.directory import Directory
 from orchestrator.application.parts import Parts
-from orchestrator.application.records import Draft, PushMode
+from orchestrator.application.records import REQUIRED, Draft, PushMode
 from orchestrator.application.sweeps import Sweeper
 from orchestrator.domain.attempts import OPEN, Attempt, AttemptState
-from orchestrator.domain.endpoints import Endpoint, Setback, TokenState
+from orchestrator.domain.endpoints import Consent, Endpoint, Setback, TokenState
 from orchestrator.domain.filters import Filter
 from orchestrator.domain.software import FilterUse, Software, Strategy
 from orchestrator.domain.versions import Constraint, Version
@@ -86,8 +86,10 @@ def _software(version: Version) -> st.SearchStrategy[Software]:
 catalogues = st.lists(st.sampled_from(VERSIONS), min_size=1, unique=True).flatmap(
     lambda versions: st.tuples(*map(_software, versions))
 )
-applications = st.sampled_from((PushMode.RETAINED, PushMode.RETAINED, PushMode.LIVE)).map(
-    lambda push: replace(APP, push=push)
+applications = st.builds(
+    lambda push, consent: replace(APP, push=push, consent=consent),
+    st.sampled_from((PushMode.RETAINED, PushMode.RETAINED, PushMode.LIVE)),
+    st.sampled_from(("none", "none", REQUIRED)),
 )
 
 
@@ -124,13 +126,21 @@ setbacks = st.dictionaries(
 )
 
 
+consents = st.dictionaries(
+    st.sampled_from(VERSIONS),
+    st.builds(Consent, granted=st.sampled_from((True, True, False)), at=st.just(NOW - HOUR), reason=st.none()),
+    min_size=2,
+)
+
+
 @st.composite
 def endpoints(draw: st.DrawFn) -> Endpoint:
     """An endpoint; most have nothing particular."""
     running = draw(st.sampled_from(RUN))
     attempt = draw(st.none() | _attempts(running))
     plain = ("plain",) * 5
-    particular = draw(st.sampled_from((*plain, "deaf", "refused", "pinned", "set back", "set back", "set back")))
+    rare = ("deaf", "refused", "pinned", "set back", "set back", "set back", "asked", "asked", "asked")
+    particular = draw(st.sampled_from((*plain, *rare)))
     return Endpoint(
         running=running,
         running_since=None if running is None else NOW - DAY,
@@ -141,6 +151,7 @@ def endpoints(draw: st.DrawFn) -> Endpoint:
         token_state=draw(st.sampled_from(TokenState)) if particular == "refused" else TokenState.ACTIVE,
         pinned=draw(st.sampled_from(VERSIONS)) if particular == "pinned" else None,
         setbacks=draw(setbacks) if particular == "set back" else {},
+        consents=draw(consents) if particular == "asked" else {},
     )
 
 

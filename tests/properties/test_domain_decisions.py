@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from orchestrator.domain import graphs
 from orchestrator.domain.catalogues import Catalogue
 from orchestrator.domain.decisions import Decider, Outcome, Standing, decide, standing
-from orchestrator.domain.endpoints import Endpoint, Setback, TokenState
+from orchestrator.domain.endpoints import Consent, Endpoint, Setback, TokenState
 from orchestrator.domain.software import FilterUse, Software, Strategy
 from orchestrator.domain.versions import Constraint, Version
 from tests.unit.orchestrator.domain.builders import HOUR, NOW
@@ -50,9 +50,10 @@ def software_of(version: Version) -> st.SearchStrategy[Software]:
     )
 
 
+consent_required = st.sampled_from((False, False, True))
 # Mostly full catalogues, so that there are paths to choose from.
 catalogues = (st.just(list(VERSIONS)) | st.lists(st.sampled_from(VERSIONS), max_size=6, unique=True)).flatmap(
-    lambda versions: st.tuples(*map(software_of, versions)).map(Catalogue.of)
+    lambda versions: st.builds(Catalogue.of, st.tuples(*map(software_of, versions)), consent=consent_required)
 )
 setbacks = st.builds(
     Setback, failures=st.just(1), retry_at=st.sampled_from((None, NOW - HOUR, NOW + HOUR)), exhausted=st.booleans()
@@ -65,6 +66,9 @@ endpoints = st.builds(
     pinned=st.sampled_from((*[None] * 8, FOREIGN, *VERSIONS)),
     setbacks=st.dictionaries(st.sampled_from((*VERSIONS, FOREIGN)), setbacks, max_size=2),
     filters=st.frozensets(st.sampled_from((*FILTERS, "unused"))),
+    consents=st.dictionaries(
+        st.sampled_from((*VERSIONS, FOREIGN)), st.builds(Consent, granted=st.booleans(), at=st.just(NOW)), max_size=4
+    ),
 )
 
 
@@ -74,6 +78,7 @@ class Oracle:
 
     standing: Standing
     software: tuple[Software, ...]
+    consent: bool
 
     def eligible(self, item: Software, *, exhaustion: bool = True) -> bool:
         if item.strategy is Strategy.SUSPENDED or item.recalled_at is not None or not item.has_specification:
@@ -85,6 +90,8 @@ class Oracle:
         return any(use.filter_id in self.standing.filters for use in item.filters)
 
     def open(self, item: Software) -> bool:
+        if self.consent and not self.recalled and item.version not in self.standing.consented:
+            return False
         if any(version == item.version for version, _ in self.standing.retry_at):
             return False
         if self.standing.pinned is not None:
@@ -164,20 +171,23 @@ def test_the_decision_is_that_of_the_oracle(endpoint: Endpoint, catalogue: Catal
     key = standing(endpoint, catalogue, NOW)
     decision = decide(key, catalogue, NOW)
     event(decision.outcome.value)
-    assert (decision.outcome, decision.hop, decision.goal) == Oracle(key, catalogue.software).outcome()
+    assert (decision.outcome, decision.hop, decision.goal) == Oracle(
+        key, catalogue.software, catalogue.consent
+    ).outcome()
 
 
 @given(endpoint=endpoints, catalogue=catalogues)
 def test_where_all_edges_lead_upwards_the_hop_is_the_open_one_with_the_fewest_hops_left(
     endpoint: Endpoint, catalogue: Catalogue
 ) -> None:
-    upward = Catalogue.of(
+    lower = [
         replace(item, upgradable_from=tuple(map(below(item.version), item.upgradable_from)))
         for item in catalogue.software
-    )
+    ]
+    upward = Catalogue.of(lower, consent=catalogue.consent)
     key = standing(replace(endpoint, pinned=None), upward, NOW)
     decision = decide(key, upward, NOW)
-    oracle = Oracle(key, upward.software)
+    oracle = Oracle(key, upward.software, upward.consent)
     if decision.goal is not None and not (oracle.recalled and decision.goal < (key.running or decision.goal)):
         paths = list(oracle.paths([item for item in upward.software if oracle.eligible(item)]))
         left = [path for path in paths if path[-1].version == decision.goal and oracle.open(path[0])]
@@ -200,7 +210,7 @@ def test_the_path_leads_along_edges_through_eligible_software_to_the_goal(
     endpoint: Endpoint, catalogue: Catalogue
 ) -> None:
     decision = decide(standing(endpoint, catalogue, NOW), catalogue, NOW)
-    oracle = Oracle(decision.standing, catalogue.software)
+    oracle = Oracle(decision.standing, catalogue.software, catalogue.consent)
     at = endpoint.running
     for version in decision.path:
         item = catalogue.get(version)
@@ -218,7 +228,7 @@ def test_the_path_leads_along_edges_through_eligible_software_to_the_goal(
 def test_the_named_rules_agree_with_the_decision(endpoint: Endpoint, catalogue: Catalogue) -> None:
     key = standing(endpoint, catalogue, NOW)
     decision = decide(key, catalogue, NOW)
-    oracle = Oracle(key, catalogue.software)
+    oracle = Oracle(key, catalogue.software, catalogue.consent)
     assert [verdict.version for verdict in decision.software] == sorted(catalogue.index, reverse=True)
     direct = {item.version for item in catalogue.edges_from(key.running)}
     for verdict in decision.software:
@@ -242,7 +252,9 @@ def test_nothing_changes_before_the_instant_that_a_waiting_decision_names(
     decision = decide(standing(endpoint, catalogue, NOW), catalogue, NOW)
     if decision.outcome is not Outcome.WAITING:
         return
-    assert decision.waits_until is not None
+    if decision.waits_until is None:
+        assert catalogue.consent
+        return
     early = decision.waits_until - timedelta(microseconds=1)
     assert decide(standing(endpoint, catalogue, early), catalogue, early).outcome is Outcome.WAITING
     then = decision.waits_until
@@ -280,6 +292,7 @@ def test_no_cycles_whichever_hops_are_open_when(endpoint: Endpoint, catalogue: C
 def test_whom_a_change_does_not_concern_keeps_the_decision(
     endpoint: Endpoint, before: Catalogue, after: Catalogue
 ) -> None:
+    after = Catalogue.of(after.software, consent=before.consent)
     if endpoint.running in graphs.concerned(before, after, [*VERSIONS, FOREIGN]):
         return
     old = decide(standing(endpoint, before, NOW), before, NOW)

@@ -149,7 +149,7 @@ async def test_a_description_gives_no_work(rest: Rest) -> None:
         ({"appVersions": ["a/b"]}, "member-invalid"),
         ({"appVersions": "a"}, "member-type"),
         ({"appVersions": ["a"], "push": "loud"}, "member-invalid"),
-        ({"appVersions": ["a"], "consent": "required"}, "member-invalid"),
+        ({"appVersions": ["a"], "consent": "perhaps"}, "member-invalid"),
         ({"appVersions": ["a"], "operatorKeys": ["a-b"]}, "member-invalid"),
         ({"appVersions": ["a"], "description": 1}, "member-type"),
         ({"appVersions": ["a"], "description": "\0"}, "text-not-storable"),

@@ -26,6 +26,7 @@ RESOURCES = {
     "/api/v1/applications/{app}/filters/{filter_id}/endpoints": "get",
     "/api/v1/applications/{app}/endpoints": "get",
     "/api/v1/applications/{app}/endpoints/{endpoint_id}": "delete get patch put",
+    "/api/v1/applications/{app}/endpoints/{endpoint_id}/consent": "post",
     "/api/v1/applications/{app}/endpoints/{endpoint_id}/explain": "get",
     "/api/v1/applications/{app}/endpoints/{endpoint_id}/history": "get",
     "/api/v1/applications/{app}/endpoints/{endpoint_id}/retry": "post",

@@ -13,7 +13,7 @@ from pydantic import Field
 from orchestrator.application.documents import freezes, instants
 from orchestrator.application.documents.bodies import DESCRIPTION_CHARACTERS, LISTED, Body, Distinct, read_text
 from orchestrator.application.problems import MemberError
-from orchestrator.application.records import PushMode, Registration
+from orchestrator.application.records import REQUIRED, PushMode, Registration
 from protocol import topics
 from protocol.configurations import Profile
 from protocol.errors import quoted
@@ -43,10 +43,8 @@ def _attribute_key(text: str) -> str:
 
 
 def _consent(text: str) -> str:
-    if text == "required":
-        raise ValueError("'required' is not supported by this version")
-    if text != "none":
-        raise ValueError("must be 'none'")
+    if text not in {"none", REQUIRED}:
+        raise ValueError(f"must be 'none' or '{REQUIRED}'")
     return text
 
 

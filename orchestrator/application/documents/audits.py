@@ -47,6 +47,7 @@ def of_endpoint(document: EndpointDocument | None) -> str | None:
     if document is None:
         return None
     endpoint = document.record.endpoint
+    said = {version.text: consent.granted for version, consent in endpoint.consents.items()}
     return texts.build(
         {
             "endpointId": document.endpoint_id,
@@ -54,6 +55,7 @@ def of_endpoint(document: EndpointDocument | None) -> str | None:
             "attributes": Raw(document.attributes),
             "pinned": None if endpoint.pinned is None else endpoint.pinned.text,
             "tokenState": endpoint.token_state.value,
+            **({"consents": said} if said else {}),
         }
     )
 

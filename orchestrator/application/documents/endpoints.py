@@ -17,6 +17,7 @@ from orchestrator.application.documents import instants
 from orchestrator.application.documents.applications import ATTRIBUTE_KEY
 from orchestrator.application.documents.bodies import REASON_CHARACTERS, Body, RawObject, VersionText, read_text
 from orchestrator.application.documents.texts import Raw
+from orchestrator.domain import rules
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.endpoints import TokenState
 from orchestrator.domain.software import Strategy
@@ -91,6 +92,16 @@ class TokenBody(Body):
     """The new one."""
 
 
+class ConsentBody(Body):
+    """What is said of a version at an endpoint."""
+
+    version: VersionText | None = None
+    """Null: the one that the endpoint is offered or waits for."""
+    granted: bool = True
+    """False: it is refused, or taken back."""
+    reason: Annotated[str | None, Field(max_length=REASON_CHARACTERS)] = None
+
+
 class RecallBody(Body):
     """Why a software is recalled."""
 
@@ -139,6 +150,8 @@ def _narrowed(attempt: Attempt, endpoint: Endpoint, entry: Entry) -> bool:
     if software is None or software not in entry.catalogue.edges_from(endpoint.running):
         return True
     listed = {use.filter_id for use in software.filters}
+    if not rules.consented_to(attempt.version, endpoint, entry.catalogue):
+        return True
     targeted = software.strategy is Strategy.TARGETED and endpoint.pinned != attempt.version
     return targeted and not listed & endpoint.filters
 

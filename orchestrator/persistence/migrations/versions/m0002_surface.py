@@ -20,6 +20,7 @@ def upgrade() -> None:
     """Create the new tables, and the columns that hold freezes."""
     op.add_column("installation", sa.Column("freeze", sa.Text(), nullable=True))
     op.add_column("application", sa.Column("freeze", sa.Text(), nullable=True))
+    op.add_column("endpoint_state", sa.Column("consents", sa.Boolean(), nullable=False, server_default=sa.text("0")))
     _consent()
     _audit()
     _attention()

@@ -11,8 +11,17 @@ import pytest
 from orchestrator.domain.attempts import OPEN, Attempt, AttemptState
 from orchestrator.domain.changes import Change, agrees, apply, due_at, replan
 from orchestrator.domain.decisions import decide, standing
-from orchestrator.domain.endpoints import Endpoint, HistoryEntry, HistoryKind, Setback, TokenState
-from orchestrator.domain.facts import DeadlinePassed, Fact, Heard, ObserveAsked, Progressed, Reported, Retried
+from orchestrator.domain.endpoints import Consent, Endpoint, HistoryEntry, HistoryKind, Setback, TokenState
+from orchestrator.domain.facts import (
+    Consented,
+    DeadlinePassed,
+    Fact,
+    Heard,
+    ObserveAsked,
+    Progressed,
+    Reported,
+    Retried,
+)
 from orchestrator.domain.software import Attempts, RolloutPolicy
 from tests.unit.orchestrator.domain.builders import (
     DAY,
@@ -411,3 +420,28 @@ def test_replanning_leaves_an_endpoint_alone_that_agrees(
     else:
         # A started install goes on although another hop would be decided now.
         assert replan(before, decision, made, NOW).entries or state is AttemptState.INSTALLING
+
+
+def test_consent_is_kept_and_told_once() -> None:
+    said = Consented(version=v("1.1.0"), reason="the owner agreed", at=NOW)
+    change = apply(endpoint(), said, policy_of, acknowledged=True)
+    assert change.endpoint.consents == {v("1.1.0"): Consent(granted=True, at=NOW, reason="the owner agreed")}
+    assert change.entries == (
+        HistoryEntry(at=NOW, kind=HistoryKind.CONSENTED, version=v("1.1.0"), reason="the owner agreed"),
+    )
+    again = apply(change.endpoint, replace(said, at=NOW + HOUR), policy_of, acknowledged=True)
+    assert again == Change(endpoint=change.endpoint)
+
+
+def test_consent_can_be_taken_back() -> None:
+    given = after(endpoint(), Consented(version=v("1.1.0"), at=NOW))
+    change = apply(given, Consented(version=v("1.1.0"), granted=False, at=NOW), policy_of, acknowledged=True)
+    assert not change.endpoint.consents[v("1.1.0")].granted
+    assert kinds(change) == ["refused"]
+
+
+def test_consent_is_used_up_by_the_report_of_success_only() -> None:
+    given = after(endpoint(attempt=offer()), *(Consented(version=v(text), at=NOW) for text in ("1.1.0", "2.0.0")))
+    assert after(given, report("1.1.0", 500)).consents.keys() == {v("1.1.0"), v("2.0.0")}
+    assert after(given, report("1.0.0")).consents.keys() == {v("1.1.0"), v("2.0.0")}
+    assert after(given, report("1.1.0")).consents.keys() == {v("2.0.0")}

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import pytest
 
 from orchestrator.domain.attempts import AttemptState
-from orchestrator.domain.endpoints import Endpoint, HistoryKind, Setback, TokenState
+from orchestrator.domain.endpoints import Consent, Endpoint, HistoryKind, Setback, TokenState
 from tests.unit.orchestrator.domain.builders import HOUR, NOW, endpoint, offer, v
 
 
@@ -36,6 +36,7 @@ def test_a_message_changes_what_it_says_and_keeps_every_other_field() -> None:
         attempt=offer(),
         setbacks={v("2.0.0"): Setback(failures=1)},
         filters=frozenset({"canary"}),
+        consents={v("3.0.0"): Consent(granted=True, at=NOW)},
     )
     fresh = Endpoint(registered_at=NOW)
     assert all(getattr(full, field.name) != getattr(fresh, field.name) for field in fields(full))
@@ -64,4 +65,6 @@ def test_history_kinds_keep_their_places() -> None:
         "withdrawn",
         "returned",
         "retried",
+        "consented",
+        "refused",
     ]

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.domain import rules
+from orchestrator.domain.catalogues import Catalogue
+from orchestrator.domain.endpoints import Consent
 from tests.unit.orchestrator.domain.builders import (
     HOUR,
     NOW,
     at,
     catalogue,
+    endpoint,
     general,
     recalled,
     suspended,
@@ -37,6 +40,7 @@ NAMES = (
     "rolloutDate",
     "backOff",
     "soak",
+    "consent",
     "edge",
 )
 
@@ -149,3 +153,32 @@ def test_reachable_looks_through_eligible_software_only() -> None:
 def test_instants_are_written_in_utc_to_the_second() -> None:
     moment = NOW.astimezone(timezone(timedelta(hours=5))) + timedelta(microseconds=5)
     assert rules.instant(moment) == "2026-03-01T12:00:00Z"
+
+
+def test_consent_opens_what_it_was_given_to_and_nothing_else() -> None:
+    asking = Catalogue.of([general("1.1.0", "1.0.0"), general("1.2.0", "1.0.0"), general("1.3.0")], consent=True)
+    standing = replace(at("1.0.0"), consented=frozenset({v("1.1.0")}), refused=frozenset({v("1.2.0")}))
+    found = {verdict.version.text: verdict for verdict in rules.verdicts(standing, asking, NOW)}
+    assert failures(found["1.1.0"]) == {}
+    assert failures(found["1.2.0"]) == {"consent": "refused"}
+    assert failures(found["1.3.0"])["consent"] == "not given"
+    assert (found["1.2.0"].eligible, found["1.2.0"].open) == (True, False)
+
+
+def test_a_pin_needs_consent_and_a_rescue_does_not() -> None:
+    asking = Catalogue.of([recalled("1.0.0"), general("1.1.0", "1.0.0"), general("1.2.0", "1.1.0")], consent=True)
+    rescue = rules.verdicts(at("1.0.0"), asking, NOW)[1]
+    assert failures(rescue) == {}
+    pinned = rules.verdicts(at("1.1.0", pinned="1.2.0"), asking, NOW)[0]
+    assert failures(pinned) == {"consent": "not given"}
+
+
+def test_what_an_endpoint_was_asked_about_is_told_for_one_version() -> None:
+    asking = Catalogue.of([recalled("1.0.0"), general("1.1.0", "1.0.0")], consent=True)
+    said = {v("1.1.0"): Consent(granted=True, at=NOW), v("1.2.0"): Consent(granted=False, at=NOW)}
+    asked = replace(endpoint("1.1.0"), consents=said)
+    assert rules.consented_to(v("1.1.0"), asked, asking)
+    assert not rules.consented_to(v("1.2.0"), asked, asking)
+    assert not rules.consented_to(v("1.3.0"), asked, asking)
+    assert rules.consented_to(v("1.3.0"), endpoint("1.0.0"), asking)
+    assert rules.consented_to(v("1.3.0"), asked, Catalogue.of([general("1.3.0")]))

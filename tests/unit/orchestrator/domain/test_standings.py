@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.domain.attempts import AttemptState
-from orchestrator.domain.endpoints import Endpoint, Setback, TokenState
+from orchestrator.domain.catalogues import Catalogue
+from orchestrator.domain.endpoints import Consent, Endpoint, Setback, TokenState
 from orchestrator.domain.standings import Standing, plain, standing
 from tests.unit.orchestrator.domain.builders import (
     DAY,
@@ -91,3 +92,18 @@ def test_a_soaking_attempt_and_the_pin_are_kept() -> None:
     soaking = replace(offer(), state=AttemptState.SOAKING)
     found = standing(replace(endpoint(attempt=soaking), pinned=v("1.0.0")), CATALOGUE, NOW)
     assert (found.soaking, found.pinned) == (v("1.1.0"), v("1.0.0"))
+
+
+def test_consents_count_only_where_somebody_asks_and_for_what_is_defined() -> None:
+    said = {
+        v("1.1.0"): Consent(granted=True, at=NOW),
+        v("1.2.0"): Consent(granted=False, at=NOW),
+        v("9.0.0"): Consent(granted=True, at=NOW),
+    }
+    one = replace(endpoint("1.0.0"), consents=said)
+    assert standing(one, CATALOGUE, NOW) == at("1.0.0")
+    assert not plain(one)
+    asking = Catalogue.of(CATALOGUE.software, consent=True)
+    assert standing(one, asking, NOW) == replace(
+        at("1.0.0"), consented=frozenset({v("1.1.0")}), refused=frozenset({v("1.2.0")})
+    )

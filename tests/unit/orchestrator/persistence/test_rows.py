@@ -46,7 +46,7 @@ def record_of(endpoint: Endpoint) -> EndpointRecord:
 
 
 def decoded(row: Row, endpoint: Endpoint) -> EndpointRecord:
-    """Read a row back; setbacks and filters lie elsewhere."""
+    """Read a row back; setbacks, consents and filters lie elsewhere."""
     return rows.decode(
         row,
         endpoint_id="kettle-7",
@@ -55,6 +55,7 @@ def decoded(row: Row, endpoint: Endpoint) -> EndpointRecord:
         setbacks=endpoint.setbacks,
         registered_ms=to_ms(endpoint.registered_at),
         filters=endpoint.filters,
+        consents=endpoint.consents,
     )
 
 
@@ -77,6 +78,7 @@ def test_every_progress_is_kept(progress: str | None) -> None:
 def test_a_timer_and_the_flag_of_setbacks_are_columns() -> None:
     row = rows.encode(record_of(Endpoint(registered_at=NOW)), 1234, dictionary())
     named = dict(zip(rows.STATE_COLUMNS, row, strict=True))
+    assert named["consents"] == 0
     assert (named["due_ms"], named["setbacks"], named["push_revision"], named["last_history_id"]) == (1234, 0, 8, 9)
 
 
@@ -104,6 +106,8 @@ def test_codes_are_what_databases_hold() -> None:
         "withdrawn",
         "returned",
         "retried",
+        "consented",
+        "refused",
     ]
     assert set(rows.ATTEMPT_STATES) == set(AttemptState)
     assert set(rows.TOKEN_STATES) == set(TokenState)

@@ -11,12 +11,14 @@ from orchestrator.persistence import writes
 from orchestrator.persistence.dictionaries import Dictionary
 from orchestrator.persistence.instants import near, to_ms
 from orchestrator.persistence.numbers import Numbers
-from orchestrator.persistence.rows import ATTEMPT_CODES, HISTORY_CODES
+from orchestrator.persistence.rows import ATTEMPT_CODES, HISTORY_CODES, STATE_COLUMNS
 from orchestrator.persistence.writes import Writes
 from tests.contract.storages import MINUTE, NOW
 from tests.unit.orchestrator.domain.builders import offer, v
 
 FAILED = Setback(failures=1, retry_at=NOW + MINUTE, reason="no room")
+PUSH_REVISION = STATE_COLUMNS.index("push_revision")
+LAST_HISTORY = STATE_COLUMNS.index("last_history_id")
 
 
 def dictionary() -> Dictionary:
@@ -58,7 +60,7 @@ def test_history_is_chained_from_the_newest_entry_before() -> None:
         (52, 77, 51, to_ms(NOW - MINUTE), HISTORY_CODES[HistoryKind.RETRIED], 0, None, "why"),
     ]
     (row,) = written(item).updated
-    assert row[-1] == 52
+    assert row[LAST_HISTORY] == 52
 
 
 def test_a_push_takes_a_revision_and_topics_that_were_left_take_theirs_before() -> None:
@@ -67,13 +69,13 @@ def test_a_push_takes_a_revision_and_topics_that_were_left_take_theirs_before() 
     item.cleared_topics = ["left"]
     batch = written(item)
     assert batch.pushes == [(41, 0, "left"), (42, 77, None)]
-    assert batch.updated[0][-2] == 42
+    assert batch.updated[0][PUSH_REVISION] == 42
 
 
 def test_without_a_push_the_revision_stays() -> None:
     batch = written(draft(77))
     assert batch.pushes == []
-    assert batch.updated[0][-2:] == (4, 6)
+    assert (batch.updated[0][PUSH_REVISION], batch.updated[0][LAST_HISTORY]) == (4, 6)
 
 
 def test_a_new_endpoint_is_created_and_an_old_one_updated() -> None:

@@ -1,0 +1,90 @@
+"""What only few endpoints have beside their hot row: setbacks and consents.
+
+Rules:
+- A flag in the hot row says that there are any: for all others nothing is read or written here.
+- What an endpoint has is replaced as a whole.
+
+Layer: persistence; works on the connection that is handed in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sqlalchemy import bindparam, delete, select
+
+from orchestrator.domain.endpoints import Consent, Setback
+from orchestrator.persistence import dialects, schema, writes
+from orchestrator.persistence.instants import from_ms, from_ms_or_none
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Table
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from orchestrator.domain.versions import Version
+    from orchestrator.persistence.dialects import Prepared, Row
+    from orchestrator.persistence.dictionaries import Dictionary
+    from orchestrator.persistence.writes import Writes
+
+_wanted = dialects.listed(bindparam("wanted"), "wanted")
+
+
+def _of_endpoints(table: Table) -> Prepared:
+    statement = dialects.rows_as_json(list(table.columns)).where(table.c.endpoint_id.in_(select(_wanted.c.value)))
+    return dialects.prepared(statement)
+
+
+_SETBACKS = _of_endpoints(schema.setback)
+_CONSENTS = _of_endpoints(schema.consent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Particulars:
+    """The setbacks and consents of some endpoints, by key; those without any are absent."""
+
+    setbacks: dict[int, dict[Version, Setback]] = field(default_factory=dict)
+    consents: dict[int, dict[Version, Consent]] = field(default_factory=dict)
+
+
+async def load(
+    connection: AsyncConnection, dictionary: Dictionary, *, setbacks: Sequence[int], consents: Sequence[int]
+) -> Particulars:
+    """Read the setbacks and the consents of the endpoints whose flags say that they have some."""
+    found = Particulars()
+    if setbacks:
+        for row in await dialects.fetch(connection, _SETBACKS, wanted=dialects.listing(setbacks)):
+            key, version_id, failures, retry_ms, exhausted, reason = row
+            found.setbacks.setdefault(key, {})[dictionary.versions[version_id]] = Setback(
+                failures=failures, retry_at=from_ms_or_none(retry_ms), exhausted=bool(exhausted), reason=reason
+            )
+    if consents:
+        for row in await dialects.fetch(connection, _CONSENTS, wanted=dialects.listing(consents)):
+            key, version_id, granted, at_ms, reason = row
+            found.consents.setdefault(key, {})[dictionary.versions[version_id]] = Consent(
+                granted=bool(granted), at=from_ms(at_ms), reason=reason
+            )
+    return found
+
+
+async def write(connection: AsyncConnection, batch: Writes) -> None:
+    """Replace what the endpoints of a batch have whose setbacks or consents have changed."""
+    await _replace(connection, schema.setback, writes.SETBACK, batch.setbacks_of, batch.setbacks)
+    await _replace(connection, schema.consent, writes.CONSENT, batch.consents_of, batch.consents)
+
+
+async def _replace(
+    connection: AsyncConnection, table: Table, columns: Sequence[str], keys: Sequence[int], rows: Sequence[Row]
+) -> None:
+    if keys:
+        stale = delete(table).where(table.c.endpoint_id.in_(select(_wanted.c.value)))
+        await connection.execute(stale, {"wanted": dialects.listing(keys)})
+        await dialects.insert(connection, table, columns, rows)
+
+
+async def remove(connection: AsyncConnection, key: int) -> None:
+    """Drop everything of an endpoint that goes."""
+    for table in (schema.setback, schema.consent):
+        await connection.execute(delete(table).where(table.c.endpoint_id == key))
