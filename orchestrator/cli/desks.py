@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from orchestrator.cli import clients
 from orchestrator.cli.documents import items
@@ -80,6 +81,19 @@ class Desk:
         if self.named is None and self._only is None:
             self._only = self._find()
         return self.named or self._only or ""
+
+    def of(self, name: object) -> Desk:
+        """This desk for the application that a file names; None: it names none.
+
+        Raises:
+            RefusedError: `--application` names another one.
+        """
+        if not isinstance(name, str):
+            return self
+        source = click.get_current_context().get_parameter_source("application")
+        if source is ParameterSource.COMMANDLINE and self.named != name:
+            raise RefusedError(f"the file is about the application {printable(name)}, and --application says another")
+        return replace(self, named=name)
 
     def at(self, *parts: str) -> str:
         """The path of something that belongs to the application."""

@@ -21,6 +21,10 @@ main.add("serve", "orchestrator.cli.serve:serve", "Run the orchestrator until SI
 main.add("migrate", "orchestrator.cli.serve:migrate", "Bring the database to this version's schema, and stop.")
 main.add("config", "orchestrator.cli.configurations:config", "Check the settings of a service.")
 main.add("keys", "orchestrator.cli.keys:keys", "Make, list and revoke API keys.")
+_APPLY = "Make an application, its filters and its software as a file declares them, all or nothing."
+main.add("apply", "orchestrator.cli.applying:apply", _APPLY)
+_PLAN = "Say what one software, or a catalogue, would do to the fleet; nothing is stored."
+main.add("plan", "orchestrator.cli.plans:plan", _PLAN)
 main.add("application", "orchestrator.cli.applications:application", "List, define and delete applications.")
 main.add("software", "orchestrator.cli.software:software", "List, define, recall and delete software.")
 main.add("filter", "orchestrator.cli.filters:filters", "List, define and delete filters, and see what they match.")
