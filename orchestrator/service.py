@@ -38,6 +38,7 @@ from orchestrator.application.applications import Applications
 from orchestrator.application.audits import Audits
 from orchestrator.application.batches import Settings as BatchSettings
 from orchestrator.application.clocks import SteadyClock
+from orchestrator.application.declarations import Declarations
 from orchestrator.application.definitions import Definitions
 from orchestrator.application.directory import Directory
 from orchestrator.application.endpoints import Endpoints
@@ -51,6 +52,7 @@ from orchestrator.application.plans import Plans
 from orchestrator.application.ports import StorageError
 from orchestrator.application.revisions import Revisions
 from orchestrator.application.summaries import Summaries
+from orchestrator.downloads import Allowances, HttpDownloads
 from orchestrator.persistence.databases import check_address
 from orchestrator.persistence.storage import open_storage
 from orchestrator.settings import is_loopback
@@ -245,12 +247,26 @@ def _access(settings: Settings, parts: Parts) -> Access:
     return Access(keyring=keyring, sessions=Sessions(time.monotonic), refused=refused)
 
 
+def _plans(settings: Settings, parts: Parts) -> Plans:
+    return Plans(
+        parts.editing,
+        parts.directory,
+        parts.clock,
+        HttpDownloads(Allowances.parse(settings.link_check_allow)),
+        registration=settings.registration,
+        offer_bytes=settings.offer_bytes_warning,
+    )
+
+
 def _context(settings: Settings, parts: Parts, engine: Engine, link: PahoLink) -> api.ApiContext:
     storage, directory, clock, gate = parts.editing, parts.directory, parts.clock, engine.publisher
     revisions = Revisions(storage, directory, clock, gate, engine)
 
     def gauges() -> Mapping[str, float]:
         return {"ready": float(engine.ready), "push_watermark": engine.publisher.watermark}
+
+    plans = _plans(settings, parts)
+    declarations = Declarations(storage, revisions, plans, clock, registration=settings.registration, steps=parts.steps)
 
     def unready() -> str | None:
         if link.connection is None:
@@ -263,18 +279,13 @@ def _context(settings: Settings, parts: Parts, engine: Engine, link: PahoLink) -
     return api.ApiContext(
         applications=Applications(storage, directory, clock, engine, registration=settings.registration),
         audits=Audits(storage),
+        declarations=declarations,
         definitions=Definitions(storage, revisions),
         freezes=Freezes(storage, directory, clock, gate, engine),
         groups=Groups(revisions),
         endpoints=Endpoints(storage, directory, clock, gate, engine, instances=settings.instances),
         observations=Observations(storage, directory, clock),
-        plans=Plans(
-            storage,
-            directory,
-            clock,
-            registration=settings.registration,
-            offer_bytes=settings.offer_bytes_warning,
-        ),
+        plans=plans,
         now=clock.now,
         installation=parts.installation,
         feed=parts.feed,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
@@ -82,6 +82,13 @@ def _hosts(value: object) -> object:
     return tuple(name.strip().lower() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
 
+def _allowances(items: tuple[str, ...]) -> tuple[str, ...]:
+    for item in items:
+        if "/" in item:
+            ip_network(item)
+    return items
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -130,6 +137,9 @@ class Settings(BaseSettings):
     """Names, besides localhost and IP addresses, under which a proxy passes requests on; separated by commas."""
     api_keys_file: Path = Path("otao.keys")
     """Who may use HTTP; from the first key on nobody else may."""
+
+    link_check_allow: Annotated[tuple[str, ...], BeforeValidator(_hosts), AfterValidator(_allowances)] = ()
+    """Hosts, addresses and networks beyond the public ones that a plan may look at; separated by commas."""
 
     registration: Annotated[Registration, BeforeValidator(_lower)] = Registration.CLOSED
     """Of applications that say nothing of it."""

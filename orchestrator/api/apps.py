@@ -18,6 +18,7 @@ from orchestrator.api import (
     applications,
     attentions,
     audits,
+    catalogue,
     endpoints,
     events,
     filters,
@@ -34,6 +35,7 @@ from orchestrator.api.access import Access, Gatekeeper
 from orchestrator.api.contexts import ApiContext
 from orchestrator.api.guards import Guard
 from orchestrator.application.documents.applications import ApplicationBody
+from orchestrator.application.documents.declarations import CatalogueBody
 from orchestrator.application.documents.endpoints import ConsentBody, EndpointBody, RecallBody, RetryBody, TokenBody
 from orchestrator.application.documents.filters import FilterBody
 from orchestrator.application.documents.freezes import FreezeBody
@@ -42,6 +44,7 @@ from orchestrator.application.documents.software import SoftwareBody
 
 _BODIES = (
     ApplicationBody,
+    CatalogueBody,
     ConsentBody,
     EndpointBody,
     FilterBody,
@@ -68,6 +71,7 @@ _ROUTERS = [
         applications,
         attentions,
         audits,
+        catalogue,
         endpoints,
         events,
         filters,

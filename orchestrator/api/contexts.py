@@ -15,6 +15,7 @@ from fastapi import Depends, Request
 from orchestrator.api.streams import Streams
 from orchestrator.application.applications import Applications
 from orchestrator.application.audits import Audits
+from orchestrator.application.declarations import Declarations
 from orchestrator.application.definitions import Definitions
 from orchestrator.application.endpoints import Endpoints
 from orchestrator.application.feeds import Feed
@@ -30,6 +31,7 @@ class ApiContext:
 
     applications: Applications
     audits: Audits
+    declarations: Declarations
     definitions: Definitions
     groups: Groups
     endpoints: Endpoints

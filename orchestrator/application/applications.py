@@ -21,6 +21,8 @@ from orchestrator.application.documents import fleets
 from orchestrator.application.problems import ApplicationInUseError, AppVersionInUseError, NotFoundError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from orchestrator.application.authors import Author
     from orchestrator.application.directory import Directory, Entry
     from orchestrator.application.documents.applications import ApplicationBody
@@ -79,7 +81,7 @@ class Applications:
             given = outlines.application(name, body, present, registration=self._registration, now=now)
             if given is present:
                 return given, False
-            stored = await self._store(edit, given, present)
+            stored = await write(edit, self._storage, given, present, now)
             after = await edit.entry(stored.key)
             audited = self._audit(name, by, Action.APPLICATION_PUT, present, after.application)
             await edit.audit(audited)
@@ -87,20 +89,6 @@ class Applications:
         self._wake.work()
         self._wake.audited([audited])
         return after.application, present is None
-
-    async def _store(self, edit: Edit, given: Application, present: Application | None) -> Application:
-        if present is None:
-            return await edit.put_application(given)
-        for name in present.app_versions:
-            if name not in given.app_versions and await edit.app_version_used(present.key, name):
-                raise AppVersionInUseError(name)
-        stored = await edit.put_application(given)
-        if (given.profile, given.push) != (present.profile, present.push):
-            await edit.add_work(stored.key, None, self._clock.now())
-        elif given.consent != present.consent:
-            run = fleets.running(await self._storage.counters(stored.key))
-            await edit.add_work(stored.key, run.keys(), self._clock.now())
-        return stored
 
     async def delete(self, name: str, precondition: Precondition, *, by: Author = ANONYMOUS) -> None:
         """Delete an application that has no endpoints, with its software and filters.
@@ -134,3 +122,26 @@ class Applications:
             before=documents.of_application(before),
             after=documents.of_application(after),
         )
+
+
+async def write(
+    edit: Edit, storage: EditingStorage, given: Application, present: Application | None, now: datetime
+) -> Application:
+    """Write an application that is new or has changed, with what follows from it; return it with its key.
+
+    Raises:
+        AppVersionTakenError: another application has one of its versions.
+        AppVersionInUseError: a version that it loses is an endpoint's.
+    """
+    if present is None:
+        return await edit.put_application(given)
+    for name in present.app_versions:
+        if name not in given.app_versions and await edit.app_version_used(present.key, name):
+            raise AppVersionInUseError(name)
+    stored = await edit.put_application(given)
+    if (given.profile, given.push) != (present.profile, present.push):
+        await edit.add_work(stored.key, None, now)
+    elif given.consent != present.consent:
+        run = fleets.running(await storage.counters(stored.key))
+        await edit.add_work(stored.key, run.keys(), now)
+    return stored

@@ -131,6 +131,9 @@ class EditingStorage(Protocol):
     async def counters(self, application: int) -> Counter[CounterKey]:
         """All numbers of an application, zeros left out."""
 
+    async def app_version_used(self, application: int, name: str) -> bool:
+        """Whether an endpoint of the application has this application version."""
+
     async def census(self, application: int, filters: Sequence[Filter], at: datetime) -> Counter[Kind]:
         """How many endpoints of each kind an application has; of filters, these are looked at."""
 

@@ -10,6 +10,7 @@ Layer: application; pure.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from orchestrator.application import preconditions
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from orchestrator.application.documents.applications import ApplicationBody
     from orchestrator.application.documents.declarations import Declaration, DeclaredSoftware
     from orchestrator.application.documents.software import Definition
-    from orchestrator.application.records import Registration
+    from orchestrator.application.problems import AppVersionInUseError
+    from orchestrator.application.records import AppVersionTakenError, Registration
     from orchestrator.domain.filters import Filter
     from orchestrator.domain.versions import Version
 
@@ -117,6 +119,20 @@ def check_filters(definition: Definition, known: Collection[str]) -> None:
             raise FilterUnknownError(use.filter_id)
 
 
+class Change(Enum):
+    """What becomes of a resource that is declared."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+
+def _change(before: object | None, after: object) -> Change:
+    if before is None:
+        return Change.CREATED
+    return Change.UNCHANGED if after is before else Change.UPDATED
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outline:
     """What a declaration makes of an application."""
@@ -124,10 +140,27 @@ class Outline:
     before: Entry | None
     application: Application | None
     """None: there is none, and nothing is said of it."""
+    settled: bool
+    """Whether anything is said of the application."""
+    founded: bool = False
+    """Whether the application was created just now, as it is declared."""
     filters: Mapping[str, FilterRecord]
     """Those that are declared."""
     software: Mapping[Version, SoftwareRecord]
     """Those that are declared."""
+
+    @property
+    def changes(self) -> list[tuple[str, Change]]:
+        """Every resource that is declared, by its path, and what becomes of it."""
+        found: list[tuple[str, Change]] = []
+        if self.application is not None and self.settled:
+            present = None if self.before is None or self.founded else self.before.application
+            found.append((f"applications/{self.application.name}", _change(present, self.application)))
+        for name, group in self.filters.items():
+            found.append((f"filters/{name}", _change(self.known_filters.get(name), group)))
+        for version, record in self.software.items():
+            found.append((f"software/{version}", _change(self.known_software.get(version), record)))
+        return found
 
     @property
     def changed_filters(self) -> list[FilterRecord]:
@@ -163,6 +196,11 @@ class Outline:
         return Catalogue.of(record.software for record in records)
 
 
+def refused_app_versions(error: AppVersionTakenError | AppVersionInUseError) -> PlacedError:
+    """The refusal of a declaration because of its application versions."""
+    return PlacedError("appVersions", error.code, ConflictError.status_code, str(error))
+
+
 def draw(
     declaration: Declaration,
     name: str,
@@ -171,8 +209,11 @@ def draw(
     frozen: Mapping[str, str],
     registration: Registration,
     now: datetime,
+    founded: bool = False,
 ) -> Outline:
     """Draw up a whole declaration; `frozen` has the specifications of deleted software that was offered, by version.
+
+    `founded` says that `before` has been created just now, as it is declared.
 
     Raises:
         MemberError: the application is new, and its application versions are not said.
@@ -193,6 +234,8 @@ def draw(
     return Outline(
         before=before,
         application=settled,
+        settled=declaration.settings is not None,
+        founded=founded,
         filters=groups,
         software={record.software.version: record for record in records},
     )

@@ -13,8 +13,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from orchestrator.application import outlines
+from orchestrator.application import downloads, outlines
 from orchestrator.application.documents import plans as documents
+from orchestrator.application.problems import AppVersionInUseError
+from orchestrator.application.records import AppVersionTakenError
 from orchestrator.domain import cautions
 from orchestrator.domain.plans import Planner
 from protocol import configurations
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.application.documents.declarations import Declaration
     from orchestrator.application.documents.plans import Proposal
     from orchestrator.application.documents.texts import Document
+    from orchestrator.application.downloads import Downloads
     from orchestrator.application.editing import EditingStorage
     from orchestrator.application.outlines import Outline
     from orchestrator.application.ports import Clock
@@ -45,6 +48,7 @@ class Plans:
         storage: EditingStorage,
         directory: Directory,
         clock: Clock,
+        downloads: Downloads,
         *,
         registration: Registration,
         offer_bytes: int,
@@ -53,6 +57,7 @@ class Plans:
         self._storage = storage
         self._directory = directory
         self._clock = clock
+        self._downloads = downloads
         self._registration = registration
         self._offer_bytes = offer_bytes
 
@@ -62,7 +67,8 @@ class Plans:
         Raises:
             RequestError: a PUT of it would be refused, for the same reason.
         """
-        return await self.of(await self.outline(application, proposal.declaration))
+        outline = await self.outline(application, proposal.declaration)
+        return await self.of(outline, check_links=proposal.check_links)
 
     async def outline(self, application: str, declaration: Declaration) -> Outline:
         """What a declaration would make of an application as it is now.
@@ -72,7 +78,7 @@ class Plans:
         """
         before = self._directory.by_name(application)
         frozen = {} if before is None else await self._storage.frozen_specifications(before.application.key)
-        return outlines.draw(
+        outline = outlines.draw(
             declaration,
             application,
             before,
@@ -80,9 +86,24 @@ class Plans:
             registration=self._registration,
             now=self._clock.now(),
         )
+        await self._check_app_versions(outline)
+        return outline
 
-    async def of(self, outline: Outline) -> Document:
-        """The plan of an outline."""
+    async def _check_app_versions(self, outline: Outline) -> None:
+        given, before = outline.application, outline.before
+        present = None if before is None else before.application
+        if given is None or given is present:
+            return
+        for name in given.app_versions:
+            owner = self._directory.by_app_version(name)
+            if owner is not None and owner is not before:
+                raise outlines.refused_app_versions(AppVersionTakenError(name))
+        for name in () if present is None else present.app_versions:
+            if name not in given.app_versions and await self._storage.app_version_used(given.key, name):
+                raise outlines.refused_app_versions(AppVersionInUseError(name))
+
+    async def of(self, outline: Outline, *, check_links: bool = False) -> Document:
+        """The plan of an outline; with `check_links` what specifications link to is looked at."""
         now = self._clock.now()
         planner = Planner(outline.catalogue, _target(outline), now)
         if outline.before is not None:
@@ -94,7 +115,10 @@ class Plans:
                 if place % _SLICE == _SLICE - 1:
                     await asyncio.sleep(0)
         about = _about(outline)
-        warnings = [*cautions.of(planner, about, now), *self._large(outline, about)]
+        warnings = [*_frozen(outline), *cautions.of(planner, about, now), *self._large(outline, about)]
+        if check_links:
+            linked = [(version, outline.software[version].specification) for version in about]
+            warnings += await downloads.check(self._downloads, linked)
         return documents.build(planner.forecast, warnings)
 
     def _large(self, outline: Outline, about: list[Version]) -> Iterator[str]:
@@ -109,6 +133,13 @@ class Plans:
                     f"an offer of {version} has {size} bytes; "
                     f"some devices take no more than {self._offer_bytes} in one packet"
                 )
+
+
+def _frozen(outline: Outline) -> Iterator[str]:
+    freeze = None if outline.before is None else outline.before.application.frozen
+    if freeze is not None:
+        scope = "all applications are" if freeze.everywhere else "the application is"
+        yield f"{scope} frozen by {freeze.by}: nobody is offered anything until the freeze is lifted"
 
 
 def _about(outline: Outline) -> list[Version]:

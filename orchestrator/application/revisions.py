@@ -21,7 +21,7 @@ from orchestrator.domain import graphs
 from orchestrator.domain.software import Strategy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from datetime import datetime
 
     from orchestrator.application.audits import Action
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.application.directory import Directory, Entry
     from orchestrator.application.editing import Edit, EditingStorage, Gate, Wake
     from orchestrator.application.ports import Clock
+    from orchestrator.application.records import Application
     from orchestrator.domain.versions import Version
 
 
@@ -45,6 +46,8 @@ class Revision:
     """Filters whose meaning it changes."""
     audited: list[AuditEntry] = field(default_factory=list)
     """What it has changed so far."""
+    founded: bool = False
+    """Whether the application is new."""
 
     @property
     def key(self) -> int:
@@ -77,6 +80,10 @@ class Revisions:
         self._gate = gate
         self._wake = wake
 
+    def is_known(self, name: str) -> bool:
+        """Whether there is an application of this name now."""
+        return self._directory.by_name(name) is not None
+
     def entry(self, name: str) -> Entry:
         """An application as it is now.
 
@@ -89,19 +96,26 @@ class Revisions:
         return entry
 
     @asynccontextmanager
-    async def open(self, name: str, *, stops: bool, by: Author) -> AsyncIterator[Revision]:
+    async def open(
+        self, name: str, *, stops: bool, by: Author, found: Callable[[], Application] | None = None
+    ) -> AsyncIterator[Revision]:
         """Begin a change; what the block has done is committed at its end, with what follows from it.
 
-        `stops` says that an offer may end by it, `by` who answers for it.
+        `stops` says that an offer may end by it, `by` who answers for it; `found` makes the application that is
+        created if there is none.
 
         Raises:
-            NotFoundError: there is no such application.
+            NotFoundError: there is no such application, and none is to be created.
             StorageError: the change is not stored.
         """
         async with self._gate.closed() if stops else nullcontext():
             async with self._storage.edit() as edit:
-                before = await edit.entry(self.entry(name).application.key)
-                revision = Revision(edit=edit, before=before, now=self._clock.now(), author=by)
+                founding = found if self._directory.by_name(name) is None else None
+                present = self.entry(name).application if founding is None else await edit.put_application(founding())
+                before = await edit.entry(present.key)
+                revision = Revision(
+                    edit=edit, before=before, now=self._clock.now(), author=by, founded=founding is not None
+                )
                 yield revision
                 after = await edit.entry(revision.key)
                 concerned = await self._concerned(revision, after)

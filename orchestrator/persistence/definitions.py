@@ -27,6 +27,7 @@ from orchestrator.domain.software import Attempts, FilterUse, RolloutPolicy, Sof
 from orchestrator.domain.versions import Constraint
 from orchestrator.persistence import audits, schema
 from orchestrator.persistence.instants import from_ms, from_ms_or_none, to_ms, to_ms_or_none
+from orchestrator.persistence.schema import KEY_SPAN
 from protocol.configurations import Profile
 
 if TYPE_CHECKING:
@@ -176,6 +177,14 @@ async def load_entry(connection: AsyncConnection, application: int, dictionary: 
             consent=application_record.consent == REQUIRED,
         ),
     )
+
+
+async def app_version_used(connection: AsyncConnection, application: int, name: str, dictionary: Dictionary) -> bool:
+    """Whether an endpoint of the application has this application version."""
+    state, number = schema.endpoint_state.c, dictionary.app_version_ids.get(name, 0)
+    inside = (state.id > application * KEY_SPAN) & (state.id < (application + 1) * KEY_SPAN)
+    found = await connection.execute(select(state.id).where(inside, state.app_version_id == number).limit(1))
+    return found.scalar() is not None
 
 
 async def frozen_specifications(connection: AsyncConnection, application: int) -> Mapping[str, str]:

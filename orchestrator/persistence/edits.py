@@ -234,7 +234,4 @@ class SqlEdit(SqlTransaction):
 
     async def app_version_used(self, application: int, name: str) -> bool:
         """See `editing.Edit.app_version_used`."""
-        state, number = schema.endpoint_state.c, self._dictionary.app_version_ids.get(name, 0)
-        inside = (state.id > application * KEY_SPAN) & (state.id < (application + 1) * KEY_SPAN)
-        found = await self._connection.execute(select(state.id).where(inside, state.app_version_id == number).limit(1))
-        return found.scalar() is not None
+        return await definitions.app_version_used(self._connection, application, name, self._dictionary)

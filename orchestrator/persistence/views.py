@@ -91,6 +91,11 @@ class SqlViews(SqlQueues):
         async with self.reading() as connection:
             return await Census(application, filters, at, self._dictionary).take(connection)
 
+    async def app_version_used(self, application: int, name: str) -> bool:
+        """See `editing.EditingStorage.app_version_used`."""
+        async with self.reading() as connection:
+            return await definitions.app_version_used(connection, application, name, self._dictionary)
+
     async def frozen_specifications(self, application: int) -> Mapping[str, str]:
         """See `editing.EditingStorage.frozen_specifications`."""
         async with self.reading() as connection:

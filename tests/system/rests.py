@@ -14,6 +14,7 @@ from orchestrator import api
 from orchestrator.application import drafts
 from orchestrator.application.applications import Applications
 from orchestrator.application.audits import Audits
+from orchestrator.application.declarations import Declarations
 from orchestrator.application.definitions import Definitions
 from orchestrator.application.directory import Directory
 from orchestrator.application.endpoints import Endpoints
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.application.audits import AuditEntry
+    from orchestrator.application.downloads import Download
     from orchestrator.application.records import Draft, EndpointDocument
     from orchestrator.persistence.storage import SqlStorage
 
@@ -95,6 +97,17 @@ class FakeWake:
         self.drafts.append((draft, created))
 
 
+@dataclass(slots=True)
+class FakeDownloads:
+    faults: dict[str, str] = field(default_factory=dict)
+    """By link."""
+    asked: list[Download] = field(default_factory=list)
+
+    async def fault(self, download: Download) -> str | None:
+        self.asked.append(download)
+        return self.faults.get(download.link)
+
+
 @dataclass(slots=True, kw_only=True)
 class Rest:
     """One service without its broker; every answer of 400 and above is checked to be a problem."""
@@ -105,6 +118,7 @@ class Rest:
     clock: FakeClock
     gate: FakeGate
     wake: FakeWake
+    downloads: FakeDownloads
     health: list[str] = field(default_factory=list)
     """Why the service is not ready; empty when it is."""
     failures: list[str] = field(default_factory=list)
@@ -177,33 +191,35 @@ def check_problem(response: httpx2.Response) -> None:
     assert problem["code"] == problem["code"].lower().replace("_", "-")
 
 
+def _metrics(trouble: list[Exception]) -> bytes:
+    if trouble:
+        raise trouble[0]
+    return b"# HELP otao_up 1\n"
+
+
 @asynccontextmanager
 async def open_rest(folder: Path) -> AsyncIterator[Rest]:
-    clock, gate, wake, instances = FakeClock(), FakeGate(), FakeWake(), Instances()
+    clock, gate, wake, downloads = FakeClock(), FakeGate(), FakeWake(), FakeDownloads()
     health: list[str] = []
     failures: list[str] = []
     trouble: list[Exception] = []
-
-    def metrics() -> bytes:
-        if trouble:
-            raise trouble[0]
-        return b"# HELP otao_up 1\n"
-
     async with open_storage(f"sqlite+aiosqlite:///{folder}/otao.db") as storage:
         directory = Directory(await storage.entries())
         revisions = Revisions(storage, directory, clock, gate, wake)
+        plans = Plans(storage, directory, clock, downloads, registration=Registration.CLOSED, offer_bytes=1023)
         context = api.ApiContext(
             applications=Applications(storage, directory, clock, wake, registration=Registration.CLOSED),
             definitions=Definitions(storage, revisions),
             audits=Audits(storage),
             freezes=Freezes(storage, directory, clock, gate, wake),
             groups=Groups(revisions),
-            endpoints=Endpoints(storage, directory, clock, gate, wake, instances=instances),
+            endpoints=Endpoints(storage, directory, clock, gate, wake, instances=Instances()),
             observations=Observations(storage, directory, clock),
-            plans=Plans(storage, directory, clock, registration=Registration.CLOSED, offer_bytes=1023),
+            plans=plans,
+            declarations=Declarations(storage, revisions, plans, clock, registration=Registration.CLOSED),
             now=clock.now,
             unready=lambda: next(iter(health), None),
-            metrics=metrics,
+            metrics=lambda: _metrics(trouble),
             failed=lambda: failures.append("failed"),
         )
         transport = httpx2.ASGITransport(app=api.build(context, hosts=["otao.example"]))
@@ -217,6 +233,7 @@ async def open_rest(folder: Path) -> AsyncIterator[Rest]:
                 wake=wake,
                 health=health,
                 failures=failures,
+                downloads=downloads,
                 trouble=trouble,
             )
 

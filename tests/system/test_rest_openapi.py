@@ -34,6 +34,7 @@ RESOURCES = {
     "/api/v1/applications/{app}/attention": "get",
     "/api/v1/applications/{app}/events": "get",
     "/api/v1/applications/{app}/graph": "get",
+    "/api/v1/applications/{app}/catalogue": "put",
     "/api/v1/applications/{app}/plan": "post",
     "/api/v1/applications/{app}/summary": "get",
     "/api/v1/applications/{app}/audit": "get",

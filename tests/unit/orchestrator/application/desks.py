@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from orchestrator.application import drafts, preconditions
 from orchestrator.application.applications import Applications
 from orchestrator.application.audits import Audits
+from orchestrator.application.declarations import Declarations
 from orchestrator.application.definitions import Definitions
 from orchestrator.application.directory import Directory
 from orchestrator.application.documents import software
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from orchestrator.application.audits import AuditEntry
     from orchestrator.application.definitions import Defined
     from orchestrator.application.documents.software import Definition
+    from orchestrator.application.downloads import Download
     from orchestrator.application.records import Draft, EndpointDocument
     from orchestrator.domain.facts import Fact
     from orchestrator.persistence.storage import SqlStorage
@@ -106,6 +108,17 @@ class Bells:
 
 
 @dataclass
+class NoDownloads:
+    """Far ends that are all sound."""
+
+    asked: list[Download] = field(default_factory=list)
+
+    async def fault(self, download: Download) -> str | None:
+        self.asked.append(download)
+        return None
+
+
+@dataclass
 class Desk:
     """Everything an operator works with, and the endpoints' side of it."""
 
@@ -114,6 +127,8 @@ class Desk:
     clock: HandClock = field(default_factory=HandClock)
     gate: Turnstile = field(default_factory=Turnstile)
     bells: Bells = field(default_factory=Bells)
+    downloads: NoDownloads = field(default_factory=NoDownloads)
+    steps: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         storage, directory, clock = self.storage, self.directory, self.clock
@@ -125,7 +140,11 @@ class Desk:
         self.freezes = Freezes(storage, directory, clock, self.gate, self.bells)
         self.audits = Audits(storage)
         self.observations = Observations(storage, directory, clock)
-        self.plans = Plans(storage, directory, clock, registration=Registration.CLOSED, offer_bytes=1023)
+        closed = Registration.CLOSED
+        self.plans = Plans(storage, directory, clock, self.downloads, registration=closed, offer_bytes=1023)
+        self.declarations = Declarations(
+            storage, self.revisions, self.plans, clock, registration=closed, steps=self.steps.append
+        )
 
     async def define(self, version: str, *upgradable_from: str, **members: object) -> Defined:
         """Write a general software with a specification, whatever is there; `members` override."""
