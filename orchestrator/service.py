@@ -28,7 +28,7 @@ from broker_bridge.embedded import open_embedded
 from broker_bridge.errors import AddressError, BrokerError
 from broker_bridge.options import Address, LinkOptions
 from broker_bridge.paho_link import PahoLink
-from orchestrator import api, keys
+from orchestrator import api, dashboard, keys
 from orchestrator.api import server
 from orchestrator.api.access import Access
 from orchestrator.api.exposition import exposition
@@ -182,6 +182,7 @@ async def _serve(
     access = _access(settings, parts)
     context = _context(settings, parts, engine, link)
     app = api.build(context, hosts=settings.http_hosts, access=access)
+    dashboard.install(app, access=access)
     summaries = Summaries(parts.feed, context.observations, parts.directory, clock)
     loops = {**engine.loops(), "feed.summaries": summaries.run}
     await _run(loops, parts.feed, lambda: server.serve(app, *settings.address, started=announce))

@@ -53,14 +53,14 @@ class ParameterError(RequestError):
 
 
 class MediaTypeError(RequestError):
-    """The body is said not to be JSON."""
+    """The body is said to be of a kind that is not read here."""
 
     code = "media-type-unsupported"
     status_code = 415
 
-    def __init__(self, given: str) -> None:
-        """Name what it is said to be."""
-        super().__init__(f"the body must be application/json, not {quoted(given)}")
+    def __init__(self, given: str, wanted: str = "application/json") -> None:
+        """Name what it is said to be, and what it has to be."""
+        super().__init__(f"the body must be {wanted}, not {quoted(given)}")
 
 
 class CrossSiteError(RequestError):

@@ -17,6 +17,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DATA_FILES = {
+    *(f"orchestrator/dashboard/static/{name}" for name in ("icon.svg", "page.css", "page.js")),
+    *(
+        f"orchestrator/dashboard/templates/{name}.html"
+        for name in (
+            "applications",
+            "attention",
+            "base",
+            "endpoint",
+            "endpoints",
+            "fleet",
+            "login",
+            "nothing",
+            "parts",
+            "problem",
+        )
+    ),
     "orchestrator/persistence/migrations/script.py.mako",
 }
 """Every file in the wheel that is not Python. A build that loses one, or takes a stray one along, fails here."""

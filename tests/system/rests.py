@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from orchestrator import api
+from orchestrator import api, dashboard
 from orchestrator.application import drafts
 from orchestrator.application.applications import Applications
 from orchestrator.application.audits import Audits
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from orchestrator.api.access import Access
     from orchestrator.application.audits import AuditEntry
     from orchestrator.application.downloads import Download
     from orchestrator.application.records import Draft, EndpointDocument
@@ -198,7 +199,7 @@ def _metrics(trouble: list[Exception]) -> bytes:
 
 
 @asynccontextmanager
-async def open_rest(folder: Path) -> AsyncIterator[Rest]:
+async def open_rest(folder: Path, *, access: Access | None = None) -> AsyncIterator[Rest]:
     clock, gate, wake, downloads = FakeClock(), FakeGate(), FakeWake(), FakeDownloads()
     health: list[str] = []
     failures: list[str] = []
@@ -222,7 +223,9 @@ async def open_rest(folder: Path) -> AsyncIterator[Rest]:
             metrics=lambda: _metrics(trouble),
             failed=lambda: failures.append("failed"),
         )
-        transport = httpx2.ASGITransport(app=api.build(context, hosts=["otao.example"]))
+        app = api.build(context, hosts=["otao.example"], access=access)
+        dashboard.install(app, access=access)
+        transport = httpx2.ASGITransport(app=app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
             yield Rest(
                 client=client,

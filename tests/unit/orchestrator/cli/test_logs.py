@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    import pytest
 
 SCRIPT = """
 import logging, structlog
@@ -34,3 +41,18 @@ def test_logs_are_json_lines_from_their_level_on() -> None:
     assert lines[0]["endpoint"] == "e1"
     assert all(line["level"] and line["timestamp"].endswith("Z") for line in lines)
     assert "ZeroDivisionError" in lines[-1]["exception"]
+
+
+def test_a_traceback_on_a_terminal_shows_no_local_variables(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    script = SCRIPT.replace("LEVEL", "info").replace("1 / 0", "password = 'hunter' + '2'; 1 / 0")
+    try:
+        exec(script, {})  # noqa: S102 - our own
+    finally:
+        structlog.reset_defaults()
+        logging.basicConfig(force=True)
+    told = capsys.readouterr().err
+    assert "ZeroDivisionError" in told
+    assert "hunter2" not in told
