@@ -22,6 +22,7 @@ import orjson
 from orchestrator.application import drafts
 from orchestrator.application.answers import Answer
 from orchestrator.application.handling import METADATA, Handling, answer
+from orchestrator.application.memberships import Subject
 from orchestrator.application.pushes import CLEARED
 from orchestrator.application.records import EndpointRecord, PushMode, Registration
 from orchestrator.application.refusals import (
@@ -275,11 +276,6 @@ class Application:
         handling.check(request)
         drafts.relocate(draft, request.address.app_version, self._settings.instances)
         handling.apply(request, at)
-        if handling.changed_attributes:
-            text = orjson.dumps(attributes).decode()
-            draft.new_attributes = text
-            draft.after = replace(draft.after, filters=item.entry.membership(text))
-            drafts.settle(draft, item.entry, at)
         self._batch.accepted[str(request.address.resource)] += 1
 
     def _overwrite(self, item: Parsed) -> None:
@@ -302,13 +298,23 @@ class Application:
             raise UnknownTokenError
         if not topics.ENDPOINT_ID.fullmatch(token) or item.place in self._taken:
             raise IllegalEndpointIdError
+        app_version = item.request.address.app_version
+        subject = Subject(
+            attributes="{}",
+            endpoint_id=token,
+            app_version=app_version,
+            running=None,
+            registered_at=at,
+            last_seen_at=None,
+        )
         return EndpointRecord(
             key=0,
             application=application.key,
             endpoint_id=token,
-            app_version=item.request.address.app_version,
+            app_version=app_version,
             token=token,
-            endpoint=Endpoint(registered_at=at, filters=item.entry.membership("{}")),
+            endpoint=Endpoint(registered_at=at, filters=item.entry.memberships.of(subject)),
+            subject=subject,
         )
 
     async def _store(self, at: datetime) -> None:

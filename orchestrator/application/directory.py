@@ -9,12 +9,10 @@ Layer: application; no I/O.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import orjson
-
+from orchestrator.application.memberships import Memberships
 from orchestrator.domain.decisions import Decider
 from protocol import configurations
 
@@ -22,15 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from orchestrator.application.memberships import Subject
     from orchestrator.application.records import Application, FilterRecord, SoftwareRecord
     from orchestrator.domain.catalogues import Catalogue
     from orchestrator.domain.decisions import Decision
     from orchestrator.domain.endpoints import Endpoint
     from orchestrator.domain.software import RolloutPolicy, Software
     from orchestrator.domain.versions import Version
-
-_MEMBERSHIPS = 4096
-"""How many different attribute texts have their filters remembered, per application."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,12 +38,14 @@ class Entry:
     filters: Mapping[str, FilterRecord]
     catalogue: Catalogue
     decider: Decider = field(init=False)
+    memberships: Memberships = field(init=False)
     _offers: dict[Version, bytes] = field(default_factory=dict)
-    _memberships: OrderedDict[str, frozenset[str]] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
         """Start with nothing remembered."""
         self.decider = Decider(self.catalogue)
+        used = sorted(self.catalogue.filters_in_use & self.filters.keys())
+        self.memberships = Memberships(self.filters[name].filter for name in used)
 
     def decide(self, endpoint: Endpoint, now: datetime) -> Decision:
         """The decision for one endpoint, remembered by class."""
@@ -90,21 +88,6 @@ class Entry:
             record = self.software.get(version)
             if record is not None and record.offered_at is None:
                 self.software[version] = replace(record, offered_at=at)
-
-    def membership(self, attributes: str) -> frozenset[str]:
-        """The filters in use that match attributes (JSON text)."""
-        known = self._memberships.get(attributes)
-        if known is None:
-            values = orjson.loads(attributes)
-            known = frozenset(
-                filter_id
-                for filter_id in self.catalogue.filters_in_use
-                if filter_id in self.filters and self.filters[filter_id].filter.matches(values)
-            )
-            self._memberships[attributes] = known
-            if len(self._memberships) > _MEMBERSHIPS:
-                self._memberships.popitem(last=False)
-        return known
 
 
 class Directory:
@@ -150,10 +133,10 @@ class Directory:
         """All, by name."""
         return [self._by_name[name] for name in sorted(self._by_name)]
 
-    def membership(self, application: int, attributes: str) -> frozenset[str]:
-        """The filters in use of an application that match attributes (JSON text)."""
+    def membership(self, application: int, subject: Subject) -> frozenset[str]:
+        """The filters in use of an application that an endpoint is in."""
         entry = self._by_key.get(application)
-        return entry.membership(attributes) if entry is not None else frozenset()
+        return entry.memberships.of(subject) if entry is not None else frozenset()
 
     def filters_used_by(self, applications: Iterable[int]) -> bool:
         """Whether any of these applications has a software that lists filters."""

@@ -1,6 +1,7 @@
 """One endpoint's way through a batch: facts are applied, its offer follows the decision, effects are noted.
 
 Rules:
+- The filters that an endpoint is in follow what it is, before the decision is taken.
 - After every fact that may change it, the offer is decided anew, so that an answer in the same batch tells the truth.
 - A push is noted when what the topic shall hold has changed, when the endpoint asks for pushes again, and, for
   applications that push live, whenever an endpoint with an unstarted offer reports or asks.
@@ -10,6 +11,7 @@ Layer: application; pure.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.application.records import Draft, EndpointRecord, PushMode
@@ -39,12 +41,31 @@ def hear(draft: Draft, entry: Entry, fact: Fact, *, watermark: int, at: datetime
     """Apply a fact and let the offer follow; `watermark` is the revision up to which pushes are acknowledged."""
     acknowledged = draft.before.push_revision <= watermark and not draft.push
     _take(draft, changes.apply(draft.after, fact, entry.policy_of, acknowledged=acknowledged), at)
+    if entry.memberships.follows_reports:
+        regroup(draft, entry)
     if isinstance(fact, ObserveAsked) and fact.observe and draft.after.offer is not None:
         draft.push = True
     settle(draft, entry, at)
     if entry.application.push is PushMode.LIVE and isinstance(fact, Heard | ObserveAsked | Reported):
         offer = draft.after.offer
         draft.push = draft.push or (offer is not None and offer.state is AttemptState.OFFERED)
+
+
+def regroup(draft: Draft, entry: Entry) -> None:
+    """Work out anew which filters the endpoint is in; nothing where nobody wanted to know when it was loaded."""
+    subject = draft.before.subject
+    if subject is None:
+        return
+    present = replace(
+        subject,
+        attributes=subject.attributes if draft.new_attributes is None else draft.new_attributes,
+        app_version=draft.app_version,
+        running=draft.after.running,
+        last_seen_at=draft.after.last_seen_at,
+    )
+    filters = entry.memberships.of(present)
+    if filters != draft.after.filters:
+        draft.after = replace(draft.after, filters=filters)
 
 
 def settle(draft: Draft, entry: Entry, at: datetime) -> None:

@@ -297,9 +297,10 @@ class Endpoints:
         given = (body.attributes, body.pin, app_version, visit.token)
         if given == (document.attributes, draft.after.pinned, draft.app_version, document.record.token):
             return document
-        filters = entry.membership(body.attributes)
-        draft.after = replace(draft.after, pinned=body.pin, filters=filters)
+        draft.after = replace(draft.after, pinned=body.pin)
+        draft.new_attributes = body.attributes
         drafts.relocate(draft, app_version, self._instances)
+        drafts.regroup(draft, entry)
         drafts.settle(draft, entry, visit.now)
         revised = replace(document, attributes=body.attributes, revision=document.revision + 1)
         return await self._settle(visit, revised)

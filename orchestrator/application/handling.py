@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
+import orjson
+
 from orchestrator.application import drafts, pushes
 from orchestrator.application.answers import Answer
 from orchestrator.application.refusals import OperatorKeyError
@@ -32,7 +34,7 @@ from protocol.metadata import (
 from protocol.progress import ProgressReport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from datetime import datetime
 
     from orchestrator.application.directory import Entry
@@ -56,7 +58,6 @@ class Handling:
         self.draft = draft
         self.entry = entry
         self.attributes = attributes
-        self.changed_attributes = False
         self._watermark = watermark
         self._implicit = implicit
 
@@ -89,7 +90,9 @@ class Handling:
                     )
                 )
             case MetadataUpdate() | MetadataReplacement() | MetadataQuery() | MetadataKeysQuery() | MetadataDeletion():
-                self._edit(request)
+                if self._edit(request):
+                    self.draft.new_attributes = orjson.dumps(self.attributes).decode()
+                    drafts.regroup(self.draft, self.entry)
                 self._hear(Heard(at=at))
             case _:
                 assert_never(request)
@@ -109,27 +112,24 @@ class Handling:
     def _hear(self, fact: Fact) -> None:
         drafts.hear(self.draft, self.entry, fact, watermark=self._watermark, at=fact.at)
 
-    def _edit(self, request: MetadataRequest) -> None:
+    def _edit(self, request: MetadataRequest) -> bool:
+        """Edit the attributes in place; return whether there was anything to edit."""
         match request:
             case MetadataUpdate():
-                self._set(request.attributes)
+                self.attributes.update(request.attributes)
             case MetadataReplacement():
                 kept = {key: self.attributes[key] for key in self._operator_keys() if key in self.attributes}
-                self._set(request.attributes)
+                self.attributes.update(request.attributes)
                 for key in self.attributes.keys() - request.attributes.keys() - kept.keys():
                     del self.attributes[key]
             case MetadataDeletion():
                 for key in request.keys:
                     self.attributes.pop(key, None)
-                self.changed_attributes = True
             case MetadataQuery() | MetadataKeysQuery():
-                pass
+                return False
             case _:
                 assert_never(request)
-
-    def _set(self, attributes: Mapping[str, JsonValue]) -> None:
-        self.attributes.update(attributes)
-        self.changed_attributes = True
+        return True
 
     def _operator_keys(self) -> tuple[str, ...]:
         return self.entry.application.operator_keys

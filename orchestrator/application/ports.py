@@ -10,7 +10,7 @@ Layer: application.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from orchestrator.application.directory import Entry
+    from orchestrator.application.memberships import Subject
     from orchestrator.application.pushes import ParkedPush, Push
     from orchestrator.application.records import Draft, EndpointRecord
     from orchestrator.application.sweeps import ClassVerdict, Page, Work
     from orchestrator.domain.versions import Version
+
+    Membership: TypeAlias = Callable[[int, Subject], frozenset[str]]
+    """An application and an endpoint of it → the filters in use that the endpoint is in."""
 
 
 class StorageError(Exception):
@@ -48,22 +52,16 @@ class Clock(Protocol):
 class Transaction(Protocol):
     """One batch's view of the storage."""
 
-    async def find(
-        self, tokens: Sequence[tuple[int, str]], membership: Callable[[int, str], frozenset[str]] | None
-    ) -> list[EndpointRecord]:
+    async def find(self, tokens: Sequence[tuple[int, str]], membership: Membership | None) -> list[EndpointRecord]:
         """Load the endpoints of (application, token) pairs; unknown pairs are absent, order is not kept.
 
-        `membership` maps an application and attributes (JSON text) to the filters that match; None: nobody asks.
+        `membership` is asked for the filters of each; None: nobody wants to know.
         """
 
-    async def find_keys(
-        self, keys: Sequence[int], membership: Callable[[int, str], frozenset[str]] | None
-    ) -> list[EndpointRecord]:
+    async def find_keys(self, keys: Sequence[int], membership: Membership | None) -> list[EndpointRecord]:
         """The same by key."""
 
-    async def find_due(
-        self, now: datetime, limit: int, membership: Callable[[int, str], frozenset[str]] | None
-    ) -> list[EndpointRecord]:
+    async def find_due(self, now: datetime, limit: int, membership: Membership | None) -> list[EndpointRecord]:
         """The endpoints whose timer is due at `now`, the longest due first."""
 
     async def taken(self, endpoint_ids: Sequence[tuple[int, str]]) -> set[tuple[int, str]]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from orchestrator.application.memberships import Subject
     from orchestrator.domain.attempts import AttemptState
     from orchestrator.domain.attentions import Trouble
     from orchestrator.domain.endpoints import Attempt, Endpoint, HistoryEntry, TokenState
@@ -105,6 +106,8 @@ class EndpointRecord:
     """Revision of the last change of what its push topic shall retain; 0 when there was none."""
     last_history: int = 0
     """Identifier of its newest history entry; entries are chained from there."""
+    subject: Subject | None = field(default=None, compare=False)
+    """What filters looked at when it was loaded; None: nobody wanted to know."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -177,7 +180,7 @@ class EndpointQuery:
     """Of the latest attempt."""
     token: str | None = None
     filter: Filter | None = None
-    """Only those whose attributes match."""
+    """Only those that are in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from sqlalchemy import BigInteger, and_, case, func, literal, null, or_, select
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.plans import Kind
 from orchestrator.persistence import dialects, filters, schema
+from orchestrator.persistence.filters import Names
 from orchestrator.persistence.instants import to_ms
 from orchestrator.persistence.rows import ATTEMPT_CODES, TOKEN_STATES
 from orchestrator.persistence.schema import KEY_SPAN
@@ -50,6 +51,7 @@ class Census:
         self._asked = tuple(asked)
         self._at = to_ms(at)
         self._dictionary = dictionary
+        self._names = Names.of(dictionary, application)
         self._inside = _state.id.between(application * KEY_SPAN, (application + 1) * KEY_SPAN - 1)
 
     async def take(self, connection: AsyncConnection) -> Counter[Kind]:
@@ -95,9 +97,8 @@ class Census:
         parts = [self._asked[first : first + _BITS] for first in range(0, len(self._asked), _BITS)]
         return [sum((self._bit(item, place) for place, item in enumerate(part)), literal(0)) for part in parts]
 
-    @staticmethod
-    def _bit(item: Filter, place: int) -> ColumnElement[int]:
-        return case((filters.condition(item), literal(1 << place, BigInteger)), else_=0)
+    def _bit(self, item: Filter, place: int) -> ColumnElement[int]:
+        return case((filters.condition(item, self._names), literal(1 << place, BigInteger)), else_=0)
 
     @property
     def _source(self) -> FromClause:

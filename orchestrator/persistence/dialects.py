@@ -23,6 +23,8 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.exc import DBAPIError
 
+from orchestrator.persistence.functions import FUNCTIONS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from sqlite3 import Connection as SqliteConnection
@@ -43,7 +45,9 @@ VARIABLES = 32_766
 
 
 def configure(connection: SqliteConnection) -> None:
-    """Set a new SQLite connection up: WAL, durable commits, rare checkpoints, foreign keys."""
+    """Set a new SQLite connection up: WAL, durable commits, rare checkpoints, foreign keys, functions of ours."""
+    for name, function in FUNCTIONS.items():
+        connection.create_function(name, 1, function, deterministic=True)
     cursor = connection.cursor()
     for pragma in (
         "journal_mode=WAL",

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from sqlalchemy import delete, literal, select
 
 from orchestrator.application.records import EndpointDocument, StoredHistory
 from orchestrator.domain.endpoints import HistoryEntry
 from orchestrator.persistence import filters, particulars, schema
+from orchestrator.persistence.filters import Names
 from orchestrator.persistence.instants import from_ms, from_ms_or_none
-from orchestrator.persistence.rows import ATTEMPT_CODES, HISTORY_KINDS, STATE_COLUMNS, decode
+from orchestrator.persistence.rows import ATTEMPT_CODES, HISTORY_KINDS, STATE_COLUMNS, decode, grouped
 from orchestrator.persistence.schema import KEY_SPAN
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from orchestrator.application.directory import Entry
+    from orchestrator.application.memberships import Subject
     from orchestrator.application.records import EndpointQuery, EndpointRecord
     from orchestrator.persistence.dictionaries import Dictionary
     from orchestrator.persistence.particulars import Particulars
@@ -74,7 +75,7 @@ def _conditions(entry: Entry, query: EndpointQuery, dictionary: Dictionary) -> l
     if query.token is not None:
         conditions += [_endpoint.application_id == entry.application.key, _endpoint.token == query.token]
     if query.filter is not None:
-        conditions.append(filters.condition(query.filter))
+        conditions.append(filters.condition(query.filter, Names.of(dictionary, entry.application.key)))
     return conditions
 
 
@@ -92,8 +93,10 @@ async def _read(
 
 
 def _document(row: Row[Any], entry: Entry, dictionary: Dictionary, beside: Particulars) -> EndpointDocument:
-    values = orjson.loads(row.attributes)
-    matching = frozenset(name for name, record in entry.filters.items() if record.filter.matches(values))
+    def matching(_application: int, subject: Subject) -> frozenset[str]:
+        values = subject.values()
+        return frozenset(name for name, record in entry.filters.items() if record.filter.matches(values))
+
     record = decode(
         row[: len(STATE_COLUMNS)],
         endpoint_id=row.endpoint_id,
@@ -102,13 +105,12 @@ def _document(row: Row[Any], entry: Entry, dictionary: Dictionary, beside: Parti
         setbacks=beside.setbacks.get(row.id, {}),
         consents=beside.consents.get(row.id, {}),
         registered_ms=row.registered_ms,
-        filters=matching,
     )
     return EndpointDocument(
         endpoint_id=row.endpoint_id,
         attributes=row.attributes,
         revision=row.revision,
-        record=record,
+        record=grouped(record, row.attributes, row.registered_ms, matching),
         due_at=from_ms_or_none(row.due_ms),
     )
 

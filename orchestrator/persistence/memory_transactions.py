@@ -13,16 +13,18 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.application import counters, drafts
+from orchestrator.application.memberships import Subject
 from orchestrator.application.sweeps import EndpointClass, Page, Work
 from orchestrator.domain.attempts import OPEN, Attempt, AttemptState, move
 from orchestrator.domain.endpoints import HistoryEntry, HistoryKind, TokenState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.directory import Entry
+    from orchestrator.application.ports import Membership
     from orchestrator.application.pushes import ParkedPush
     from orchestrator.application.records import Draft, EndpointRecord
     from orchestrator.application.sweeps import ClassVerdict
@@ -91,23 +93,17 @@ class MemoryTransaction:
         """Work on `state` in place."""
         self._state = state
 
-    async def find(
-        self, tokens: Sequence[tuple[int, str]], membership: Callable[[int, str], frozenset[str]] | None
-    ) -> list[EndpointRecord]:
+    async def find(self, tokens: Sequence[tuple[int, str]], membership: Membership | None) -> list[EndpointRecord]:
         """See `ports.Transaction.find`."""
         wanted = set(tokens)
         found = (kept for kept in self._state.endpoints.values() if _place(kept.record) in wanted)
         return [_loaded(kept, membership) for kept in found]
 
-    async def find_keys(
-        self, keys: Sequence[int], membership: Callable[[int, str], frozenset[str]] | None
-    ) -> list[EndpointRecord]:
+    async def find_keys(self, keys: Sequence[int], membership: Membership | None) -> list[EndpointRecord]:
         """See `ports.Transaction.find_keys`."""
         return [_loaded(self._state.endpoints[key], membership) for key in keys if key in self._state.endpoints]
 
-    async def find_due(
-        self, now: datetime, limit: int, membership: Callable[[int, str], frozenset[str]] | None
-    ) -> list[EndpointRecord]:
+    async def find_due(self, now: datetime, limit: int, membership: Membership | None) -> list[EndpointRecord]:
         """See `ports.Transaction.find_due`."""
         moments = ((kept.due_at, key) for key, kept in self._state.endpoints.items())
         due = sorted((moment, key) for moment, key in moments if moment is not None and moment <= now)
@@ -152,7 +148,7 @@ class MemoryTransaction:
             self._push(0, topic)
         revision = self._push(key, None) if draft.push else before.push_revision
         record = drafts.stored(draft, key=key, push_revision=revision, last_history=last)
-        record = replace(record, endpoint=replace(record.endpoint, filters=frozenset()))
+        record = replace(record, endpoint=replace(record.endpoint, filters=frozenset()), subject=None)
         state.endpoints[key] = replace(state.endpoints[key], record=record, due_at=due_at)
 
     def _push(self, key: int, topic: str | None) -> int:
@@ -185,7 +181,7 @@ class MemoryTransaction:
         classes: Counter[EndpointClass] = Counter()
         particular = []
         for kept in map(self._state.endpoints.__getitem__, keys):
-            record = _loaded(kept, lambda _, text: entry.membership(text))
+            record = _loaded(kept, lambda _, subject: entry.memberships.of(subject))
             if not _concerned(record.endpoint, work):
                 continue
             if _plain(kept) and (work.running is not None or record.endpoint.offer is None):
@@ -208,7 +204,7 @@ class MemoryTransaction:
         lone = {record.key for record in page.particular}
         moved = []
         for key, kept in sorted(self._inside(work), key=lambda item: item[0]):
-            record = _loaded(kept, lambda _, text: entry.membership(text))
+            record = _loaded(kept, lambda _, subject: entry.memberships.of(subject))
             concerned = work.cursor < key <= page.end and key not in lone and _concerned(record.endpoint, work)
             verdict = moves.get(_class(record.endpoint)) if concerned else None
             if verdict is not None:
@@ -260,11 +256,20 @@ def _place(record: EndpointRecord) -> tuple[int, str]:
     return record.application, record.token
 
 
-def _loaded(kept: Kept, membership: Callable[[int, str], frozenset[str]] | None) -> EndpointRecord:
+def _loaded(kept: Kept, membership: Membership | None) -> EndpointRecord:
     if membership is None:
         return kept.record
-    filters = membership(kept.record.application, kept.attributes)
-    return replace(kept.record, endpoint=replace(kept.record.endpoint, filters=filters))
+    endpoint = kept.record.endpoint
+    subject = Subject(
+        attributes=kept.attributes,
+        endpoint_id=kept.endpoint_id,
+        app_version=kept.record.app_version,
+        running=endpoint.running,
+        registered_at=endpoint.registered_at,
+        last_seen_at=endpoint.last_seen_at,
+    )
+    filters = membership(kept.record.application, subject)
+    return replace(kept.record, endpoint=replace(endpoint, filters=filters), subject=subject)
 
 
 def _concerned(endpoint: Endpoint, work: Work) -> bool:

@@ -6,8 +6,10 @@ Layer: persistence; no I/O.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.application.memberships import Subject
 from orchestrator.application.records import EndpointRecord
 from orchestrator.domain.attempts import Attempt, AttemptState
 from orchestrator.domain.endpoints import Endpoint, HistoryKind, TokenState
@@ -17,6 +19,7 @@ from orchestrator.persistence.schema import KEY_SPAN, endpoint_state
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from orchestrator.application.ports import Membership
     from orchestrator.domain.endpoints import Consent, Setback
     from orchestrator.domain.versions import Version
     from orchestrator.persistence.dialects import Row
@@ -61,10 +64,9 @@ def decode(
     dictionary: Dictionary,
     setbacks: Mapping[Version, Setback],
     registered_ms: int | None = None,
-    filters: frozenset[str] = frozenset(),
     consents: Mapping[Version, Consent] | None = None,
 ) -> EndpointRecord:
-    """The endpoint of one row, given in the order of `STATE_COLUMNS`."""
+    """The endpoint of one row, given in the order of `STATE_COLUMNS`; in no filter yet."""
     key, app_version_id, running_id, running_ms, seen_ms, token_state, observe, _, pinned_id, sequence = row[:_ATTEMPT]
     _due_ms, push_revision, last_history, _ = row[_AFTER_ATTEMPT:]
     application, app_version = dictionary.app_versions[app_version_id]
@@ -79,7 +81,6 @@ def decode(
         sequence=sequence,
         attempt=_decode_attempt(row[_ATTEMPT:_AFTER_ATTEMPT], sequence, dictionary),
         setbacks=setbacks,
-        filters=filters,
         consents=consents or {},
     )
     return EndpointRecord(
@@ -92,6 +93,21 @@ def decode(
         push_revision=push_revision,
         last_history=last_history,
     )
+
+
+def grouped(record: EndpointRecord, attributes: str, registered_ms: int, membership: Membership) -> EndpointRecord:
+    """The same endpoint with the filters that it is in; `attributes` are JSON text."""
+    subject = Subject(
+        attributes=attributes,
+        endpoint_id=record.endpoint_id,
+        app_version=record.app_version,
+        running=record.endpoint.running,
+        registered_at=from_ms(registered_ms),
+        last_seen_at=record.endpoint.last_seen_at,
+    )
+    filters = membership(record.application, subject)
+    endpoint = replace(record.endpoint, filters=filters) if filters else record.endpoint
+    return replace(record, endpoint=endpoint, subject=subject)
 
 
 def _decode_attempt(part: Sequence[Any], sequence: int, dictionary: Dictionary) -> Attempt | None:

@@ -36,6 +36,7 @@ from orchestrator.application.sweeps import EndpointClass, Page
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.endpoints import HistoryKind
 from orchestrator.persistence import dialects, filters, schema, writes
+from orchestrator.persistence.filters import Names
 from orchestrator.persistence.instants import to_ms
 from orchestrator.persistence.rows import ATTEMPT_CODES, ATTEMPT_STATES, HISTORY_CODES
 from orchestrator.persistence.schema import KEY_SPAN
@@ -80,7 +81,8 @@ class Sweep:
         self._retained = entry.application.push is PushMode.RETAINED
         used = sorted(entry.catalogue.filters_in_use & entry.filters.keys())
         self._filter_ids = tuple(used)
-        self._bits = [case((filters.condition(entry.filters[name].filter), 1), else_=0) for name in used]
+        names = Names.of(dictionary, work.application)
+        self._bits = [case((filters.condition(entry.filters[name].filter, names), 1), else_=0) for name in used]
 
     @cached_property
     def _source(self) -> FromClause:

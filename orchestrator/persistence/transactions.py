@@ -15,13 +15,13 @@ from orchestrator.domain.cohorts import cohort
 from orchestrator.persistence import dialects, particulars, schema, writes
 from orchestrator.persistence.dictionaries import add_versions
 from orchestrator.persistence.instants import near, to_ms
-from orchestrator.persistence.rows import STATE_COLUMNS, application_of, decode
+from orchestrator.persistence.rows import STATE_COLUMNS, decode, grouped
 from orchestrator.persistence.sweeping import Sweep
 from orchestrator.persistence.writes import Writes, counter_rows, versions_in
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Select
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.directory import Entry
+    from orchestrator.application.ports import Membership
     from orchestrator.application.pushes import ParkedPush
     from orchestrator.application.records import Draft, EndpointRecord
     from orchestrator.application.sweeps import ClassVerdict, Work
@@ -39,11 +40,11 @@ if TYPE_CHECKING:
 _state, _endpoint = schema.endpoint_state, schema.endpoint
 _wanted = dialects.listed(bindparam("wanted"), "wanted")
 _STATE = list(_state.columns)
+_SUBJECT = [_endpoint.c.attributes, _endpoint.c.registered_ms]
 
 
-def _selection(*, by_token: bool, attributes: bool) -> Select[str]:
-    names = [_endpoint.c.endpoint_id, _endpoint.c.token]
-    columns = [*_STATE, *names, *([_endpoint.c.attributes] if attributes else [])]
+def _selection(*, by_token: bool, subjects: bool) -> Select[str]:
+    columns = [*_STATE, _endpoint.c.endpoint_id, _endpoint.c.token, *(_SUBJECT if subjects else ())]
     if by_token:
         application = func.json_extract(_wanted.c.value, "$[0]")
         token = func.json_extract(_wanted.c.value, "$[1]")
@@ -54,9 +55,9 @@ def _selection(*, by_token: bool, attributes: bool) -> Select[str]:
 
 
 _SELECTIONS = {
-    (by_token, attributes): dialects.prepared(_selection(by_token=by_token, attributes=attributes))
+    (by_token, subjects): dialects.prepared(_selection(by_token=by_token, subjects=subjects))
     for by_token in (True, False)
-    for attributes in (True, False)
+    for subjects in (True, False)
 }
 _DUE = (
     select(_state.c.id)
@@ -82,21 +83,15 @@ class SqlTransaction:
         self._numbers = numbers
         self._new_versions: list[tuple[int, int, Version]] = []
 
-    async def find(
-        self, tokens: Sequence[tuple[int, str]], membership: Callable[[int, str], frozenset[str]] | None
-    ) -> list[EndpointRecord]:
+    async def find(self, tokens: Sequence[tuple[int, str]], membership: Membership | None) -> list[EndpointRecord]:
         """See `ports.Transaction.find`."""
         return await self._select((True, membership is not None), tokens, membership)
 
-    async def find_keys(
-        self, keys: Sequence[int], membership: Callable[[int, str], frozenset[str]] | None
-    ) -> list[EndpointRecord]:
+    async def find_keys(self, keys: Sequence[int], membership: Membership | None) -> list[EndpointRecord]:
         """See `ports.Transaction.find_keys`."""
         return await self._select((False, membership is not None), keys, membership)
 
-    async def find_due(
-        self, now: datetime, limit: int, membership: Callable[[int, str], frozenset[str]] | None
-    ) -> list[EndpointRecord]:
+    async def find_due(self, now: datetime, limit: int, membership: Membership | None) -> list[EndpointRecord]:
         """See `ports.Transaction.find_due`."""
         keys = await dialects.fetch(self._connection, _DUE_KEYS, now=to_ms(now), most=limit)
         return await self.find_keys([key for (key,) in keys], membership) if keys else []
@@ -105,7 +100,7 @@ class SqlTransaction:
         self,
         kind: tuple[bool, bool],
         wanted: Sequence[object],
-        membership: Callable[[int, str], frozenset[str]] | None,
+        membership: Membership | None,
     ) -> list[EndpointRecord]:
         rows = await dialects.fetch(self._connection, _SELECTIONS[kind], wanted=dialects.listing(wanted))
         beside = await particulars.load(
@@ -114,7 +109,7 @@ class SqlTransaction:
             setbacks=[row[0] for row in rows if row[_SETBACKS_FLAG]],
             consents=[row[0] for row in rows if row[_CONSENTS_FLAG]],
         )
-        return [
+        found = [
             decode(
                 row[:_WIDTH],
                 endpoint_id=row[_WIDTH],
@@ -122,10 +117,12 @@ class SqlTransaction:
                 dictionary=self._dictionary,
                 setbacks=beside.setbacks.get(row[0], _NOTHING),
                 consents=beside.consents.get(row[0], _NOTHING),
-                filters=frozenset() if membership is None else membership(application_of(row[0]), row[_WIDTH + 2]),
             )
             for row in rows
         ]
+        if membership is None:
+            return found
+        return [grouped(record, row[-2], row[-1], membership) for record, row in zip(found, rows, strict=True)]
 
     async def taken(self, endpoint_ids: Sequence[tuple[int, str]]) -> set[tuple[int, str]]:
         """See `ports.Transaction.taken`."""
@@ -232,7 +229,7 @@ class SqlTransaction:
         if end is None:
             return Page(end=None)
         classes, keys = await sweep.read(end)
-        membership = None if not entry.catalogue.filters_in_use else (lambda _, text: entry.membership(text))
+        membership = None if not entry.catalogue.filters_in_use else (lambda _, subject: entry.memberships.of(subject))
         return Page(end=end, classes=classes, particular=await self.find_keys(keys, membership) if keys else ())
 
     async def move_classes(

@@ -313,7 +313,7 @@ async def found(shelf: Shelf, entry: Entry, tokens: Sequence[str]) -> list[Endpo
     """The endpoints of these tokens, in order of key, with the filters that match."""
     places = [(entry.application.key, token) for token in tokens]
     async with shelf.storage.transaction() as transaction:
-        records = await transaction.find(places, lambda _, text: entry.membership(text))
+        records = await transaction.find(places, lambda _, subject: entry.memberships.of(subject))
     return sorted(records, key=lambda record: record.key)
 
 

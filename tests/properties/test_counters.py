@@ -153,7 +153,7 @@ class World:
         at, entry = self.clock.at, self.entry
         async with self.shelf.storage.transaction() as transaction:
             done = []
-            for record in await transaction.find_due(at, 100, lambda _, text: entry.membership(text)):
+            for record in await transaction.find_due(at, 100, lambda _, subject: entry.memberships.of(subject)):
                 if record.application == entry.application.key:
                     draft = drafts.begin(record)
                     drafts.hear(draft, entry, DeadlinePassed(at=at), watermark=WATERMARK, at=at)

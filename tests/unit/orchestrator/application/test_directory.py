@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.application import directory as directories
 from orchestrator.application.directory import Directory
 from orchestrator.domain.filters import Filter
 from protocol.configurations import Profile
 from tests.contract.storages import APP, MINUTE, NOW, entry_of
+from tests.unit.orchestrator.application.subjects import subject
 from tests.unit.orchestrator.domain.builders import (
     endpoint,
     general,
@@ -108,20 +108,10 @@ def test_an_endpoint_is_decided_by_the_catalogue() -> None:
 def test_membership_is_of_filters_that_are_in_use_and_defined() -> None:
     software = [targeted("1.1.0", filters=[use("lab"), use("undefined")])]
     directory = Directory([entry_of(KETTLE, software, [LAB, FIELD])])
-    assert directory.membership(1, '{"site":"lab"}') == {"lab"}
+    assert directory.membership(1, subject('{"site":"lab"}')) == {"lab"}
     # A filter that no software lists is asked by nobody.
-    assert directory.membership(1, '{"site":"field"}') == frozenset()
-    assert directory.membership(9, '{"site":"lab"}') == frozenset()
-
-
-def test_memberships_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directories, "_MEMBERSHIPS", 3)
-    entry = entry_of(KETTLE, [targeted("1.1.0", filters=[use("lab")])], [LAB])
-    for _ in range(2):
-        for number in range(10):
-            assert entry.membership(f'{{"n":{number},"site":"lab"}}') == {"lab"}
-            assert entry.membership(f'{{"n":{number}}}') == frozenset()
-    assert len(entry._memberships) == 3
+    assert directory.membership(1, subject('{"site":"field"}')) == frozenset()
+    assert directory.membership(9, subject('{"site":"lab"}')) == frozenset()
 
 
 def test_filters_are_used_by_applications_with_targeted_software() -> None:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 from orchestrator.domain.catalogues import Catalogue
 from orchestrator.domain.decisions import Standing
 from orchestrator.domain.endpoints import Attempt, Endpoint
+from orchestrator.domain.filters import Values
 from orchestrator.domain.software import FilterUse, Software, Strategy
 from orchestrator.domain.versions import Constraint, Version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from orchestrator.domain.filters import JsonValue
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -22,6 +25,24 @@ DAY = timedelta(days=1)
 
 def v(text: str) -> Version:
     return Version.parse(text)
+
+
+def values(
+    attributes: Mapping[str, JsonValue] | None = None,
+    *,
+    endpoint_id: str = "kettle-7",
+    app_version: str = "kettle-v1",
+    running: str | None = None,
+    last_seen_at: datetime | None = None,
+) -> Values:
+    return Values(
+        attributes=attributes or {},
+        endpoint_id=endpoint_id,
+        app_version=app_version,
+        running=None if running is None else v(running),
+        registered_at=NOW - DAY,
+        last_seen_at=last_seen_at,
+    )
 
 
 def general(version: str, *upgradable_from: str, rollout_date: datetime | None = None, given: bool = True) -> Software:

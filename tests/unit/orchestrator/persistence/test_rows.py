@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 
+from orchestrator.application.memberships import Subject
 from orchestrator.application.records import EndpointRecord
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.endpoints import Endpoint, HistoryKind, TokenState
@@ -54,7 +55,6 @@ def decoded(row: Row, endpoint: Endpoint) -> EndpointRecord:
         dictionary=dictionary(),
         setbacks=endpoint.setbacks,
         registered_ms=to_ms(endpoint.registered_at),
-        filters=endpoint.filters,
         consents=endpoint.consents,
     )
 
@@ -66,6 +66,28 @@ def test_encode_and_decode_are_inverse(endpoint: Endpoint) -> None:
     found = decoded(row, endpoint)
     assert found == record_of(endpoint)
     assert (found.endpoint.running or VERSIONS[0]).text == (endpoint.running or VERSIONS[0]).text
+
+
+def test_an_endpoint_is_put_into_the_filters_that_look_at_it() -> None:
+    seen = []
+
+    def membership(application: int, subject: Subject) -> frozenset[str]:
+        seen.append((application, subject))
+        return frozenset({"lab"})
+
+    endpoint = Endpoint(registered_at=NOW, running=VERSIONS[0], last_seen_at=NOW)
+    found = rows.grouped(record_of(endpoint), '{"site":"lab"}', to_ms(NOW - MINUTE), membership)
+    assert found.endpoint == replace(endpoint, filters=frozenset({"lab"}))
+    expected = Subject(
+        attributes='{"site":"lab"}',
+        endpoint_id="kettle-7",
+        app_version="kettle-v1",
+        running=VERSIONS[0],
+        registered_at=NOW - MINUTE,
+        last_seen_at=NOW,
+    )
+    assert found.subject == expected
+    assert seen == [(3, expected)]
 
 
 @pytest.mark.parametrize("progress", rows.PROGRESS_STATES)

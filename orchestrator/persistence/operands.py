@@ -1,0 +1,204 @@
+"""What filters look at, as SQL: columns, members of the JSON text, and how they compare.
+
+Rules:
+- The database's own comparison is used only where the kinds are alike: it orders texts above all numbers, and booleans
+  are numbers to it.
+- Texts compare by code points, which is SQLite's order of UTF-8; other databases need the collation that says so.
+
+Layer: persistence.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, assert_never
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Double,
+    Integer,
+    Text,
+    and_,
+    case,
+    exists,
+    false,
+    func,
+    literal,
+    literal_column,
+    null,
+    or_,
+    select,
+    true,
+)
+
+from orchestrator.domain.expressions import Attribute, Conversion, Kind, Literal, Method, Name, Variable
+from orchestrator.persistence import functions, schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import ColumnElement
+    from sqlalchemy.types import TypeEngine
+
+    from orchestrator.domain.expressions import Operand
+
+NULL: ColumnElement[bool] = literal_column("NULL", Boolean)
+_MICROSECONDS = 1000
+"""In the milliseconds that columns hold."""
+_JSON_TYPES = {Kind.TEXT: ("text",), Kind.NUMBER: ("integer", "real"), Kind.BOOLEAN: ("true", "false")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One operand; null is an error."""
+
+    kind: Kind
+    value: ColumnElement[Any]
+    json_type: ColumnElement[Any] | None = None
+    """What `value` is in the endpoint's row, if `kind` is any."""
+
+    def is_a(self, kind: Kind) -> ColumnElement[bool]:
+        """Whether it is of a kind."""
+        if self.json_type is None:
+            return true() if self.kind is kind else false()
+        return self.json_type.in_(_JSON_TYPES[kind])
+
+
+def side(operand: Operand) -> Side:
+    """An operand's column, parameter, or place in the JSON text."""
+    match operand:
+        case Literal(value=value, kind=kind):
+            return Side(kind=kind, value=_parameter(value))
+        case Attribute(path=path):
+            member = func.json_extract(schema.endpoint.c.attributes, _path(path))
+            return Side(kind=Kind.ANY, value=member, json_type=_json_type(path))
+        case Variable(name=name, kind=kind):
+            return Side(kind=kind, value=_variable(name))
+        case Conversion(kind=kind, of=of):
+            return Side(kind=kind, value=_converted(kind, of))
+        case _:
+            assert_never(operand)
+
+
+def _parameter(value: str | float) -> ColumnElement[Any]:
+    kind: TypeEngine[Any]
+    match value:
+        case bool():
+            # As JSON's own values come out of the text.
+            return literal(int(value), Integer())
+        case str():
+            kind = Text()
+        case int():
+            kind = BigInteger()
+        case _:
+            kind = Double()
+    return literal(value, kind)
+
+
+def _path(path: Sequence[str]) -> str:
+    return "$" + "".join(f'."{name}"' for name in path)
+
+
+def _json_type(path: Sequence[str]) -> ColumnElement[Any]:
+    return func.json_type(schema.endpoint.c.attributes, _path(path))
+
+
+def _variable(name: Name) -> ColumnElement[Any]:
+    state, endpoint = schema.endpoint_state.c, schema.endpoint.c
+    match name:
+        case Name.ENDPOINT_ID:
+            return endpoint.endpoint_id
+        case Name.APP_VERSION:
+            named = select(schema.app_version.c.name).where(schema.app_version.c.id == state.app_version_id)
+            return named.correlate(schema.endpoint_state).scalar_subquery()
+        case Name.RUNNING_VERSION:
+            text = select(schema.version.c.text).where(schema.version.c.id == state.running_id)
+            return text.correlate(schema.endpoint_state).scalar_subquery()
+        case Name.REGISTERED_AT:
+            return endpoint.registered_ms * _MICROSECONDS
+        case Name.LAST_SEEN_AT:
+            return state.seen_ms * _MICROSECONDS
+        case _:
+            assert_never(name)
+
+
+def _converted(kind: Kind, of: Literal | Attribute | Variable) -> ColumnElement[Any]:
+    if isinstance(of, Literal):
+        convert = functions.semver_key if kind is Kind.VERSION else functions.instant_us
+        return literal(convert(of.value), Text() if kind is Kind.VERSION else BigInteger())
+    # A list or an object comes out as text: never one that names a version or an instant.
+    if kind is Kind.VERSION:
+        return func.otao_semver_key(side(of).value, type_=Text())
+    return func.otao_instant_us(side(of).value, type_=BigInteger())
+
+
+def either(*branches: tuple[ColumnElement[bool], ColumnElement[bool]]) -> ColumnElement[bool]:
+    """The answer of the first branch whose condition is true; null when there is none."""
+    return case(*branches) if branches else NULL
+
+
+def alike(left: Side, right: Side, compare: Callable[[Any, Any], Any]) -> ColumnElement[bool]:
+    """Compare two sides where they are of one kind; null elsewhere."""
+    compared = compare(left.value, right.value)
+    if Kind.ANY not in {left.kind, right.kind}:
+        return compared if left.kind is right.kind else NULL
+    kinds = [kind for kind in _JSON_TYPES if {left.kind, right.kind} <= {kind, Kind.ANY}]
+    return either((or_(*(and_(left.is_a(kind), right.is_a(kind)) for kind in kinds)), compared))
+
+
+def listed(item: Side, choices: Sequence[Side]) -> ColumnElement[bool]:
+    """Whether the item is one of the choices, each taken as a comparison of its own."""
+    if not choices:
+        return either((item.value.is_not(None), false()))
+    if item.kind is not Kind.ANY:
+        return item.value.in_([choice.value for choice in choices])
+    branches = []
+    for kind in _JSON_TYPES:
+        same = [choice.value for choice in choices if choice.kind is kind]
+        if same:
+            found = item.value.in_(same)
+            # Beside choices of other kinds, each of them an error, it is only known whether the item was found.
+            branches.append((item.is_a(kind), found if len(same) == len(choices) else either((found, true()))))
+    return either(*branches)
+
+
+def contained(item: Side, attribute: Attribute) -> ColumnElement[bool]:
+    """Whether the item is in the list that an attribute is."""
+    rows = func.json_each(schema.endpoint.c.attributes, _path(attribute.path)).table_valued("value", "type")
+    same = alike(item, Side(kind=Kind.ANY, value=rows.c.value, json_type=rows.c.type), operator.eq)
+    equal, strange = (exists(select(1).select_from(rows).where(where)) for where in (same, same.is_(None)))
+    answer = case((equal, true()), (strange, null()), else_=false())
+    return either((and_(_json_type(attribute.path) == "array", item.value.is_not(None)), answer))
+
+
+def tested(method: Method, text: Side, part: Side) -> ColumnElement[bool]:
+    """Whether a text starts with, ends with or contains another."""
+    whole, piece = text.value, part.value
+    match method:
+        case Method.STARTS_WITH:
+            found = func.substr(whole, 1, func.length(piece)) == piece
+        case Method.ENDS_WITH:
+            first = func.length(whole) - func.length(piece)
+            found = and_(first >= 0, func.substr(whole, first + 1) == piece)
+        case Method.CONTAINS:
+            found = func.instr(whole, piece) > 0
+        case _:
+            assert_never(method)
+    unknown = [given.is_a(Kind.TEXT) for given in (text, part) if given.kind is Kind.ANY]
+    return either((and_(*unknown), found)) if unknown else found
+
+
+def present(attribute: Attribute) -> ColumnElement[bool]:
+    """Whether an attribute is there; null where what should hold it is no object."""
+    there = _json_type(attribute.path).is_not(None)
+    outer = attribute.path[:-1]
+    return either((_json_type(outer) == "object", there)) if outer else there
+
+
+def truth(operand: Side) -> ColumnElement[bool]:
+    """What a boolean attribute says."""
+    if operand.json_type is None:
+        return operand.value == 1
+    return either((operand.json_type == "true", true()), (operand.json_type == "false", false()))

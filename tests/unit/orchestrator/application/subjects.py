@@ -1,0 +1,29 @@
+"""Short ways to write endpoints as filters look at them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.application.memberships import Subject
+from tests.unit.orchestrator.domain.builders import DAY, NOW, v
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+def subject(
+    attributes: str = "{}",
+    *,
+    endpoint_id: str = "kettle-7",
+    app_version: str = "kettle-v1",
+    running: str | None = None,
+    last_seen_at: datetime | None = None,
+) -> Subject:
+    return Subject(
+        attributes=attributes,
+        endpoint_id=endpoint_id,
+        app_version=app_version,
+        running=None if running is None else v(running),
+        registered_at=NOW - DAY,
+        last_seen_at=last_seen_at,
+    )
