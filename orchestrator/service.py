@@ -18,7 +18,7 @@ import sys
 import time
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
@@ -26,9 +26,8 @@ from pydantic import SecretStr
 
 from broker_bridge.embedded import open_embedded
 from broker_bridge.errors import AddressError, BrokerError
-from broker_bridge.options import Address, LinkOptions
-from broker_bridge.paho_link import PahoLink
-from orchestrator import api, dashboard, keys
+from broker_bridge.options import Address
+from orchestrator import api, dashboard, keys, links
 from orchestrator.api import server
 from orchestrator.api.access import Access
 from orchestrator.api.exposition import exposition
@@ -38,6 +37,7 @@ from orchestrator.application.applications import Applications
 from orchestrator.application.audits import Audits
 from orchestrator.application.batches import Settings as BatchSettings
 from orchestrator.application.clocks import SteadyClock
+from orchestrator.application.commands import UseCases
 from orchestrator.application.declarations import Declarations
 from orchestrator.application.definitions import Definitions
 from orchestrator.application.directory import Directory
@@ -51,18 +51,17 @@ from orchestrator.application.parts import Parts, no_steps
 from orchestrator.application.plans import Plans
 from orchestrator.application.ports import StorageError
 from orchestrator.application.revisions import Revisions
-from orchestrator.application.summaries import Summaries
+from orchestrator.application.watches import Watch
 from orchestrator.downloads import Allowances, HttpDownloads
 from orchestrator.persistence.databases import check_address
 from orchestrator.persistence.storage import open_storage
 from orchestrator.settings import is_loopback
-from protocol import topics
-from protocol.links import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
     from broker_bridge.counters import Counters
+    from broker_bridge.paho_link import PahoLink
     from orchestrator.application.engine import Engine
     from orchestrator.application.ports import Steps
     from orchestrator.persistence.storage import SqlStorage
@@ -162,7 +161,8 @@ async def _serve(
     steps: Steps,
     wall: Callable[[], datetime],
 ) -> None:
-    link = _link(settings, storage.name)
+    link = links.for_endpoints(settings, storage.name, PARTITION)
+    operators_link = links.for_operators(settings, storage.name)
     clock = SteadyClock(wall, time.monotonic, floor=await storage.alive_at())
     parts = Parts(
         link=link,
@@ -183,9 +183,9 @@ async def _serve(
     context = _context(settings, parts, engine, link)
     app = api.build(context, hosts=settings.http_hosts, access=access)
     dashboard.install(app, access=access)
-    summaries = Summaries(parts.feed, context.observations, parts.directory, clock)
-    loops = {**engine.loops(), "feed.summaries": summaries.run}
-    await _run(loops, parts.feed, lambda: server.serve(app, *settings.address, started=announce))
+    watch = Watch(operators_link, parts, _use_cases(context), events=settings.mqtt_events)
+    loops = {**engine.loops(), **watch.loops()}
+    await _run(loops, watch, lambda: server.serve(app, *settings.address, started=announce))
     async with storage.transaction() as transaction:
         await transaction.raise_watermark(engine.publisher.watermark, parts.clock.now())
 
@@ -197,7 +197,7 @@ def tune_memory() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-async def _run(loops: Loops, feed: Feed, http: Callable[[], Coroutine[None, None, None]]) -> None:
+async def _run(loops: Loops, watch: Watch, http: Callable[[], Coroutine[None, None, None]]) -> None:
     """Run every loop until a signal, then stop them in reverse order."""
     stop = _stop_signal()
     tune_memory()
@@ -206,9 +206,10 @@ async def _run(loops: Loops, feed: Feed, http: Callable[[], Coroutine[None, None
         serving = group.create_task(http(), name="api.http")
         await stop.wait()
         log.info("stopping")
-        feed.close()
+        watch.close()
         serving.cancel()
         await asyncio.wait([serving])
+        await watch.leave()
         for task in reversed(tasks):
             task.cancel()
 
@@ -218,25 +219,6 @@ def _stop_signal() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
-
-
-def _link(settings: Settings, installation: str) -> PahoLink:
-    prefix = settings.mqtt_client_id or f"otao-{installation}"
-    subscriptions = [Subscription(topic_filter=item) for item in topics.subscriptions(settings.instances)]
-    marker = Subscription(topic_filter=topics.marker_topic(PARTITION), echo=True)
-    options = LinkOptions(
-        url=settings.mqtt_url.get_secret_value(),
-        client_id=f"{prefix}-{PARTITION}",
-        subscriptions=(*subscriptions, marker),
-        protocol=settings.mqtt_protocol,
-        ca_file=settings.mqtt_ca_file,
-        certificate_file=settings.mqtt_certificate_file,
-        key_file=settings.mqtt_key_file,
-        keep_alive=timedelta(seconds=settings.mqtt_keep_alive_seconds),
-        receive_maximum=settings.mqtt_receive_maximum,
-        publish_window=settings.mqtt_publish_window,
-    )
-    return PahoLink(options, is_ours=topics.is_ours)
 
 
 def _access(settings: Settings, parts: Parts) -> Access:
@@ -293,6 +275,17 @@ def _context(settings: Settings, parts: Parts, engine: Engine, link: PahoLink) -
         unready=unready,
         metrics=exposition(parts.tallies, lambda: _link_events(link.counters), gauges),
         failed=failed,
+    )
+
+
+def _use_cases(context: api.ApiContext) -> UseCases:
+    """What operators may do over MQTT, of what they may do over REST."""
+    return UseCases(
+        definitions=context.definitions,
+        endpoints=context.endpoints,
+        freezes=context.freezes,
+        observations=context.observations,
+        plans=context.plans,
     )
 
 

@@ -125,6 +125,8 @@ class Settings(BaseSettings):
     mqtt_keep_alive_seconds: Annotated[int, Field(ge=5, le=3600)] = 30
     mqtt_receive_maximum: Annotated[int, Field(ge=1, le=65535)] = 2000
     """Reports that the broker may leave unacknowledged with us; MQTT 5 only."""
+    mqtt_events: bool = True
+    """Whether events are published for those who watch over MQTT; an application's numbers are in any case."""
     mqtt_publish_window: Annotated[int, Field(ge=1, le=10000)] = 100
     """Offers that may be unacknowledged by the broker."""
     embedded_listen: _Loopback = "127.0.0.1:0"

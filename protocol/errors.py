@@ -6,7 +6,8 @@ ProtocolError
 ├── EmptyOfferError              an offer without a specification was about to be rendered
 └── MessageError                 a message is refused; carries `status_code`, `code` and `reason`
     ├── TopicError               topic-malformed
-    │   └── UnknownResourceError resource-unknown (404)
+    │   ├── UnknownResourceError resource-unknown (404)
+    │   └── UnknownCommandError  command-unknown (404; controls)
     ├── PayloadError             payload-invalid
     │   ├── PayloadTooLargeError payload-too-large (413)
     │   ├── NotUtf8Error         payload-not-utf8
@@ -25,6 +26,8 @@ ProtocolError
     ├── RetainedError            retained
     ├── NotServedError           configuration-not-served (404)
     ├── ResponseTopicError       response-topic-refused
+    ├── RetainedCommandError     command-retained (409; controls)
+    ├── CommandRefusedError      any of these, with where to say so (controls)
     └── RequestRefusedError      any of the above, with the topic on which to say so
 
 Rules:

@@ -6,7 +6,6 @@ Layer: api.
 from __future__ import annotations
 
 from collections.abc import Collection
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -34,6 +33,7 @@ from orchestrator.api import (
 from orchestrator.api.access import Access, Gatekeeper
 from orchestrator.api.contexts import ApiContext
 from orchestrator.api.guards import Guard
+from orchestrator.application import products
 from orchestrator.application.documents.applications import ApplicationBody
 from orchestrator.application.documents.declarations import CatalogueBody
 from orchestrator.application.documents.endpoints import ConsentBody, EndpointBody, RecallBody, RetryBody, TokenBody
@@ -107,7 +107,7 @@ def build(context: ApiContext, *, hosts: Collection[str] = (), access: Access | 
     """
     app = _Application(
         title="Otao",
-        version=_version(),
+        version=products.version(),
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
@@ -123,10 +123,3 @@ def build(context: ApiContext, *, hosts: Collection[str] = (), access: Access | 
     # The last one added stands outermost.
     app.add_middleware(Guard, failed=context.failed, hosts=hosts)
     return app
-
-
-def _version() -> str:
-    try:
-        return version("otao")
-    except PackageNotFoundError:
-        return "0"

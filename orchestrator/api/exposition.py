@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _LABELLED = (
     ("accepted", "otao_messages_accepted", "Requests of endpoints that were processed.", "resource"),
     ("refused", "otao_messages_refused", "Messages that changed nothing.", "code"),
+    ("commands", "otao_commands", "Commands of operators over MQTT that were executed.", "command"),
+    ("commands_refused", "otao_commands_refused", "The same that were refused.", "code"),
     ("answers_refused", "otao_answers_refused", "Answers that did not reach the broker.", "reason"),
     ("changes", "otao_changes", "What operators changed.", "action"),
     (
@@ -41,6 +43,9 @@ _PLAIN = (
     ("parked", "otao_pushes_parked", "Pushes that the broker refused."),
     ("mismatches", "otao_mismatches", "Topics that were read back and did not hold what they should."),
     ("deadlines", "otao_timers", "Timers of endpoints that were worked off."),
+    ("events", "otao_events", "Events and numbers published over MQTT."),
+    ("events_refused", "otao_events_refused", "Those of them that the broker refused."),
+    ("events_dropped", "otao_events_dropped", "Events that were not published because there were too many."),
     ("failed_requests", "otao_http_failures", "HTTP requests that ended in an error of ours."),
     ("refused_keys", "otao_api_keys_refused", "API keys that were none."),
     ("swept_pages", "otao_swept_pages", "Pages of endpoints that were decided anew after a change."),

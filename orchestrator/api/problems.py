@@ -2,8 +2,7 @@
 
 Rules:
 - Every answer of 400 and above is one, the framework's own too; `code` is stable, `message` is Kaa's name of `detail`.
-- What is no JSON is a 400, JSON that says something wrong a 422.
-- An error of ours tells nothing of the inside.
+- Status, code and sentence are those of `failures`, which other ways to the service tell as well.
 
 Spec: RFC 9457; RFC 9110 §15.5.
 Layer: api.
@@ -18,29 +17,20 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
+from orchestrator.application import failures
 from orchestrator.application.documents import texts
 from orchestrator.application.documents.texts import Document
 from orchestrator.application.ports import StorageError
 from orchestrator.application.problems import RequestError
 from orchestrator.application.records import AppVersionTakenError
-from orchestrator.domain.catalogues import VersionConflict
 from orchestrator.domain.errors import DomainError
-from protocol.errors import (
-    DuplicateMemberError,
-    MessageError,
-    NotJsonError,
-    NotUtf8Error,
-    NumberRangeError,
-    PayloadTooLargeError,
-    TooDeepError,
-    quoted,
-)
+from protocol.errors import MessageError, quoted
 
 MEDIA_TYPE = "application/problem+json"
 NO_STORE = {"Cache-Control": "no-store"}
 """Specifications may hold credentials: nothing here is to be kept by anybody on the way."""
 
-_UNREADABLE = (DuplicateMemberError, NotJsonError, NotUtf8Error, NumberRangeError, TooDeepError)
+_HEADERS = {413: {"Connection": "close"}, 503: {"Retry-After": "1"}}
 
 
 class ParameterError(RequestError):
@@ -100,25 +90,11 @@ def problem(status: int, code: str, detail: str, headers: Mapping[str, str] | No
 
 def of(error: Exception) -> Response:
     """The problem that an error is; one of 500 for an error that nobody foresaw."""
-    match error:
-        case RequestError():
-            headers = {"Retry-After": "1"} if error.status_code == HTTPStatus.SERVICE_UNAVAILABLE else None
-            return problem(error.status_code, error.code, str(error), headers)
-        case PayloadTooLargeError():
-            return problem(413, error.code, error.reason, {"Connection": "close"})
-        case MessageError():
-            return problem(400 if isinstance(error, _UNREADABLE) else 422, error.code, error.reason)
-        case VersionConflict() | AppVersionTakenError():
-            return problem(409, error.code, str(error))
-        case DomainError():
-            return problem(422, error.code, str(error))
-        case StorageError():
-            return problem(503, error.code, "the database could not do it; try again", {"Retry-After": "1"})
-        case RequestValidationError():
-            first = error.errors()[0]
-            return of(ParameterError(str(first["loc"][-1]), f"is wrong: {first['msg']}"))
-        case _:
-            return problem(500, "internal-error", "the service failed; its log says how")
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        return of(ParameterError(str(first["loc"][-1]), f"is wrong: {first['msg']}"))
+    failure = failures.of(error) or failures.UNFORESEEN
+    return problem(failure.status_code, failure.code, failure.reason, _HEADERS.get(failure.status_code))
 
 
 def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:

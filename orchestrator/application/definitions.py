@@ -99,7 +99,9 @@ class Definitions:
             SpecificationFrozenError: it was offered with another specification.
         """
         known = version in self._revisions.entry(application).software
-        async with self._revisions.open(application, stops=known, by=by) as revision:
+        # What is not there yet may be by the time the transaction begins; these two then let it be changed.
+        stops = known or precondition.forced or precondition.tags is not None
+        async with self._revisions.open(application, stops=stops, by=by) as revision:
             revision.before.catalogue.check_conflict(version)
             present = revision.before.software.get(version)
             precondition.check(None if present is None else preconditions.tag_of(present, present.created_at))

@@ -142,11 +142,16 @@ class Feed:
         return touched
 
     @contextmanager
-    def read(self, application: str | None = None, *, after: int | None = None) -> Iterator[Reader]:
-        """Read events of one application, or of all, that come after number `after`, or from now on."""
+    def read(
+        self, application: str | None = None, *, after: int | None = None, histories: bool = True
+    ) -> Iterator[Reader]:
+        """Read events of one application, or of all, that come after number `after`, or from now on.
+
+        Without `histories` those of single endpoints are left out, at no cost.
+        """
         self.readers += 1
         try:
-            yield Reader(self, application, after)
+            yield Reader(self, application, after, histories=histories)
         finally:
             self.readers -= 1
 
@@ -225,8 +230,9 @@ class Feed:
 class Reader:
     """One place in the feed, as `Feed.read` gives it."""
 
-    def __init__(self, feed: Feed, application: str | None, after: int | None) -> None:
-        """Read of one application, or of all with None; see `Feed.read` for `after`."""
+    def __init__(self, feed: Feed, application: str | None, after: int | None, *, histories: bool) -> None:
+        """Read of one application, or of all with None; see `Feed.read` for the others."""
+        self._histories = histories
         self._feed = feed
         self._application = application
         self._expected: dict[str, int] | None = None
@@ -267,7 +273,8 @@ class Reader:
             if missed:
                 dropped[name] = dropped.get(name, 0) + missed
             self._seen[name] = happening.ordinal + happening.size
-            taken += (event for event in happening.events() if event.number > self.after)
+            if self._histories or happening.told is not None:
+                taken += (event for event in happening.events() if event.number > self.after)
         if taken:
             self.after = taken[-1].number
         return Taken(events=taken, dropped=dropped, lost=lost)

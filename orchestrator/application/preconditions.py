@@ -31,6 +31,8 @@ class Precondition:
     """One of these, or any if `*` is among them; None: nothing was required."""
     absent: bool = False
     """It must not exist."""
+    forced: bool = False
+    """Nothing is required, and nobody is told to."""
 
     def check(self, tag: str | None) -> None:
         """Pass when a resource with this tag may be written; None: it does not exist.
@@ -39,6 +41,8 @@ class Precondition:
             PreconditionFailedError: it is not as required.
             PreconditionRequiredError: it exists, and nothing was required.
         """
+        if self.forced:
+            return
         if tag is None:
             if self.tags is not None:
                 raise PreconditionFailedError("it does not exist")
@@ -53,6 +57,10 @@ class Precondition:
 
 UNCONDITIONAL = Precondition(tags=frozenset({ANY}))
 """For calls that are safe to make whatever the state is; the resource must exist."""
+
+
+WHATEVER = Precondition(forced=True)
+"""For callers that have no way to say what they have seen: the resource is written, whether it exists or not."""
 
 
 def tag_of(item: Application | SoftwareRecord | FilterRecord | EndpointDocument, since: datetime | None) -> str:

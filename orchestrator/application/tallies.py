@@ -38,6 +38,16 @@ class Tallies:
     swept_pages: int = 0
     changes: Counter[str] = field(default_factory=Counter)
     """What operators did, by action."""
+    commands: Counter[str] = field(default_factory=Counter)
+    """Operators' commands over MQTT that were executed, by name."""
+    commands_refused: Counter[str] = field(default_factory=Counter)
+    """The same that were refused, by error code."""
+    events: int = 0
+    """Events and numbers that were published over MQTT."""
+    events_refused: int = 0
+    """Those of them that the broker refused."""
+    events_dropped: int = 0
+    """Events that were not published because there were too many."""
     failed_requests: int = 0
     """HTTP requests that ended in an error of ours."""
     refused_keys: int = 0

@@ -1,0 +1,61 @@
+"""The connections of one service to its broker: one for endpoints, one for operators.
+
+Rules:
+- Each has a session of its own, so that operators and endpoints never wait for each other.
+
+Layer: service; makes links for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from broker_bridge.options import LinkOptions
+from broker_bridge.paho_link import PahoLink
+from orchestrator.application import watches
+from protocol import controls, topics
+from protocol.links import Subscription
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
+
+OPERATORS_RECEIVE_MAXIMUM = 100
+"""Commands that the broker may leave unacknowledged with us: far fewer than what makes a link stop reading."""
+
+
+def for_endpoints(settings: Settings, installation: str, partition: str) -> PahoLink:
+    """The connection on which endpoints are heard and told what to install."""
+    marker = Subscription(topic_filter=topics.marker_topic(partition), echo=True)
+    subscriptions = [Subscription(topic_filter=item) for item in topics.subscriptions(settings.instances)]
+    options = replace(
+        _options(settings, installation, partition),
+        subscriptions=(*subscriptions, marker),
+        receive_maximum=settings.mqtt_receive_maximum,
+        publish_window=settings.mqtt_publish_window,
+    )
+    return PahoLink(options, is_ours=topics.is_ours)
+
+
+def for_operators(settings: Settings, installation: str) -> PahoLink:
+    """The connection on which operators command, and are told what happens."""
+    options = replace(
+        _options(settings, installation, "operators"),
+        subscriptions=(Subscription(topic_filter=controls.SUBSCRIPTION),),
+        receive_maximum=OPERATORS_RECEIVE_MAXIMUM,
+        will=watches.will(installation),
+    )
+    return PahoLink(options, is_ours=topics.is_ours)
+
+
+def _options(settings: Settings, installation: str, name: str) -> LinkOptions:
+    return LinkOptions(
+        url=settings.mqtt_url.get_secret_value(),
+        client_id=f"{settings.mqtt_client_id or f'otao-{installation}'}-{name}",
+        protocol=settings.mqtt_protocol,
+        ca_file=settings.mqtt_ca_file,
+        certificate_file=settings.mqtt_certificate_file,
+        key_file=settings.mqtt_key_file,
+        keep_alive=timedelta(seconds=settings.mqtt_keep_alive_seconds),
+    )
