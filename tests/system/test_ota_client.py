@@ -189,40 +189,50 @@ def test_names_that_cannot_work_are_refused(tmp_path: Path) -> None:
             )  # fmt: skip
 
 
-async def test_kill_in_the_middle_of_a_download_installs_once_after_the_restart(
-    stage: tuple[Mosquitto, Service], tmp_path: Path
-) -> None:
-    broker, service = stage
-    asked: list[bytes] = []
-    half_sent = asyncio.Event()
+class Images:
+    """A server of one image that sends only half of it the first time."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await reader.readuntil(b"\r\n\r\n"))
+    def __init__(self) -> None:
+        self.asked: list[bytes] = []
+        self.half_sent = asyncio.Event()
+        self.port = 0
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        async with await asyncio.start_server(self._serve, "127.0.0.1", 0) as server:
+            self.port = server.sockets[0].getsockname()[1]
+            yield
+
+    def specification(self) -> dict[str, object]:
+        link = f"http://127.0.0.1:{self.port}/1.1.0.bin"
+        return {"link": link, "size": len(IMAGE), "sha256": hashlib.sha256(IMAGE).hexdigest()}
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.asked.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(IMAGE) + IMAGE[:4000])
         await writer.drain()
-        if len(asked) == 1:
-            half_sent.set()
+        if len(self.asked) == 1:
+            self.half_sent.set()
             await reader.read()
         else:
             writer.write(IMAGE[4000:])
         writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as images:
-        port = images.sockets[0].getsockname()[1]
-        specification = {
-            "link": f"http://127.0.0.1:{port}/1.1.0.bin",
-            "size": len(IMAGE),
-            "sha256": hashlib.sha256(IMAGE).hexdigest(),
-        }
+
+async def test_kill_in_the_middle_of_a_download_installs_once_after_the_restart(
+    stage: tuple[Mosquitto, Service], tmp_path: Path
+) -> None:
+    broker, service = stage
+    images = Images()
+    async with images.open():
         await service.software("2.0.0", ["1.5.0"], application=APPLICATION)
-        await service.software("1.1.0", ["1.0.0"], application=APPLICATION, specification=specification)
+        await service.software("1.1.0", ["1.0.0"], application=APPLICATION, specification=images.specification())
         first = await kettle(broker, tmp_path)
-        await asyncio.wait_for(half_sent.wait(), SECONDS)
+        await asyncio.wait_for(images.half_sent.wait(), SECONDS)
         first.kill()
         await first.communicate()
         remembered = state_files.read(tmp_path / "ota.json")
-        assert remembered is not None
-        assert (remembered.running, remembered.started, remembered.starts) == ("1.0.0", "1.1.0", 1)
+        assert remembered == state_files.Remembered(running="1.0.0", started="1.1.0", starts=1)
         second = await kettle(broker, tmp_path)
         try:
             await service.until_running("tok7", "1.1.0", application=APPLICATION)
@@ -231,7 +241,7 @@ async def test_kill_in_the_middle_of_a_download_installs_once_after_the_restart(
             out, _ = await second.communicate()
     assert out.decode().splitlines() == ["tok7 runs 1.0.0", "tok7 installed 1.1.0"]
     assert (tmp_path / "firmware.bin").read_bytes() == IMAGE
-    assert len(asked) == 2
+    assert len(images.asked) == 2
     kinds = await service.history("tok7", application=APPLICATION)
     assert kinds.count(("confirmed", "1.1.0")) == 1
 
