@@ -15,6 +15,7 @@ from pydantic.json_schema import models_json_schema
 
 from orchestrator.api import (
     applications,
+    asyncapi,
     attentions,
     audits,
     catalogue,
@@ -69,6 +70,7 @@ _ROUTERS = [
     module.router
     for module in (
         applications,
+        asyncapi,
         attentions,
         audits,
         catalogue,

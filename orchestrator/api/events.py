@@ -25,14 +25,12 @@ from orchestrator.api import problems, schemas
 from orchestrator.api.contexts import ApiContext, Context
 from orchestrator.api.problems import ParameterError
 from orchestrator.api.streams import PAUSE_SECONDS
-from orchestrator.application import feeds
 from orchestrator.application.audits import Action
 from orchestrator.application.documents import events
-from orchestrator.application.documents.events import Event
+from orchestrator.application.documents.events import KINDS, Event
 from orchestrator.application.documents.texts import Document
 from orchestrator.application.feeds import Reader, Taken
 from orchestrator.application.problems import NotFoundError
-from orchestrator.domain.endpoints import HistoryKind
 from protocol.errors import quoted
 
 router = APIRouter(prefix="/api/v1/applications/{app}", tags=["events"])
@@ -42,16 +40,6 @@ HEARTBEAT_SECONDS = 15.0
 RETRY_MILLISECONDS = 2000
 """How long a browser waits before it opens a broken stream again."""
 
-KINDS = frozenset(
-    {
-        feeds.REGISTERED,
-        *(f"endpoint.{kind.value}" for kind in HistoryKind),
-        feeds.OFFERS,
-        feeds.SUMMARY,
-        feeds.DROPPED,
-        *(action.value for action in Action),
-    }
-)
 _NUMBER_DIGITS = 18
 
 Types = Annotated[
@@ -86,7 +74,7 @@ async def stream_events(
 def _kinds(given: str | None) -> Collection[str]:
     if given is None:
         return KINDS
-    chosen: set[str] = {feeds.DROPPED}
+    chosen: set[str] = {events.DROPPED}
     for name in given.split(","):
         family = name.removesuffix("*")
         found = {kind for kind in KINDS if kind == name or (family != name and kind.startswith(family))}
@@ -128,10 +116,10 @@ class _Stream:
 
     async def _greeting(self, reader: Reader, stream: int) -> str:
         """The numbers as they are now; the id is that of the last event that the reader has had."""
-        if feeds.SUMMARY not in self.kinds:
+        if events.SUMMARY not in self.kinds:
             return f"id: {reader.after}\n\n"
         at, data = self.context.now(), await self.context.observations.summary(self.application)
-        event = self._event(reader, feeds.SUMMARY, at, data)
+        event = self._event(reader, events.SUMMARY, at, data)
         return self._text(event, f"{reader.after}-{stream}")
 
     async def _follow(self, reader: Reader) -> AsyncIterator[str]:
@@ -159,7 +147,7 @@ class _Stream:
         if not taken.dropped and not taken.lost:
             return ""
         count = None if taken.lost else sum(taken.dropped.values())
-        event = self._event(reader, feeds.DROPPED, self.context.now(), {"count": count})
+        event = self._event(reader, events.DROPPED, self.context.now(), {"count": count})
         return self._text(event, f"{before}-dropped", number=before)
 
     def _chosen(self, taken: Taken) -> str:

@@ -15,7 +15,6 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from orchestrator.application import feeds
 from orchestrator.application.audits import Action
 from orchestrator.application.documents import events, texts
 from orchestrator.application.documents.events import Event
@@ -85,7 +84,7 @@ class Broadcasts:
 
     def _of(self, event: Event) -> Iterator[Outbound]:
         topic = controls.summary_topic(event.application)
-        if event.kind == feeds.SUMMARY:
+        if event.kind == events.SUMMARY:
             yield Outbound(topic=topic, payload=texts.build(event.data).encode(), retain=True)
         elif self._told:
             yield self._event(event, str(event.number))
@@ -98,7 +97,7 @@ class Broadcasts:
         event = Event(
             number=self._feed.newest,
             application=application,
-            kind=feeds.DROPPED,
+            kind=events.DROPPED,
             subject=None,
             at=self._clock.now(),
             data=data,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.application.documents import events
-from orchestrator.application.documents.events import Event
+from orchestrator.application.documents.events import OFFERS, SUMMARY, Event
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -34,11 +34,6 @@ if TYPE_CHECKING:
 
 RING = 10_000
 """Happenings that are remembered; one is all that a batch did to an endpoint, or one event of another kind."""
-
-REGISTERED = "endpoint.registered"
-OFFERS = "offers.changed"
-SUMMARY = "summary"
-DROPPED = "events.dropped"
 
 
 class _Happening(NamedTuple):

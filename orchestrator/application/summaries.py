@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from orchestrator.application.documents import texts
-from orchestrator.application.feeds import SUMMARY
+from orchestrator.application.documents.events import SUMMARY
 from orchestrator.application.ports import StorageError
 from orchestrator.application.problems import NotFoundError
 

@@ -167,6 +167,30 @@ async def test_operators_may_command_and_watch_but_speak_for_nobody(broker: Mosq
         assert [message.topic for message in await take_acknowledged(operator, 1)] == [f"{OWN}/applied/json"]
 
 
+TOLD = ["otao/v1/app/events/endpoint.failed", "otao/v1/app/summary", "otao/v1/service/a", "otao/v1/app/replies/bob"]
+
+
+async def test_what_is_told_to_operators_reaches_them_and_no_endpoint(broker: Mosquitto) -> None:
+    async with (
+        connected(broker, "otao") as service,
+        connected(broker, "operators", "otao/v1/#") as operator,
+        connected(broker, "tok7", "otao/#", f"{OWN}/#") as device,
+    ):
+        assert await codes(service, *TOLD) == [0] * len(TOLD)
+        assert [message.topic for message in await take_acknowledged(operator, len(TOLD))] == TOLD
+        # What the device may read comes after all of that, and is the first that it gets.
+        await codes(service, f"{OWN}/{PUSH}")
+        assert [message.topic for message in await take_acknowledged(device, 1)] == [f"{OWN}/{PUSH}"]
+
+
+async def test_an_endpoint_neither_commands_nor_speaks_as_the_service(broker: Mosquitto) -> None:
+    forbidden = ["otao/v1/app/control/freeze", "otao/v1/app/control/freeze/1/status", *TOLD]
+    async with connected(broker, "otao", "otao/v1/#") as service, connected(broker, "tok7") as device:
+        assert await codes(device, *forbidden) == [DENIED] * len(forbidden)
+        await codes(service, "otao/v1/app/summary")
+        assert [message.topic for message in await take_acknowledged(service, 1)] == ["otao/v1/app/summary"]
+
+
 @pytest.mark.parametrize("credentials", [[], ["-u", "tok7", "-P", "wrong"], ["-u", "nobody", "-P", "x"]])
 async def test_nobody_comes_in_without_the_right_password(broker: Mosquitto, credentials: list[str]) -> None:
     command = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(broker.port), *credentials, "-t", "x", "-m", "x"]

@@ -33,6 +33,7 @@ RESOURCES = {
     "/api/v1/applications/{app}/endpoints/{endpoint_id}/token": "post",
     "/api/v1/applications/{app}/attention": "get",
     "/api/v1/applications/{app}/events": "get",
+    "/api/v1/asyncapi.json": "get",
     "/api/v1/applications/{app}/graph": "get",
     "/api/v1/applications/{app}/catalogue": "put",
     "/api/v1/applications/{app}/plan": "post",

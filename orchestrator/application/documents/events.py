@@ -13,7 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.application.audits import Action
 from orchestrator.application.documents import instants, texts
+from orchestrator.domain.endpoints import HistoryKind
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -25,6 +27,22 @@ if TYPE_CHECKING:
     from orchestrator.domain.versions import Version
 
 MEDIA_TYPE = "application/cloudevents+json"
+
+REGISTERED = "endpoint.registered"
+OFFERS = "offers.changed"
+SUMMARY = "summary"
+DROPPED = "events.dropped"
+KINDS = frozenset(
+    {
+        REGISTERED,
+        *(f"endpoint.{kind.value}" for kind in HistoryKind),
+        OFFERS,
+        SUMMARY,
+        DROPPED,
+        *(action.value for action in Action),
+    }
+)
+"""All types of events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +64,7 @@ def registered(number: int, application: str, endpoint_id: str, at: datetime) ->
     """An endpoint is new."""
     data: Document = {"endpointId": endpoint_id}
     subject = f"endpoints/{endpoint_id}"
-    return Event(number=number, application=application, kind="endpoint.registered", subject=subject, at=at, data=data)
+    return Event(number=number, application=application, kind=REGISTERED, subject=subject, at=at, data=data)
 
 
 def of_history(number: int, application: str, endpoint_id: str, entry: HistoryEntry) -> Event:

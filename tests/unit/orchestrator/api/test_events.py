@@ -4,10 +4,11 @@ import pytest
 
 from orchestrator.api import events
 from orchestrator.api.problems import ParameterError
+from orchestrator.application.documents.events import KINDS
 
 
 def test_types_are_chosen_by_name_and_by_family_and_what_was_missed_is_always_told() -> None:
-    assert events._kinds(None) == events.KINDS
+    assert events._kinds(None) == KINDS
     assert events._kinds("summary") == {"summary", "events.dropped"}
     assert events._kinds("freeze.*,endpoint.failed") == {
         "freeze.set",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.api import events
+from orchestrator.application.documents import events
 from tests.system.rests import KETTLE, add_application, add_endpoint, add_software
 from tests.unit.orchestrator.dashboard.visits import post, visit
 
