@@ -1,8 +1,8 @@
 """Events and numbers for those who watch over MQTT.
 
 Rules:
-- They give way: at most `RATE` a second leave, on the operators' connection, and what the feed has forgotten by then is
-  told as a count. Offers wait for none of them.
+- They give way: at most `RATE` a second leave, on the operators' connection, and `BUSY_RATE` while more happens than
+  that; what the feed has forgotten by then is told as a count. Offers wait for none of them.
 - An application's numbers are retained, and gone when it is.
 - What leaves while a connection ends may leave twice; an event's id tells.
 
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 AT_ONCE = 50
 """Events that leave together."""
 RATE = 1_000
-"""Events in a second."""
+"""Events in a second: 15 % of a core."""
+BUSY_RATE = 200
+"""The same while more than `BEHIND` happenings wait: whatever causes so many needs the core more."""
+BEHIND = 5_000
 AWAY_SECONDS = 0.2
 """Between two looks whether there is a connection again."""
 
@@ -59,7 +62,8 @@ class Broadcasts:
                 started = loop.time()
                 messages = list(self.render(reader.take(AT_ONCE)))
                 await self._publish(messages)
-                rest = started + len(messages) / RATE - loop.time()
+                rate = RATE if reader.behind < BEHIND else BUSY_RATE
+                rest = started + len(messages) / rate - loop.time()
                 if rest > 0:
                     await asyncio.sleep(rest)
 

@@ -247,6 +247,11 @@ class Reader:
         self._position = feed.end if position is None else position
         self._seen: dict[str, int] = {}
 
+    @property
+    def behind(self) -> int:
+        """How many happenings, of whichever application, have come and were not looked at."""
+        return self._feed.end - self._position
+
     async def wait(self) -> None:
         """Wait until something has come, of whichever application, or the feed is closed."""
         if not self._lost:

@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import orjson
+
 from orchestrator.application.audits import Action
 from orchestrator.application.documents import instants, texts
 from orchestrator.domain.endpoints import HistoryKind
@@ -119,4 +121,9 @@ def build(event: Event, installation: str, *, name: str | None = None) -> Docume
 
 def encode(event: Event, installation: str, *, name: str | None = None) -> str:
     """Its JSON text, on one line."""
-    return texts.build(build(event, installation, name=name))
+    document = build(event, installation, name=name)
+    try:
+        return orjson.dumps(document).decode()
+    except TypeError:
+        # A text that holds half of a surrogate pair; written by `texts` it is an escape.
+        return texts.build(document)

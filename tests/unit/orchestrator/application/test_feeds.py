@@ -131,6 +131,15 @@ def test_who_reads_everything_is_told_what_it_missed_of_each_application() -> No
         assert reader.take(100).dropped == {"kettle": 2, "teapot": 1}
 
 
+def test_how_far_a_reader_is_behind() -> None:
+    feed = Feed(size=3)
+    with feed.read("kettle") as reader:
+        tell(feed, 5)
+        assert reader.behind == 5
+        reader.take(1)
+        assert reader.behind == 2
+
+
 def test_a_reader_takes_no_more_than_it_asks_for_at_once() -> None:
     feed = Feed()
     with feed.read("kettle") as reader:

@@ -38,6 +38,12 @@ def test_line_breaks_in_what_an_endpoint_says_stay_inside_their_string() -> None
     assert json.loads(text)["data"]["reason"] == "no\nroom\r\u2028left"
 
 
+def test_half_of_a_surrogate_pair_is_told_as_an_escape() -> None:
+    text = events.encode(events.of_history(1, "kettle", "e", replace(FAILED, reason="x\ud800")), "a")
+    assert "\\ud800" in text
+    assert json.loads(text)["data"]["reason"] == "x\ud800"
+
+
 def test_an_event_about_the_application_has_no_subject() -> None:
     event = events.Event(number=1, application="kettle", kind="summary", subject=None, at=NOW, data={"endpoints": 0})
     assert "subject" not in events.build(event, "a")
