@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiosqlite
 import orjson
-from sqlalchemy import func, select
+from sqlalchemy import func, literal, select
 from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.exc import DBAPIError
 
@@ -162,6 +162,12 @@ def driver_error(error: BaseException) -> BaseException | None:
 def listed(parameter: ColumnElement[str], name: str) -> FromClause:
     """A table of one column `value`: the items of a JSON array given as one parameter."""
     return func.json_each(parameter).table_valued("value", name=name)
+
+
+def listed_here(items: Sequence[int]) -> ColumnElement[int]:
+    """The column of a table that holds these numbers."""
+    value: ColumnElement[int] = listed(literal(listing(items)), "given").c.value
+    return value
 
 
 def listing(items: Sequence[object]) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy import delete, literal, select
 
 from orchestrator.application.records import EndpointDocument, StoredHistory
 from orchestrator.domain.endpoints import HistoryEntry
-from orchestrator.persistence import filters, particulars, schema
+from orchestrator.persistence import dialects, filters, narrowing, particulars, schema
 from orchestrator.persistence.filters import Names
 from orchestrator.persistence.instants import from_ms, from_ms_or_none
 from orchestrator.persistence.rows import ATTEMPT_CODES, HISTORY_KINDS, STATE_COLUMNS, decode, grouped
@@ -53,6 +53,9 @@ async def listed(
     """Endpoints of an application in order of key."""
     first = entry.application.key * KEY_SPAN
     conditions = [_state.id > max(query.after, first), _state.id < first + KEY_SPAN]
+    if query.filter is not None:
+        keys = await narrowing.keys(connection, entry.application.key, query.filter, query.after)
+        conditions += [] if keys is None else [_state.id.in_(select(dialects.listed_here(keys)))]
     conditions += _conditions(entry, query, dictionary)
     statement = _DOCUMENT.where(*conditions).order_by(_state.id).limit(query.limit)
     return await _read(connection, statement, entry, dictionary)

@@ -8,6 +8,7 @@ import pytest
 from orchestrator.application.records import EndpointQuery
 from orchestrator.domain.attempts import AttemptState, move
 from orchestrator.domain.endpoints import Endpoint, HistoryEntry, HistoryKind, Setback
+from orchestrator.domain.filters import Filter
 from tests.contract.storages import APP, MINUTE, NOW, newcomer, store
 from tests.unit.orchestrator.domain.builders import offer, v
 from tests.unit.orchestrator.persistence.groups import LAB
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from tests.contract.storages import SqlShelf
 
 FAILED = Setback(failures=1, retry_at=NOW + MINUTE, reason="no room")
+
+
+def by(expression: str) -> Filter:
+    return Filter(filter_id="any", expression=expression)
 
 
 def on(version: str | None) -> Endpoint:
@@ -51,6 +56,13 @@ def fleet(entry: Entry) -> list[Draft]:
         (EndpointQuery(token="newer"), ["newer"]),
         (EndpointQuery(token="nobody"), []),
         (EndpointQuery(filter=LAB), ["newer"]),
+        (EndpointQuery(filter=by("endpointId == 'newer'")), ["newer"]),
+        (EndpointQuery(filter=by("'newer' == endpointId && attributes.site == 'hall'")), []),
+        (EndpointQuery(filter=by("endpointId in ['newer', 'fresh', 'nobody']")), ["fresh", "newer"]),
+        (EndpointQuery(filter=by("endpointId in ['newer', 'fresh']"), limit=1), ["fresh"]),
+        (EndpointQuery(filter=by("endpointId.startsWith('f')")), ["fresh", "failed"]),
+        (EndpointQuery(filter=by("endpointId.startsWith('f')"), state=AttemptState.FAILED), ["failed"]),
+        (EndpointQuery(filter=by("endpointId == 'fresh' || endpointId == 'newer'")), ["fresh", "newer"]),
         (EndpointQuery(filter=LAB, unknown=True), []),
     ],
 )
