@@ -8,8 +8,10 @@ Layer: application; pure.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+import orjson
 from pydantic import AfterValidator, Field
 
 from orchestrator.application import pushes
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from orchestrator.domain.endpoints import Attempt, Endpoint
     from orchestrator.domain.explanations import Explanation
 
+_STRING = re.compile(r'("(?:[^"\\]|\\.)*+")(:?)')
+"""Of compact JSON; a colon behind it makes it a member's name."""
 VOLATILE = frozenset({"lastSeenAt", "runningSince", "offer"})
 """Members that change while nobody edits."""
 READ_ONLY = VOLATILE | {"endpointId", "tokenState", "registeredAt", "runningVersion", "observe"}
@@ -52,7 +56,13 @@ def _attributes(text: str) -> str:
     for key in values if isinstance(values, dict) else ():
         if not ATTRIBUTE_KEY.fullmatch(key):
             raise ValueError("each key must consist of at most 64 letters, digits and underscores")
-    return text
+    # Databases find members by their names as these are written: an escape in one would hide it from filters.
+    return _STRING.sub(_unescaped_name, text) if "\\" in text else text
+
+
+def _unescaped_name(match: re.Match[str]) -> str:
+    text, colon = match.groups()
+    return orjson.dumps(orjson.loads(text)).decode() + colon if colon and "\\" in text else match[0]
 
 
 Token = Annotated[str, read_text(_token)]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.application.documents import endpoints as documents
+from orchestrator.application.documents.endpoints import EndpointBody
 from orchestrator.application.preconditions import UNCONDITIONAL, Precondition
 from orchestrator.application.problems import (
     AppVersionUnknownError,
@@ -15,16 +16,25 @@ from orchestrator.application.problems import (
     PreconditionRequiredError,
     TokenTakenError,
 )
+from orchestrator.application.records import EndpointQuery
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.endpoints import HistoryKind, TokenState
 from orchestrator.domain.facts import ObserveAsked, Progressed
 from orchestrator.domain.versions import Version
-from tests.unit.orchestrator.application.desks import APP, CREATE, application_body, endpoint_body, open_desk, required
+from protocol import payloads
+from tests.unit.orchestrator.application.desks import (
+    APP,
+    CREATE,
+    LIMITS,
+    application_body,
+    endpoint_body,
+    open_desk,
+    required,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.application.documents.endpoints import EndpointBody
     from orchestrator.application.records import EndpointDocument
     from tests.unit.orchestrator.application.desks import Desk
 
@@ -123,6 +133,17 @@ async def test_the_tag_covers_what_operators_edit_and_not_what_is_reported(desk:
 async def test_attributes_are_stored_as_they_were_written(desk: Desk) -> None:
     document = await desk.enrol("e1", attributes={"b": [1, {"x": None}], "a": "é"})
     assert document.attributes == '{"b":[1,{"x":null}],"a":"\\u00e9"}'
+
+
+async def test_a_name_is_stored_without_escapes_so_that_filters_find_it(desk: Desk) -> None:
+    await desk.group("canary", "attributes.ring == 1 && attributes.place.hall == 'é:' && attributes.place['ä'] == 2")
+    text = r'{"attributes":{"\u0072ing":1,"place":{"h\u0061ll":"\u00e9:","\u00e4":2}}}'
+    body = EndpointBody.read(payloads.members(text, LIMITS), LIMITS)
+    document, _ = await desk.endpoints.put(APP, "e1", body, CREATE)
+    assert document.attributes == r'{"ring":1,"place":{"hall":"\u00e9:","ä":2}}'
+    assert document.record.endpoint.filters == {"canary"}
+    query = EndpointQuery(filter=desk.groups.get(APP, "canary").filter)
+    assert [found.endpoint_id for found in await desk.observations.endpoints(APP, query)] == ["e1"]
 
 
 async def test_other_attributes_are_another_decision_at_once(desk: Desk) -> None:
