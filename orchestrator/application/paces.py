@@ -1,0 +1,37 @@
+"""How many endpoints a page of a sweep takes: as many as hold reports up for no longer than they may be.
+
+Rules:
+- Nobody else writes while a page is worked off, so that its length is what a report waits for.
+- A page that took too long is followed by one of half the size, one that took a short time by one of twice the size.
+
+Layer: application; pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LONG_SECONDS = 0.05
+"""Of one page, beyond which the next one is shorter."""
+SHORT_SECONDS = LONG_SECONDS / 3
+LEAST = 500
+"""Endpoints of a page: below this, what a page costs whatever its size would dominate."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Pace:
+    """The size of the next page."""
+
+    most: int
+    size: int = 0
+
+    def __post_init__(self) -> None:
+        """Begin in the middle: the first page is as likely to be a costly one."""
+        self.size = self.size or max(self.most // 4, 1)
+
+    def took(self, seconds: float) -> None:
+        """Look at how long a page of the present size has taken."""
+        if seconds > LONG_SECONDS:
+            self.size = max(self.size // 2, min(LEAST, self.most))
+        elif seconds < SHORT_SECONDS:
+            self.size = min(self.size * 2, self.most)
