@@ -3,7 +3,7 @@
 DomainError
 ├── InvalidVersion (versions)
 ├── InvalidConstraint (versions)
-├── FilterSyntaxError (filters)
+├── FilterSyntaxError (pieces)
 ├── VersionConflict (catalogues)
 └── IllegalMove (attempts)
 

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from orchestrator.application.counters import CounterKey
+from orchestrator.application.memberships import Subject
 from orchestrator.application.pushes import ParkedPush
 from orchestrator.application.records import Draft, PushMode
 from orchestrator.application.sweeps import ClassVerdict, EndpointClass, Page
@@ -158,6 +159,32 @@ async def test_filters_are_those_that_match_the_attributes_when_somebody_asks(sh
     async with shelf.storage.transaction() as transaction:
         (record,) = await transaction.find([(entry.application.key, "inside")], None)
         assert record.endpoint.filters == frozenset()
+
+
+async def test_everything_that_a_filter_may_look_at_is_handed_out(shelf: Shelf, entry: Entry) -> None:
+    draft = newcomer(entry, "inside", replace(RICH, running=v("1.0.0+b")))
+    draft.new_attributes = '{"site":"lab"}'
+    await store(shelf, entry, draft)
+    asked: list[tuple[int, Subject]] = []
+
+    def membership(application: int, subject: Subject) -> frozenset[str]:
+        asked.append((application, subject))
+        return frozenset({"lab"})
+
+    async with shelf.storage.transaction() as transaction:
+        (record,) = await transaction.find([(entry.application.key, "inside")], membership)
+        due = await transaction.find_keys([record.key], membership)
+    expected = Subject(
+        attributes='{"site":"lab"}',
+        endpoint_id=record.endpoint_id,
+        app_version="kettle-v1",
+        running=v("1.0.0"),
+        registered_at=NOW,
+        last_seen_at=RICH.last_seen_at,
+    )
+    assert asked == [(entry.application.key, expected)] * 2
+    assert [subject.running.text for _, subject in asked if subject.running is not None] == ["1.0.0+b"] * 2
+    assert [found.subject for found in (record, *due)] == [expected] * 2
 
 
 async def test_attributes_are_replaced_by_key(shelf: Shelf, entry: Entry) -> None:

@@ -300,6 +300,64 @@ async def test_attributes_are_stored_and_move_the_endpoint_into_its_filters(desk
     assert (await desk.one("tok")).endpoint.offer is None
 
 
+async def regrouped(desk: Desk, expression: str, *, source: str = "1.0.0") -> Desk:
+    """The same desk, whose 3.0.0 is for those that an expression matches."""
+    software = [general("1.0.0"), general("2.0.0"), targeted("3.0.0", source, "2.0.0", filters=[use("lab")])]
+    application = desk.open.application
+    return replace(
+        desk, open=await desk.shelf.define(application, software, [Filter(filter_id="lab", expression=expression)])
+    )
+
+
+async def test_a_report_moves_the_endpoint_into_a_filter_that_looks_at_versions_and_out_of_it(desk: Desk) -> None:
+    desk = await regrouped(desk, "semver(runningVersion) == semver('2.0.0')")
+    await desk.take(report("1.0.0"))
+    assert (await desk.one("tok")).endpoint.offer is None
+    batch = await desk.take(report("2.0.0"), message("config/json/1", '{"configId":"2.0.0"}'))
+    record = await desk.one("tok")
+    assert record.endpoint.filters == {"lab"}
+    assert record.endpoint.offer is not None
+    # The answer in the same batch tells of it.
+    assert any(b'"configId":"3.0.0"' in payload for payload in payloads(batch))
+    await desk.take(report("1.0.0"))
+    assert (await desk.one("tok")).endpoint.offer is None
+
+
+async def test_being_heard_moves_the_endpoint_into_a_filter_that_looks_at_when_it_was(desk: Desk) -> None:
+    desk = await regrouped(desk, f"lastSeenAt >= timestamp('{NOW.isoformat()}')")
+    assert (await desk.one("tok")).endpoint.filters == frozenset()
+    await desk.take(message("config/json/1"))
+    record = await desk.one("tok")
+    assert record.endpoint.filters == {"lab"}
+    assert record.endpoint.offer is not None
+
+
+async def test_another_application_version_moves_the_endpoint_into_a_filter_that_looks_at_it(desk: Desk) -> None:
+    desk = await regrouped(desk, "appVersion == 'kettle-v2'")
+    await desk.take(message("config/json/1", app_version="kettle-v2"))
+    record = await desk.one("tok")
+    assert record.endpoint.filters == {"lab"}
+    assert record.endpoint.offer is not None
+
+
+async def test_attributes_and_versions_are_looked_at_together(desk: Desk) -> None:
+    desk = await regrouped(desk, "attributes.site == 'lab' && runningVersion == '2.0.0'")
+    await desk.take(message("update/keys/1", '{"site":"lab"}'), report("2.0.0"))
+    assert (await desk.one("tok")).endpoint.offer is not None
+    await desk.take(message("update/keys/2", '{"site":"field"}'))
+    record = await desk.one("tok")
+    assert record.endpoint.offer is None
+    await desk.take(report("2.0.0"), message("update/keys/3", '{"site":"lab"}'))
+    assert (await desk.one("tok")).endpoint.offer is not None
+
+
+async def test_a_newcomer_is_grouped_by_what_its_first_message_says(desk: Desk) -> None:
+    desk = await regrouped(desk, "endpointId == 'new-1' && runningVersion == '2.0.0'")
+    await desk.take(report("2.0.0", who="new-1"), report("2.0.0", who="new-2"))
+    found = {token: (await desk.one(token)).endpoint.offer for token in ("new-1", "new-2")}
+    assert [offered is not None for offered in found.values()] == [True, False]
+
+
 # Pushes
 
 
