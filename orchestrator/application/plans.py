@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from orchestrator.application import downloads, outlines
 from orchestrator.application.documents import plans as documents
 from orchestrator.application.problems import AppVersionInUseError
-from orchestrator.application.records import AppVersionTakenError
+from orchestrator.application.records import REQUIRED, AppVersionTakenError
 from orchestrator.domain import cautions
+from orchestrator.domain.expressions import Name
 from orchestrator.domain.plans import Planner
 from protocol import configurations
 from protocol.configurations import Profile
@@ -115,7 +116,7 @@ class Plans:
                 if place % _SLICE == _SLICE - 1:
                     await asyncio.sleep(0)
         about = _about(outline)
-        warnings = [*_frozen(outline), *cautions.of(planner, about, now), *self._large(outline, about)]
+        warnings = [*_set_aside(outline), *cautions.of(planner, about, now), *self._large(outline, about)]
         if check_links:
             linked = [(version, outline.software[version].specification) for version in about]
             warnings += await downloads.check(self._downloads, linked)
@@ -135,7 +136,13 @@ class Plans:
                 )
 
 
-def _frozen(outline: Outline) -> Iterator[str]:
+def _set_aside(outline: Outline) -> Iterator[str]:
+    """What holds everybody, and is left out of the moves."""
+    if outline.application is not None and outline.application.consent == REQUIRED:
+        yield "the application requires consent: each move waits for it, and those who refused stay where they are"
+    for name in sorted(outline.catalogue.filters_in_use):
+        if Name.RUNNING_VERSION in outline.all_filters[name].filter.reads:
+            yield f"the filter {name} looks at runningVersion: whom it matches after a hop is not foreseen"
     freeze = None if outline.before is None else outline.before.application.frozen
     if freeze is not None:
         scope = "all applications are" if freeze.everywhere else "the application is"

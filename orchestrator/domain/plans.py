@@ -167,6 +167,9 @@ def travel(endpoint: Endpoint, catalogue: Catalogue, now: datetime) -> Journey:
     hops: list[Edge] = []
     waits: list[tuple[Version, datetime]] = []
     at = now
+    if endpoint.token_state is not TokenState.ACTIVE:
+        # Its reports are refused: it stays where it is known to be, even if it has begun to install.
+        return Journey(hops=(), end=endpoint, end_at=now, waits=())
     # No cycles, ever (`routes`): one hop for each software is more than any way has.
     for _ in range(len(catalogue.software) + 1):
         decision = decide(standing(endpoint, catalogue, at), catalogue, at)

@@ -86,6 +86,8 @@ def _software(version: Version) -> st.SearchStrategy[Software]:
 catalogues = st.lists(st.sampled_from(VERSIONS), min_size=1, unique=True).flatmap(
     lambda versions: st.tuples(*map(_software, versions))
 )
+whole_catalogues = st.tuples(*map(_software, VERSIONS))
+"""Catalogues that define every version, so that most endpoints have somewhere to go."""
 applications = st.builds(
     lambda push, consent: replace(APP, push=push, consent=consent),
     st.sampled_from((PushMode.RETAINED, PushMode.RETAINED, PushMode.LIVE)),

@@ -143,3 +143,21 @@ def test_storable_values_pass() -> None:
 def test_a_whole_number_of_more_than_64_bits_is_not_storable(value: payloads.JsonValue) -> None:
     with pytest.raises(NumberRangeError):
         payloads.storable(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[]", []),
+        (" [ ] ", []),
+        ('[1.10, "a,]" ,{"b" : [2]},null]', ["1.10", '"a,]"', '{"b" : [2]}', "null"]),
+    ],
+)
+def test_items_keep_their_text(text: str, expected: list[str]) -> None:
+    assert payloads.items(text) == expected
+
+
+@pytest.mark.parametrize("text", ["{}", "1", "[1", "[1,]", '[{"a":1,"a":2}]', "[NaN]", ""])
+def test_what_is_no_array_has_no_items(text: str) -> None:
+    with pytest.raises(PayloadError):
+        payloads.items(text)
