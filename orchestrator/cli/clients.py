@@ -153,8 +153,10 @@ class Client:
         return answer
 
     @contextmanager
-    def stream(self, path: str, *, headers: Mapping[str, str], seconds: float) -> Iterator[Iterator[str]]:
-        """The lines of an answer that does not end; silence of `seconds` is taken for a lost connection.
+    def stream(
+        self, path: str, *, headers: Mapping[str, str], seconds: float, **parameters: object
+    ) -> Iterator[Iterator[bytes]]:
+        """An answer that does not end, piece by piece; silence of `seconds` is taken for a lost connection.
 
         Raises:
             ProblemError: the server refused.
@@ -166,11 +168,12 @@ class Client:
             silence = httpx2.Timeout(seconds, connect=CONNECT_SECONDS)
             named = self._headers | {"accept": "text/event-stream"} | dict(headers)
             url = f"{self.server}{BASE}{path}"
-            with self._opened().stream("GET", url, headers=named, timeout=silence) as response:
+            given = {name: str(value) for name, value in parameters.items() if value is not None}
+            with self._opened().stream("GET", url, headers=named, timeout=silence, params=given) as response:
                 if response.status_code != HTTPStatus.OK:
                     response.read()
                     check(Answer(status=response.status_code, text=response.text, headers=response.headers))
-                yield response.iter_lines()
+                yield response.iter_bytes()
 
     def get(self, path: str, **parameters: object) -> Answer:
         """Read."""

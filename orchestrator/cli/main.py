@@ -35,6 +35,8 @@ main.add("history", f"{_REASONS}:history", "List what happened to an endpoint, n
 _FLEETS = "orchestrator.cli.fleets"
 main.add("summary", f"{_FLEETS}:summary", "Count endpoints by what they run, by state, and by what went wrong.")
 main.add("attention", f"{_FLEETS}:attention", "List the endpoints in trouble, the worst first, and what to do.")
+_WATCH = "Show what happens in an application, live on a terminal, one line per event elsewhere."
+main.add("watch", "orchestrator.cli.watching:watch", _WATCH)
 main.add("graph", "orchestrator.cli.graphs:graph", "Draw which version leads to which, with endpoints and offers.")
 _FREEZE = "Stop every new offer at once, until it is lifted; installations that run go on."
 main.add("freeze", "orchestrator.cli.freezes:freeze", _FREEZE)

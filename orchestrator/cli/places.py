@@ -120,6 +120,5 @@ def find(root: Node, path: str) -> Place | None:
             found = node.place
         else:
             break
-    else:
-        return found if found is None or isinstance(node.value, dict | list) else node.place
-    return found
+    # A scalar is found by itself, whatever the server sees in it; of a member that is lacking, the name of the object.
+    return node.place if found is not None and not isinstance(node.value, dict | list) else found

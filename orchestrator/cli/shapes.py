@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from orchestrator.cli.places import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from orchestrator.cli.places import Node
 
@@ -136,20 +136,23 @@ def _inside(node: Node, path: str) -> Iterator[tuple[Node, str]]:
 
 def _member_faults(node: Node, shape: Members, path: str) -> Iterator[Fault]:
     members = node.value if isinstance(node.value, dict) else {}
+    meant: set[str] = set()
     for name, member in members.items():
         inner = shape.known.get(name)
         if inner is None:
-            yield Fault(place=member.place, reason=_unknown(name, shape, path))
+            close = get_close_matches(name, shape.known, n=1)
+            meant.update(close)
+            yield Fault(place=member.place, reason=_unknown(name, close, shape, path))
         else:
             yield from faults(member.node, inner, f"{path}.{name}".lstrip("."))
     for name in shape.required:
-        if name not in members or members[name].node.value is None:
+        # A name that is only mistyped is said once.
+        if name not in meant and (name not in members or members[name].node.value is None):
             yield Fault(place=node.place, reason=f"{f'{path}.{name}'.lstrip('.')} is required")
 
 
-def _unknown(name: str, shape: Members, path: str) -> str:
+def _unknown(name: str, close: Sequence[str], shape: Members, path: str) -> str:
     where = f" in {path}" if path else ""
-    close = get_close_matches(name, shape.known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(shape.known)}"
     shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
     return f"{shown} is unknown{where}; {hint}"

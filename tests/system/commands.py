@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 from tests.brokers import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from io import FileIO
+
     from tests.services import Service
 
 SECONDS = 60.0
@@ -55,8 +58,17 @@ async def otao(service: Service | None, *words: str, given: bytes = b"", **envir
     return Ended(exit_code=process.returncode, out=out.decode(), err=err.decode())
 
 
-async def otao_on_terminal(service: Service | None, *words: str, **environment: str) -> Ended:
-    """Run a command on a terminal of 120 columns; what it says on standard error is among what it prints."""
+async def otao_on_terminal(
+    service: Service | None,
+    *words: str,
+    when: str = "",
+    then: Callable[[], Awaitable[object]] | None = None,
+    **environment: str,
+) -> Ended:
+    """Run a command on a terminal of 120 columns; what it says on standard error is among what it prints.
+
+    As soon as the terminal shows `when`, `then` is called.
+    """
     leader, follower = pty.openpty()
     given = {"COLUMNS": "120", "TERM": "xterm-256color"} | environment
     process = await asyncio.create_subprocess_exec(
@@ -70,22 +82,28 @@ async def otao_on_terminal(service: Service | None, *words: str, **environment: 
         start_new_session=True,
     )
     os.close(follower)
-    reading = asyncio.to_thread(_read_all, leader)
-    out = await asyncio.wait_for(reading, SECONDS)
+    loop, seen, shown = asyncio.get_running_loop(), asyncio.Event(), bytearray()
+
+    def read_all() -> None:
+        with os.fdopen(leader, "rb", buffering=0) as screen:
+            while part := _read(screen):
+                shown.extend(part)
+                if when.encode() in shown:
+                    loop.call_soon_threadsafe(seen.set)
+        loop.call_soon_threadsafe(seen.set)
+
+    async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as group:
+        group.create_task(asyncio.to_thread(read_all))
+        if then is not None:
+            await seen.wait()
+            await then()
     exit_code = await asyncio.wait_for(process.wait(), SECONDS)
-    return Ended(exit_code=exit_code, out=out.decode().replace("\r\n", "\n"))
+    return Ended(exit_code=exit_code, out=shown.decode().replace("\r\n", "\n"))
 
 
-def _read_all(leader: int) -> bytes:
-    parts: list[bytes] = []
-    with os.fdopen(leader, "rb", buffering=0) as screen:
-        while True:
-            try:
-                part = screen.read(65536)
-            except OSError:
-                # Linux says so when the last process has closed its side.
-                break
-            if not part:
-                break
-            parts.append(part)
-    return b"".join(parts)
+def _read(screen: FileIO) -> bytes:
+    try:
+        return screen.read(65536)
+    except OSError:
+        # Linux says so when the last process has closed its side.
+        return b""

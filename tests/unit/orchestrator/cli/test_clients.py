@@ -166,10 +166,10 @@ def test_parts_of_a_path_are_quoted() -> None:
     assert clients.path("software", "1.0.0+a/b c") == "/software/1.0.0%2Ba%2Fb%20c"
 
 
-def test_a_stream_is_read_by_lines_and_refused_as_any_call(server: FakeServer, client: Client) -> None:
+def test_a_stream_is_read_by_pieces_and_refused_as_any_call(server: FakeServer, client: Client) -> None:
     server.on(f"GET {THING}", b"data: 1\n\n")
-    with client.stream("/things/one", headers={"last-event-id": "9"}, seconds=5) as lines:
-        assert list(lines) == ["data: 1", ""]
+    with client.stream("/things/one", headers={"last-event-id": "9"}, seconds=5) as pieces:
+        assert b"".join(pieces) == b"data: 1\n\n"
     assert server.calls[0].headers["last-event-id"] == "9"
     server.refuse(f"GET {THING}/no", 503, "too-many-streams", "there are too many")
     with pytest.raises(FailedError, match="too-many-streams"), client.stream("/things/one/no", headers={}, seconds=5):

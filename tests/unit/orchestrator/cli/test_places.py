@@ -33,7 +33,7 @@ software:
         ("software[0].rollout.attempts.max", 5, 5),
         ("software[1].metadata.notes", 9, 5),
         ("software[7].version", 4, 1),
-        ("filters.canary.expression", 3, 3),
+        ("filters.canary.expression", 3, 11),
     ],
 )
 def test_a_path_leads_to_its_value_or_what_comes_nearest(path: str, line: int, column: int) -> None:

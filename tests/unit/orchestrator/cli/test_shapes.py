@@ -73,7 +73,7 @@ def test_a_catalogue_as_designed_has_no_fault() -> None:
             "software[0].version must be a text, and 1.0 is a number: quote it, '1.0'",
         ),
         (
-            "software:\n  - version: 1.0.0\n    rolloutStratgy: general\n    rolloutStrategy: general",
+            "software:\n  - version: 1.0.0\n    rolloutStratgy: general",
             3,
             5,
             "rolloutStratgy is unknown in software[0]; did you mean rolloutStrategy?",
