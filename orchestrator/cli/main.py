@@ -16,7 +16,9 @@ def main() -> None:
     """Otao, an over-the-air update orchestrator for MQTT fleets."""
 
 
-# One line each, in the order of help: to run a service, then to work with one.
+# One line each, in the order of help: to see one, to run a service, then to work with one.
+_DEMO = "Show a simulated fleet that updates, on this machine."
+main.add("demo", "orchestrator.cli.demo:demo", _DEMO)
 main.add("serve", "orchestrator.cli.serve:serve", "Run the orchestrator until SIGTERM or SIGINT.")
 main.add("migrate", "orchestrator.cli.serve:migrate", "Bring the database to this version's schema, and stop.")
 main.add("config", "orchestrator.cli.configurations:config", "Check the settings of a service.")
