@@ -46,6 +46,7 @@ from orchestrator.application.engine import assemble
 from orchestrator.application.feeds import Feed
 from orchestrator.application.freezes import Freezes
 from orchestrator.application.groups import Groups
+from orchestrator.application.imports import Imports
 from orchestrator.application.observations import Observations
 from orchestrator.application.parts import Parts, no_steps
 from orchestrator.application.plans import Plans
@@ -266,6 +267,7 @@ def _context(settings: Settings, parts: Parts, engine: Engine, link: PahoLink) -
         definitions=Definitions(storage, revisions),
         freezes=Freezes(storage, directory, clock, gate, engine),
         groups=Groups(revisions),
+        imports=Imports(storage, directory, clock, engine, instances=settings.instances),
         endpoints=Endpoints(storage, directory, clock, gate, engine, instances=settings.instances),
         observations=Observations(storage, directory, clock),
         plans=plans,

@@ -25,6 +25,7 @@ from orchestrator.api import (
     fleets,
     freezes,
     health,
+    imports,
     plans,
     problems,
     requests,
@@ -40,6 +41,7 @@ from orchestrator.application.documents.declarations import CatalogueBody
 from orchestrator.application.documents.endpoints import ConsentBody, EndpointBody, RecallBody, RetryBody, TokenBody
 from orchestrator.application.documents.filters import FilterBody
 from orchestrator.application.documents.freezes import FreezeBody
+from orchestrator.application.documents.imports import ImportBody
 from orchestrator.application.documents.plans import PlanBody
 from orchestrator.application.documents.software import SoftwareBody
 
@@ -50,6 +52,7 @@ _BODIES = (
     EndpointBody,
     FilterBody,
     FreezeBody,
+    ImportBody,
     RecallBody,
     RetryBody,
     PlanBody,
@@ -80,6 +83,7 @@ _ROUTERS = [
         fleets,
         freezes,
         health,
+        imports,
         plans,
         software,
     )

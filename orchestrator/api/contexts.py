@@ -21,6 +21,7 @@ from orchestrator.application.endpoints import Endpoints
 from orchestrator.application.feeds import Feed
 from orchestrator.application.freezes import Freezes
 from orchestrator.application.groups import Groups
+from orchestrator.application.imports import Imports
 from orchestrator.application.observations import Observations
 from orchestrator.application.plans import Plans
 
@@ -34,6 +35,7 @@ class ApiContext:
     declarations: Declarations
     definitions: Definitions
     groups: Groups
+    imports: Imports
     endpoints: Endpoints
     freezes: Freezes
     observations: Observations

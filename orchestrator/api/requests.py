@@ -57,7 +57,7 @@ async def optional_members(request: Request) -> dict[str, str]:
 async def _body(request: Request) -> bytes:
     given = request.headers.get("content-type", "")
     if given.partition(";")[0].strip().lower() not in _MEDIA_TYPES:
-        raise MediaTypeError(given)
+        raise MediaTypeError(given, "application/json")
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > LIMITS.payload_bytes:
         raise PayloadTooLargeError(int(declared), LIMITS.payload_bytes)

@@ -125,6 +125,7 @@ class Endpoint(Shape):
     app_version: str
     attributes: dict[str, JsonValue]
     running_version: str | None
+    running_asserted: bool = Field(description="Whether an import said what it runs, and it has not yet itself.")
     running_since: datetime | None
     last_seen_at: datetime | None
     registered_at: datetime

@@ -83,6 +83,17 @@ def relocate(draft: Draft, app_version: str, instances: Instances) -> None:
         draft.push = draft.push or _pushed(draft.after) != 0
 
 
+def rename(draft: Draft, token: str, instances: Instances) -> None:
+    """The endpoint gets another token: its old push topic must be cleared."""
+    if token == draft.before.token:
+        return
+    left = topics.push_topic(instances, draft.before.app_version, draft.before.token)
+    if left not in draft.cleared_topics:
+        draft.cleared_topics.append(left)
+    draft.push = True
+    draft.before = replace(draft.before, token=token)
+
+
 def _take(draft: Draft, change: Change, at: datetime) -> None:
     before = draft.after
     if change.endpoint is before and not change.entries:

@@ -90,6 +90,15 @@ class Edit(Transaction, Protocol):
     async def add_endpoint(self, entry: Entry, endpoint: NewEndpoint) -> EndpointDocument:
         """Create an endpoint."""
 
+    async def documents_of(self, entry: Entry, endpoint_ids: Sequence[str]) -> list[EndpointDocument]:
+        """Those of these endpoints that exist, in any order."""
+
+    async def token_owners(self, application: int, tokens: Sequence[str]) -> dict[str, str]:
+        """The endpointIds of the endpoints that have these tokens, by token."""
+
+    async def save_documents(self, documents: Sequence[tuple[EndpointDocument, str]]) -> None:
+        """Do what `save_document` does for several, each with its token, which no other endpoint has."""
+
     async def save_document(self, document: EndpointDocument, token: str) -> None:
         """Write attributes, token and revision of an endpoint; its state is written by `store`."""
 

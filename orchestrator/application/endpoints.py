@@ -269,17 +269,13 @@ class Endpoints:
         )
 
     async def _create(self, edit: Edit, entry: Entry, endpoint_id: str, body: EndpointBody) -> _Visit:
-        token = body.token
-        if token is None:
-            token = endpoint_id
-            if not topics.TOKEN.fullmatch(token):
-                raise MemberError(f"'token' is required: {quoted(endpoint_id)} cannot be one", "member-missing")
+        token = body.token or first_token(endpoint_id)
         await self._check_token(edit, entry, endpoint_id, token)
         new = NewEndpoint(
             application=entry.application.key,
             endpoint_id=endpoint_id,
             token=token,
-            app_version=_app_version(entry, body.app_version, None),
+            app_version=app_version_of(entry, body.app_version, None),
             attributes=body.attributes,
             registered_at=self._clock.now(),
             token_state=TokenState.ACTIVE,
@@ -291,7 +287,7 @@ class Endpoints:
 
     async def _revise(self, visit: _Visit, body: EndpointBody) -> EndpointDocument:
         document, entry, draft = visit.document, visit.entry, visit.draft
-        app_version = _app_version(entry, body.app_version, draft.app_version)
+        app_version = app_version_of(entry, body.app_version, draft.app_version)
         visit.token = body.token or visit.token
         await self._check_token(visit.edit, entry, document.endpoint_id, visit.token)
         given = (body.attributes, body.pin, app_version, visit.token)
@@ -308,12 +304,7 @@ class Endpoints:
     async def _settle(self, visit: _Visit, revised: EndpointDocument) -> EndpointDocument:
         """Write what has become of the endpoint, and return it as it is stored."""
         edit, entry, draft, now = visit.edit, visit.entry, visit.draft, visit.now
-        if visit.token != draft.before.token:
-            left = self._topic(draft.before.app_version, draft.before.token)
-            if left not in draft.cleared_topics:
-                draft.cleared_topics.append(left)
-            draft.push = True
-            draft.before = replace(draft.before, token=visit.token)
+        drafts.rename(draft, visit.token, self._instances)
         draft.push = drafts.pushes_needed(draft, entry)
         await edit.save_document(revised, visit.token)
         await edit.store([draft], [changes.due_at(draft.after, entry.policy_of, now)], now)
@@ -378,7 +369,23 @@ def _awaited(visit: _Visit) -> Version:
     return path[0]
 
 
-def _app_version(entry: Entry, given: str | None, present: str | None) -> str:
+def first_token(endpoint_id: str) -> str:
+    """The token of a new endpoint for which none was given: its own name.
+
+    Raises:
+        MemberError: it cannot be one.
+    """
+    if not topics.TOKEN.fullmatch(endpoint_id):
+        raise MemberError(f"'token' is required: {quoted(endpoint_id)} cannot be one", "member-missing")
+    return endpoint_id
+
+
+def app_version_of(entry: Entry, given: str | None, present: str | None) -> str:
+    """The application version that an endpoint gets: the one given, else the one it has, else the only one.
+
+    Raises:
+        AppVersionUnknownError: the application does not have it, or several and none was named.
+    """
     names = entry.application.app_versions
     name = given or present or (names[0] if len(names) == 1 else None)
     if name not in names:

@@ -76,7 +76,7 @@ class Transaction(Protocol):
     async def store(self, drafts: Sequence[Draft], due: Sequence[datetime | None], at: datetime) -> None:
         """Write what has become of endpoints: state, setbacks, superseded attempts, history, pushes, counters.
 
-        `due` holds each draft's next timer. A draft whose key is 0 is a new endpoint, whose endpointId is its token.
+        `due` holds each draft's next timer. A draft whose key is 0 is a new endpoint.
         """
 
     async def mark_offered(self, offered: Collection[tuple[int, Version]], at: datetime) -> None:

@@ -1,7 +1,8 @@
 """The engine's step for one endpoint: what a fact does to it, and how its offer follows a decision.
 
 Rules:
-- Only reports move what an endpoint runs; neither delivery, time nor an operator does.
+- Only reports move what an endpoint runs; neither delivery, time nor an operator does. What an import asserts counts
+  only until the first report.
 - One offer per endpoint, its sequence number only grows; it is never for what the endpoint runs, nor for what is
   exhausted there, and moves along an edge.
 - Only reached attempts expire, or count returns: reached is heard from after the push got to the broker, or naming
@@ -21,7 +22,16 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from orchestrator.domain.attempts import OPEN, Attempt, AttemptState, confirm, move
 from orchestrator.domain.endpoints import Consent, HistoryEntry, HistoryKind, Setback
-from orchestrator.domain.facts import Consented, DeadlinePassed, Heard, ObserveAsked, Progressed, Reported, Retried
+from orchestrator.domain.facts import (
+    Asserted,
+    Consented,
+    DeadlinePassed,
+    Heard,
+    ObserveAsked,
+    Progressed,
+    Reported,
+    Retried,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,10 +81,8 @@ def apply(endpoint: Endpoint, fact: Fact, policy_of: PolicyOf, *, acknowledged: 
             return _progress(_hear(endpoint, fact.at, fact.version, acknowledged=acknowledged), fact)
         case DeadlinePassed():
             return _expire(endpoint, fact, policy_of)
-        case Retried():
-            return _retry(endpoint, fact)
-        case Consented():
-            return _consent(endpoint, fact)
+        case Retried() | Consented() | Asserted():
+            return _obey(endpoint, fact)
         case _:
             assert_never(fact)
 
@@ -126,7 +134,7 @@ def due_at(endpoint: Endpoint, policy_of: PolicyOf, now: datetime) -> datetime |
 
 def _hear(endpoint: Endpoint, at: datetime, named: Version | None, *, acknowledged: bool) -> Endpoint:
     attempt = _reach(endpoint.attempt, at, named, acknowledged=acknowledged)
-    return endpoint.heard(at, running=endpoint.running, attempt=attempt)
+    return endpoint.heard(at, attempt=attempt)
 
 
 def _reach(attempt: Attempt | None, at: datetime, named: Version | None, *, acknowledged: bool) -> Attempt | None:
@@ -181,6 +189,8 @@ def _succeed(endpoint: Endpoint, fact: Reported, policy_of: PolicyOf, *, acknowl
         reason = f"went back to {fact.version}"
         return _set_back(change, AttemptState.REVERTED, HistoryKind.REVERTED, fact.at, reason, policy_of)
     returned = attempt.state in OPEN and attempt.reached_at is not None and fact.version in (attempt.origin, before)
+    # The first report comes back from nowhere: that an asserted version is wrong says nothing of the attempt.
+    returned = returned and endpoint.reported
     return _count_return(change, attempt, fact.at, policy_of) if returned else change
 
 
@@ -241,6 +251,19 @@ def _set_back(
     return _with(replace(change, endpoint=endpoint), attempt, entry)
 
 
+def _obey(endpoint: Endpoint, fact: Retried | Consented | Asserted) -> Change:
+    """What an operator's word does."""
+    match fact:
+        case Retried():
+            return _retry(endpoint, fact)
+        case Consented():
+            return _consent(endpoint, fact)
+        case Asserted():
+            return _assert(endpoint, fact)
+        case _:
+            assert_never(fact)
+
+
 def _retry(endpoint: Endpoint, fact: Retried) -> Change:
     kept = {
         version: setback
@@ -249,6 +272,13 @@ def _retry(endpoint: Endpoint, fact: Retried) -> Change:
     }
     entry = HistoryEntry(at=fact.at, kind=HistoryKind.RETRIED, version=fact.version)
     return Change(endpoint=replace(endpoint, setbacks=kept), entries=(entry,))
+
+
+def _assert(endpoint: Endpoint, fact: Asserted) -> Change:
+    if endpoint.reported or endpoint.running == fact.version:
+        return Change(endpoint=endpoint)
+    entry = HistoryEntry(at=fact.at, kind=HistoryKind.ASSERTED, version=fact.version)
+    return Change(endpoint=replace(endpoint, running=fact.version), entries=(entry,))
 
 
 def _consent(endpoint: Endpoint, fact: Consented) -> Change:

@@ -58,6 +58,8 @@ class HistoryKind(Enum):
     CONSENTED = "consented"
     REFUSED = "refused"
     """Consent to `version` was refused, or taken back."""
+    ASSERTED = "asserted"
+    """An import said that it runs `version`; its first report replaces that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +103,9 @@ class Endpoint:
     """One endpoint, as the decision and the engine's steps see it."""
 
     running: Version | None = None
-    """As reported last; None until the first report."""
+    """As reported last; until the first report None, or what an import asserted."""
     running_since: datetime | None = None
+    """None until the first report."""
     last_seen_at: datetime | None = None
     registered_at: datetime
     observe: bool = True
@@ -123,15 +126,26 @@ class Endpoint:
         attempt = self.attempt
         return attempt if attempt is not None and attempt.state in OPEN else None
 
-    def heard(self, at: datetime, *, running: Version | None, attempt: Attempt | None) -> Endpoint:
+    @property
+    def reported(self) -> bool:
+        """Whether it has ever said itself what it runs."""
+        return self.running_since is not None
+
+    def heard(self, at: datetime, *, attempt: Attempt | None, running: Version | None = None) -> Endpoint:
         """Return the endpoint as an accepted message at `at` leaves it.
 
-        `running_since` becomes `at` when `running` is another version by precedence.
+        `running` is what the message reports, None if it says nothing of that. `running_since` becomes `at` when it is
+        another version by precedence than before, or the first that is reported.
         """
+        since = self.running_since
+        if running is None:
+            running = self.running
+        elif since is None or running != self.running:
+            since = at
         # Written out: `dataclasses.replace` takes twice as long. A test sees to it that no field is forgotten.
         return Endpoint(
             running=running,
-            running_since=self.running_since if running == self.running else at,
+            running_since=since,
             last_seen_at=at,
             registered_at=self.registered_at,
             observe=self.observe,

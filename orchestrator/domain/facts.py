@@ -88,4 +88,12 @@ class Consented:
     reason: str | None = None
 
 
-Fact: TypeAlias = Heard | Reported | Progressed | ObserveAsked | DeadlinePassed | Retried | Consented
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asserted:
+    """An import said what the endpoint runs; it counts until the endpoint says so itself."""
+
+    at: datetime
+    version: Version
+
+
+Fact: TypeAlias = Heard | Reported | Progressed | ObserveAsked | DeadlinePassed | Retried | Consented | Asserted

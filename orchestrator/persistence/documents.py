@@ -18,6 +18,8 @@ from orchestrator.persistence.rows import ATTEMPT_CODES, HISTORY_KINDS, STATE_CO
 from orchestrator.persistence.schema import KEY_SPAN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import CTE, ColumnElement, Row, Select
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -45,6 +47,23 @@ async def one(
     chosen = (_endpoint.application_id == entry.application.key) & (_endpoint.endpoint_id == endpoint_id)
     found = await _read(connection, _DOCUMENT.where(chosen), entry, dictionary)
     return found[0] if found else None
+
+
+async def several(
+    connection: AsyncConnection, entry: Entry, endpoint_ids: Sequence[str], dictionary: Dictionary
+) -> list[EndpointDocument]:
+    """Those of these endpoints of an application that exist."""
+    wanted = dialects.listed(literal(dialects.listing(endpoint_ids)), "wanted")
+    chosen = (_endpoint.application_id == entry.application.key) & _endpoint.endpoint_id.in_(select(wanted.c.value))
+    return await _read(connection, _DOCUMENT.where(chosen), entry, dictionary)
+
+
+async def owners(connection: AsyncConnection, application: int, tokens: Sequence[str]) -> dict[str, str]:
+    """Who has these tokens of an application."""
+    wanted = dialects.listed(literal(dialects.listing(tokens)), "wanted")
+    chosen = (_endpoint.application_id == application) & _endpoint.token.in_(select(wanted.c.value))
+    rows = await connection.execute(select(_endpoint.token, _endpoint.endpoint_id).where(chosen))
+    return {row.token: row.endpoint_id for row in rows}
 
 
 async def listed(

@@ -25,7 +25,7 @@ from orchestrator.persistence.schema import KEY_SPAN
 from orchestrator.persistence.transactions import SqlTransaction
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from orchestrator.application.audits import AuditEntry
@@ -194,6 +194,20 @@ class SqlEdit(SqlTransaction):
         if created is None:
             raise AssertionError(endpoint.endpoint_id)
         return created
+
+    async def documents_of(self, entry: Entry, endpoint_ids: Sequence[str]) -> list[EndpointDocument]:
+        """See `editing.Edit.documents_of`."""
+        return await documents.several(self._connection, entry, endpoint_ids, self._dictionary)
+
+    async def token_owners(self, application: int, tokens: Sequence[str]) -> dict[str, str]:
+        """See `editing.Edit.token_owners`."""
+        return await documents.owners(self._connection, application, tokens)
+
+    async def save_documents(self, documents: Sequence[tuple[EndpointDocument, str]]) -> None:
+        """See `editing.Edit.save_documents`."""
+        rows = [(item.record.key, token, item.attributes, item.revision) for item, token in documents]
+        columns = ("id", "token", "attributes", "revision")
+        await dialects.update(self._connection, schema.endpoint, columns, rows)
 
     async def save_document(self, document: EndpointDocument, token: str) -> None:
         """See `editing.Edit.save_document`."""

@@ -137,7 +137,7 @@ class MemoryTransaction:
             state.serial += 1
             key = state.serial
             state.endpoints[key] = Kept(
-                record=before, endpoint_id=before.token, attributes=draft.new_attributes or "{}"
+                record=before, endpoint_id=before.endpoint_id, attributes=draft.new_attributes or "{}"
             )
         last = before.last_history
         for entry in draft.entries:

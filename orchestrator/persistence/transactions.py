@@ -164,9 +164,9 @@ class SqlTransaction:
         await self.count(deltas(drafts))
 
     def _new_endpoint(self, key: int, draft: Draft, at: datetime) -> dialects.Row:
-        application, token = draft.before.application, draft.before.token
-        place = cohort(self._dictionary.applications[application], token)
-        return (key, application, token, token, draft.new_attributes or "{}", place, to_ms(at), 1)
+        application, token, name = draft.before.application, draft.before.token, draft.before.endpoint_id
+        place = cohort(self._dictionary.applications[application], name)
+        return (key, application, name, token, draft.new_attributes or "{}", place, to_ms(at), 1)
 
     async def write(self, batch: Writes) -> None:
         """Write the rows of a batch, one statement per table."""

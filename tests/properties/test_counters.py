@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from orchestrator.application import batches, drafts
+from orchestrator.application.authors import ANONYMOUS
 from orchestrator.application.batches import Batch
 from orchestrator.application.counters import CounterKey
 from orchestrator.application.directory import Directory
+from orchestrator.application.imports import Imports, Line
 from orchestrator.domain import changes
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.facts import DeadlinePassed
@@ -26,8 +28,10 @@ from orchestrator.persistence.schema import KEY_SPAN
 from protocol.links import Inbound
 from tests.contract.storages import NOW, open_sqlite, store
 from tests.properties import fleets
+from tests.unit.orchestrator.application.desks import Bells
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from orchestrator.application.directory import Entry
@@ -78,7 +82,15 @@ class Deleted:
     token: str
 
 
-Event: TypeAlias = Spoke | Redefined | Waited | Deleted
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """An operator imported endpoints, each said to run a version."""
+
+    said: dict[str, str]
+    """Version by endpointId, which is the token."""
+
+
+Event: TypeAlias = Spoke | Redefined | Waited | Deleted | Imported
 
 versions = st.sampled_from(("0.5.0", "1.0.0", "1.1.0", "1.1.0+built.again", "2.0.0", "3.0.0"))
 payloads = (
@@ -105,7 +117,8 @@ events = st.lists(
     st.builds(Spoke, messages=st.lists(said, min_size=1, max_size=6))
     | st.builds(Redefined, software=fleets.catalogues)
     | st.builds(Waited, span=st.sampled_from((timedelta(minutes=11), timedelta(days=2))))
-    | st.builds(Deleted, token=st.sampled_from(TOKENS)),
+    | st.builds(Deleted, token=st.sampled_from(TOKENS))
+    | st.builds(Imported, said=st.dictionaries(st.sampled_from((*TOKENS, "new3")), versions, min_size=1)),
     min_size=2,
     max_size=8,
 )
@@ -134,6 +147,8 @@ class World:
                 await self.tick()
             case Deleted():
                 await self.delete(item.token)
+            case Imported():
+                await self.bring(item.said)
 
     async def speak(self, messages: list[Said]) -> None:
         app_version = self.entry.application.app_versions[0]
@@ -161,6 +176,25 @@ class World:
                     done.append(draft)
             due = [changes.due_at(draft.after, entry.policy_of, at) for draft in done]
             await transaction.store(done, due, at)
+
+    async def bring(self, said: dict[str, str]) -> None:
+        async def lines() -> AsyncIterator[Line]:
+            for number, (name, version) in enumerate(said.items(), 1):
+                yield Line(
+                    number=number,
+                    text=json.dumps(
+                        {
+                            "endpointId": name,
+                            "runningVersion": version,
+                            "appVersion": self.entry.application.app_versions[0],
+                        }
+                    ).encode(),
+                )
+
+        directory = Directory([self.entry])
+        imports = Imports(self.shelf.storage, directory, self.clock, Bells(), instances=fleets.SETTINGS.instances)
+        told = await imports.run(self.entry.application.name, lines(), by=ANONYMOUS)
+        assert told.failed == 0
 
     async def delete(self, token: str) -> None:
         async with self.shelf.storage.edit() as edit:

@@ -20,6 +20,7 @@ from orchestrator.application.directory import Directory
 from orchestrator.application.endpoints import Endpoints
 from orchestrator.application.freezes import Freezes
 from orchestrator.application.groups import Groups
+from orchestrator.application.imports import Imports
 from orchestrator.application.observations import Observations
 from orchestrator.application.plans import Plans
 from orchestrator.application.records import EndpointQuery, Registration
@@ -198,32 +199,47 @@ def _metrics(trouble: list[Exception]) -> bytes:
     return b"# HELP otao_up 1\n"
 
 
+@dataclass(slots=True, kw_only=True)
+class _Fakes:
+    """What stands in for the rest of the service."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    gate: FakeGate = field(default_factory=FakeGate)
+    wake: FakeWake = field(default_factory=FakeWake)
+    downloads: FakeDownloads = field(default_factory=FakeDownloads)
+    health: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    trouble: list[Exception] = field(default_factory=list)
+
+
+def _context(storage: SqlStorage, directory: Directory, fakes: _Fakes) -> api.ApiContext:
+    clock, gate, wake = fakes.clock, fakes.gate, fakes.wake
+    revisions = Revisions(storage, directory, clock, gate, wake)
+    plans = Plans(storage, directory, clock, fakes.downloads, registration=Registration.CLOSED, offer_bytes=1023)
+    return api.ApiContext(
+        applications=Applications(storage, directory, clock, wake, registration=Registration.CLOSED),
+        definitions=Definitions(storage, revisions),
+        audits=Audits(storage),
+        freezes=Freezes(storage, directory, clock, gate, wake),
+        groups=Groups(revisions),
+        imports=Imports(storage, directory, clock, wake, instances=Instances()),
+        endpoints=Endpoints(storage, directory, clock, gate, wake, instances=Instances()),
+        observations=Observations(storage, directory, clock),
+        plans=plans,
+        declarations=Declarations(storage, revisions, plans, clock, registration=Registration.CLOSED),
+        now=clock.now,
+        unready=lambda: next(iter(fakes.health), None),
+        metrics=lambda: _metrics(fakes.trouble),
+        failed=lambda: fakes.failures.append("failed"),
+    )
+
+
 @asynccontextmanager
 async def open_rest(folder: Path, *, access: Access | None = None) -> AsyncIterator[Rest]:
-    clock, gate, wake, downloads = FakeClock(), FakeGate(), FakeWake(), FakeDownloads()
-    health: list[str] = []
-    failures: list[str] = []
-    trouble: list[Exception] = []
+    fakes = _Fakes()
     async with open_storage(f"sqlite+aiosqlite:///{folder}/otao.db") as storage:
         directory = Directory(await storage.entries())
-        revisions = Revisions(storage, directory, clock, gate, wake)
-        plans = Plans(storage, directory, clock, downloads, registration=Registration.CLOSED, offer_bytes=1023)
-        context = api.ApiContext(
-            applications=Applications(storage, directory, clock, wake, registration=Registration.CLOSED),
-            definitions=Definitions(storage, revisions),
-            audits=Audits(storage),
-            freezes=Freezes(storage, directory, clock, gate, wake),
-            groups=Groups(revisions),
-            endpoints=Endpoints(storage, directory, clock, gate, wake, instances=Instances()),
-            observations=Observations(storage, directory, clock),
-            plans=plans,
-            declarations=Declarations(storage, revisions, plans, clock, registration=Registration.CLOSED),
-            now=clock.now,
-            unready=lambda: next(iter(health), None),
-            metrics=lambda: _metrics(trouble),
-            failed=lambda: failures.append("failed"),
-        )
-        app = api.build(context, hosts=["otao.example"], access=access)
+        app = api.build(_context(storage, directory, fakes), hosts=["otao.example"], access=access)
         dashboard.install(app, access=access)
         transport = httpx2.ASGITransport(app=app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
@@ -231,13 +247,13 @@ async def open_rest(folder: Path, *, access: Access | None = None) -> AsyncItera
                 client=client,
                 storage=storage,
                 directory=directory,
-                clock=clock,
-                gate=gate,
-                wake=wake,
-                health=health,
-                failures=failures,
-                downloads=downloads,
-                trouble=trouble,
+                clock=fakes.clock,
+                gate=fakes.gate,
+                wake=fakes.wake,
+                health=fakes.health,
+                failures=fakes.failures,
+                downloads=fakes.downloads,
+                trouble=fakes.trouble,
             )
 
 

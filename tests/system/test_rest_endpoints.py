@@ -38,6 +38,7 @@ async def test_an_endpoint_is_created_read_and_deleted(kettle: Rest) -> None:
         "appVersion": "smart-kettle-v1",
         "attributes": {"site": "lab"},
         "runningVersion": None,
+        "runningAsserted": False,
         "runningSince": None,
         "lastSeenAt": None,
         "registeredAt": "2026-03-01T12:00:00Z",

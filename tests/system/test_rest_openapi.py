@@ -24,7 +24,7 @@ RESOURCES = {
     "/api/v1/applications/{app}/filters": "get",
     "/api/v1/applications/{app}/filters/{filter_id}": "delete get put",
     "/api/v1/applications/{app}/filters/{filter_id}/endpoints": "get",
-    "/api/v1/applications/{app}/endpoints": "get",
+    "/api/v1/applications/{app}/endpoints": "get post",
     "/api/v1/applications/{app}/endpoints/{endpoint_id}": "delete get patch put",
     "/api/v1/applications/{app}/endpoints/{endpoint_id}/consent": "post",
     "/api/v1/applications/{app}/endpoints/{endpoint_id}/explain": "get",

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _STRING = re.compile(r'("(?:[^"\\]|\\.)*+")(:?)')
 """Of compact JSON; a colon behind it makes it a member's name."""
-VOLATILE = frozenset({"lastSeenAt", "runningSince", "offer"})
+VOLATILE = frozenset({"lastSeenAt", "runningSince", "runningAsserted", "offer"})
 """Members that change while nobody edits."""
 READ_ONLY = VOLATILE | {"endpointId", "tokenState", "registeredAt", "runningVersion", "observe"}
 
@@ -129,6 +129,7 @@ def build(document: EndpointDocument, entry: Entry) -> Document:
         "appVersion": record.app_version,
         "attributes": Raw(document.attributes),
         "runningVersion": _text(endpoint.running),
+        "runningAsserted": endpoint.running is not None and not endpoint.reported,
         "runningSince": instants.build_optional(endpoint.running_since),
         "lastSeenAt": instants.build_optional(endpoint.last_seen_at),
         "registeredAt": instants.build(endpoint.registered_at),

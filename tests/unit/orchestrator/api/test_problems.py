@@ -65,7 +65,7 @@ def test_a_problem_has_the_members_of_rfc_9457_a_code_and_kaas_message() -> None
         (VersionConflict(Version.parse("1.0.0+a"), Version.parse("1.0.0+b")), 409, "version-conflict"),
         (PreconditionFailedError("it has changed"), 412, "precondition-failed"),
         (PayloadTooLargeError(2, 1), 413, "payload-too-large"),
-        (problems.MediaTypeError("text/plain"), 415, "media-type-unsupported"),
+        (problems.MediaTypeError("text/plain", "application/json"), 415, "media-type-unsupported"),
         (problems.HostError(), 421, "host-unknown"),
         (MemberError("no", "member-type"), 422, "member-type"),
         (MemberTypeError("the document", "an object"), 422, "member-type"),
@@ -96,7 +96,7 @@ def test_what_may_pass_says_when_to_try_again() -> None:
 
 
 def test_foreign_text_is_quoted_and_cut() -> None:
-    detail = content_of(problems.of(problems.MediaTypeError("\x1b[31m" + "x" * 1000)))["detail"]
+    detail = content_of(problems.of(problems.MediaTypeError("\x1b[31m" + "x" * 1000, "application/json")))["detail"]
     assert isinstance(detail, str)
     assert detail.isprintable()
     assert len(detail) < 200

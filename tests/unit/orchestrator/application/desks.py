@@ -20,6 +20,7 @@ from orchestrator.application.documents.endpoints import EndpointBody
 from orchestrator.application.endpoints import Endpoints
 from orchestrator.application.freezes import Freezes
 from orchestrator.application.groups import Groups
+from orchestrator.application.imports import Imports
 from orchestrator.application.observations import Observations
 from orchestrator.application.plans import Plans
 from orchestrator.application.preconditions import UNCONDITIONAL, Precondition
@@ -136,6 +137,7 @@ class Desk:
         self.applications = Applications(storage, directory, clock, self.bells, registration=Registration.CLOSED)
         self.definitions = Definitions(storage, self.revisions)
         self.groups = Groups(self.revisions)
+        self.imports = Imports(storage, directory, clock, self.bells, instances=Instances())
         self.endpoints = Endpoints(storage, directory, clock, self.gate, self.bells, instances=Instances())
         self.freezes = Freezes(storage, directory, clock, self.gate, self.bells)
         self.audits = Audits(storage)

@@ -13,6 +13,7 @@ from orchestrator.domain.changes import Change, agrees, apply, due_at, replan
 from orchestrator.domain.decisions import decide, standing
 from orchestrator.domain.endpoints import Consent, Endpoint, HistoryEntry, HistoryKind, Setback, TokenState
 from orchestrator.domain.facts import (
+    Asserted,
     Consented,
     DeadlinePassed,
     Fact,
@@ -445,3 +446,22 @@ def test_consent_is_used_up_by_the_report_of_success_only() -> None:
     assert after(given, report("1.1.0", 500)).consents.keys() == {v("1.1.0"), v("2.0.0")}
     assert after(given, report("1.0.0")).consents.keys() == {v("1.1.0"), v("2.0.0")}
     assert after(given, report("1.1.0")).consents.keys() == {v("2.0.0")}
+
+
+def test_what_is_asserted_counts_until_the_first_report() -> None:
+    new = Endpoint(registered_at=NOW)
+    change = apply(new, Asserted(version=v("1.0.0"), at=NOW), policy_of, acknowledged=True)
+    assert (change.endpoint.running, change.endpoint.reported) == (v("1.0.0"), False)
+    assert kinds(change) == ["asserted"]
+    heard = after(change.endpoint, Heard(at=NOW + HOUR))
+    assert (heard.running, heard.reported, heard.last_seen_at) == (v("1.0.0"), False, NOW + HOUR)
+    told = after(heard, report("1.0.0", at=NOW + HOUR))
+    assert (told.reported, told.running_since) == (True, NOW + HOUR)
+    assert apply(told, Asserted(version=v("2.0.0"), at=NOW), policy_of, acknowledged=True) == Change(endpoint=told)
+
+
+def test_a_first_report_of_the_asserted_version_is_no_return_and_the_next_one_is() -> None:
+    asserted = replace(endpoint(attempt=offer()), running_since=None)
+    first = apply(asserted, report("1.0.0"), policy_of, acknowledged=True)
+    assert kinds(first) == ["reported"]
+    assert kinds(apply(first.endpoint, report("1.0.0"), policy_of, acknowledged=True)) == ["reported", "returned"]

@@ -67,4 +67,5 @@ def test_history_kinds_keep_their_places() -> None:
         "retried",
         "consented",
         "refused",
+        "asserted",
     ]

@@ -130,6 +130,7 @@ def test_codes_are_what_databases_hold() -> None:
         "retried",
         "consented",
         "refused",
+        "asserted",
     ]
     assert set(rows.ATTEMPT_STATES) == set(AttemptState)
     assert set(rows.TOKEN_STATES) == set(TokenState)

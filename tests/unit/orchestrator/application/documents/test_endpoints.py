@@ -94,6 +94,7 @@ async def test_the_document_holds_what_is_edited_and_what_is_reported(desk: Desk
         "appVersion": "kettle-v1",
         "attributes": {"site": "lab"},
         "runningVersion": "1.0.0",
+        "runningAsserted": False,
         "runningSince": "2026-03-01T12:00:00Z",
         "lastSeenAt": "2026-03-01T12:00:00Z",
         "registeredAt": "2026-03-01T12:00:00Z",
