@@ -66,6 +66,20 @@ def test_a_back_off_closes_a_hop_only_for_now() -> None:
     assert planner.forecast.waits == {}
 
 
+def test_who_backs_off_from_one_hop_takes_another_that_is_open() -> None:
+    forked = catalogue(general("1.0.0"), general("1.1.0", "1.0.0"), general("2.0.0", "1.0.0", "1.1.0"))
+    kind = Kind(running=v("1.0.0"), backing_off=frozenset({v("2.0.0")}))
+    journey = travel(endpoint_of(kind, NOW), forked, NOW)
+    assert journey.hops == (edge("1.0.0", "1.1.0"), edge("1.1.0", "2.0.0"))
+
+
+def test_whose_token_is_suspended_goes_nowhere_whatever_it_has_begun() -> None:
+    kind = Kind(running=v("1.0.0"), installing=v("1.1.0"), origin=v("1.0.0"), token_state=TokenState.SUSPENDED)
+    planner = planned({kind: 2}, catalogue(*UPWARDS), "2.0.0")
+    assert planner.forecast.moves == {}
+    assert planner.forecast.unreachable == {"the token is suspended or revoked": 2}
+
+
 def test_a_started_install_goes_on_first() -> None:
     forked = catalogue(general("1.0.0"), general("1.1.0", "1.0.0"), general("2.0.0", "1.0.0", "1.1.0"))
     kind = Kind(running=v("1.0.0"), installing=v("1.1.0"), origin=v("1.0.0"))
