@@ -4,6 +4,7 @@ Rules:
 - A key comes as `Authorization: Bearer`, or a browser's session stands for it; a header that is wrong is refused even
   beside a session that is right.
 - Without a key only `/livez`, `/readyz`, `/metrics`, and what somebody needs to sign in, is answered.
+- A stream ends when its key is revoked, not only when its reader leaves.
 - A viewer reads. Whoever changes something is named to the use cases by the key's name.
 - A wrong key is counted and logged; its text is kept nowhere.
 
@@ -13,6 +14,7 @@ Layer: api.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -22,8 +24,8 @@ from fastapi import Request, Response
 
 from orchestrator import keys
 from orchestrator.api import problems
-from orchestrator.api.guards import App, Receive, Scope, Send
-from orchestrator.api.keyrings import Credentials, Keyring
+from orchestrator.api.guards import App, Message, Receive, Scope, Send
+from orchestrator.api.keyrings import LOOK_SECONDS, Credentials, Keyring
 from orchestrator.api.sessions import COOKIE, Sessions
 from orchestrator.application.problems import RequestError
 from orchestrator.keys import ApiKey, Role
@@ -121,6 +123,10 @@ class Gatekeeper:
             if refusal is not None:
                 await refusal(scope, receive, send)
                 return
+            admitted: ApiKey | None = getattr(request.state, "key", None)
+            if admitted is not None:
+                await _Stay(self._access.keyring, admitted, receive, send).run(self._app, scope)
+                return
         await self._app(scope, receive, send)
 
     def _admit(self, request: Request) -> Response | None:
@@ -134,6 +140,7 @@ class Gatekeeper:
         if key.role is Role.VIEWER and request.method not in _SAFE:
             raise ForbiddenError(key.name)
         request.state.key_required = True
+        request.state.key = key
         request.state.key_name = key.name
         request.state.key_role = key.role
         return None
@@ -148,6 +155,40 @@ class Gatekeeper:
         if key is None:
             raise UnauthorizedError(given=header is not None)
         return key
+
+
+class _Stay:
+    """One request of a holder of a key: to the application its reader leaves when the key is revoked."""
+
+    def __init__(self, keyring: Keyring, key: ApiKey, receive: Receive, send: Send) -> None:
+        self._keyring = keyring
+        self._key = key
+        self._receive = receive
+        self._send = send
+        self._answering = False
+        self._ended = False
+
+    async def run(self, app: App, scope: Scope) -> None:
+        """Have the request answered, and end an answer that was cut short."""
+        await app(scope, self.receive, self.send)
+        if self._ended and self._answering:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def receive(self) -> Message:
+        """What the reader sends next."""
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    return await self._receive()
+            except TimeoutError:
+                if self._key not in self._keyring.credentials().keys:
+                    self._ended = True
+                    return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        """Pass on a part of the answer."""
+        self._answering = message["type"] == "http.response.start" or bool(message.get("more_body"))
+        await self._send(message)
 
 
 def _usable(credentials: Credentials) -> Credentials:

@@ -99,6 +99,20 @@ def test_keys_count_as_soon_as_they_are_made_and_no_longer_than_until_they_are_r
     assert alice not in (tmp_path / "log").read_text()
 
 
+def test_a_stream_ends_with_its_key(client: httpx2.Client, tmp_path: Path) -> None:
+    headers = {"Authorization": f"Bearer {otao(tmp_path, 'keys', 'create', 'alice')}"}
+    until(client, 200, **headers)
+    client.put(f"{APPLICATIONS}/kettle", json={"appVersions": ["v1"]}, headers=headers)
+    with client.stream("GET", f"{APPLICATIONS}/kettle/events", headers=headers) as stream:
+        pieces = stream.iter_text()
+        assert "retry: " in next(pieces)
+        otao(tmp_path, "keys", "revoke", "alice")
+        for _ in pieces:
+            pass
+    assert until(client, 401, **headers).status_code == 401
+    assert "error" not in (tmp_path / "log").read_text()
+
+
 def test_with_a_key_others_may_reach_the_service(tmp_path: Path) -> None:
     key = otao(tmp_path, "keys", "create", "alice")
     with serve(tmp_path, "0.0.0.0:0") as client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from fastapi import Request, Response
 from structlog.testing import capture_logs
 
 from orchestrator import keys
+from orchestrator.api import access
 from orchestrator.api.access import Access, Gatekeeper, KeysUnusableError
 from orchestrator.api.keyrings import Keyring
 from orchestrator.api.sessions import Sessions
@@ -177,6 +179,31 @@ async def test_a_broken_file_lets_nobody_in(door: Door) -> None:
     assert await door.status("GET", "/livez") == (200, "")
     with pytest.raises(KeysUnusableError):
         door.access.sign_in(key)
+
+
+async def test_an_answer_without_end_ends_with_its_key(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "LOOK_SECONDS", 0.01)
+    header = f"Bearer {door.create('alice')}"
+
+    async def never() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        keys.revoke(door.file, "alice")
+        assert await receive() == {"type": "http.disconnect"}
+
+    scope = scope_of("GET", READ[1], authorization=header)
+    await Gatekeeper(endless, access=door.access)(scope, never, door.send)
+    assert [message.get("more_body") for message in door.messages] == [None, True, False]
+
+
+async def test_an_answer_that_has_ended_is_not_ended_again(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "LOOK_SECONDS", 0.01)
+    assert await door.status(*READ, authorization=f"Bearer {door.create('alice')}") == (200, "")
+    assert len(door.messages) == 2
 
 
 async def test_what_is_no_request_passes(door: Door) -> None:
