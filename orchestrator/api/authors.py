@@ -22,7 +22,7 @@ HEADER = "Otao-Reason"
 _Reason = Annotated[str | None, Header(alias=HEADER, description="Why, for the audit.", max_length=None)]
 
 
-def of(request: Request, given: _Reason = None) -> Author:
+async def of(request: Request, given: _Reason = None) -> Author:
     """The author of a change that a request makes.
 
     Raises:

@@ -54,7 +54,8 @@ class ApiContext:
     """Counts a request that ended in an error of ours."""
 
 
-def of(request: Request) -> ApiContext:
+# A coroutine: FastAPI would take a plain function to a thread, for every request.
+async def of(request: Request) -> ApiContext:
     """The context that the application was built with."""
     return cast("ApiContext", request.app.state.context)
 

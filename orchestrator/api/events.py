@@ -118,7 +118,8 @@ class _Stream:
         """The numbers as they are now; the id is that of the last event that the reader has had."""
         if events.SUMMARY not in self.kinds:
             return f"id: {reader.after}\n\n"
-        at, data = self.context.now(), await self.context.observations.summary(self.application)
+        # A reader who leaves just now cancels this; a read of the database that is cut short loses its connection.
+        at, data = self.context.now(), await asyncio.shield(self.context.observations.summary(self.application))
         event = self._event(reader, events.SUMMARY, at, data)
         return self._text(event, f"{reader.after}-{stream}")
 

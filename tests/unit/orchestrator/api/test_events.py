@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
 import pytest
 
 from orchestrator.api import events
 from orchestrator.api.problems import ParameterError
 from orchestrator.application.documents.events import KINDS
+
+if TYPE_CHECKING:
+    from orchestrator.api.contexts import ApiContext
+    from orchestrator.application.feeds import Reader
 
 
 def test_types_are_chosen_by_name_and_by_family_and_what_was_missed_is_always_told() -> None:
@@ -34,3 +42,32 @@ def test_a_number_of_an_event_is_read() -> None:
 def test_what_is_no_number_of_an_event_is_refused(given: str) -> None:
     with pytest.raises(ParameterError, match="Last-Event-ID"):
         events._number(given)
+
+
+class Slow:
+    """Numbers that are read from a database, which takes its time."""
+
+    def __init__(self) -> None:
+        self.asked, self.free = asyncio.Event(), asyncio.Event()
+        self.ended = asyncio.Event()
+
+    async def summary(self, application: str) -> dict[str, str]:
+        self.asked.set()
+        await self.free.wait()
+        self.ended.set()
+        return {"name": application}
+
+
+async def test_a_reader_who_leaves_does_not_cut_short_what_is_read_for_it() -> None:
+    slow = Slow()
+    context = cast("ApiContext", SimpleNamespace(observations=slow, now=lambda: None))
+    stream = events._Stream(context=context, application="kettle", kinds=events.KINDS, after=None)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(stream._greeting(cast("Reader", None), 1))
+        await slow.asked.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        slow.free.set()
+        async with asyncio.timeout(5):
+            await slow.ended.wait()
