@@ -4,7 +4,7 @@
 "use strict";
 
 (() => {
-  const PAUSE = 1000; // Between two fetches.
+  const PAUSE = 1000; // At least, between two fetches; more where they take long, so that pages never crowd a service.
   const POLL = 5000; // Between two looks, as long as no events come.
   const LIVE = "[data-live]";
   const told = document.getElementById("liveness");
@@ -59,12 +59,14 @@
     running = true;
     while (wanted && !document.hidden) {
       wanted = false;
+      const started = performance.now();
       try {
         await refresh();
       } catch {
         say("the service does not answer; trying again");
       }
-      await new Promise((done) => setTimeout(done, PAUSE));
+      const pause = Math.max(PAUSE, 10 * (performance.now() - started));
+      await new Promise((done) => setTimeout(done, pause));
     }
     running = false;
   };
