@@ -19,6 +19,8 @@ from protocol.errors import ProtocolError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+MQTT_5 = 5
+"""The protocol level of MQTT 5."""
 REFUSED = 0x80
 """Reason codes from here on are refusals (MQTT 5.0 §2.4)."""
 

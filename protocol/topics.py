@@ -226,6 +226,15 @@ def sentinel_topic(partition: str) -> str:
     return _partition_topic(partition, "sentinel")
 
 
+def probe_topic(partition: str) -> str:
+    """Where the service publishes to see how long that takes, and whether it may.
+
+    Raises:
+        SettingError: the partition's name is no topic level.
+    """
+    return _partition_topic(partition, "probe")
+
+
 def _partition_topic(partition: str, purpose: str) -> str:
     if not _LEVEL.fullmatch(partition):
         raise SettingError(f"{partition!a} cannot be the name of a partition")

@@ -17,6 +17,7 @@ from orchestrator.application.applications import Applications
 from orchestrator.application.audits import Audits
 from orchestrator.application.declarations import Declarations
 from orchestrator.application.definitions import Definitions
+from orchestrator.application.diagnoses import Diagnoses
 from orchestrator.application.endpoints import Endpoints
 from orchestrator.application.feeds import Feed
 from orchestrator.application.freezes import Freezes
@@ -36,6 +37,7 @@ class ApiContext:
     definitions: Definitions
     groups: Groups
     imports: Imports
+    diagnoses: Diagnoses
     endpoints: Endpoints
     freezes: Freezes
     observations: Observations

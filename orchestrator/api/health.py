@@ -6,6 +6,7 @@ Layer: api.
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 
 from orchestrator.api import problems, responses, schemas
 from orchestrator.api.contexts import Context
@@ -31,7 +32,7 @@ async def get_readyz(context: Context) -> Response:
     return responses.document({"status": "ready"})
 
 
-@router.get("/metrics", responses=schemas.PROBLEMS)
+@router.get("/metrics", responses=schemas.PROBLEMS, response_class=PlainTextResponse)
 async def get_metrics(context: Context) -> Response:
     """Get all metrics in Prometheus' text format."""
     return Response(context.metrics(), headers=problems.NO_STORE, media_type=METRICS)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from orchestrator.application.counters import CounterKey
-from orchestrator.persistence import attentions, audits, definitions, documents, schema
+from orchestrator.persistence import attentions, audits, definitions, documents, inspections, schema
 from orchestrator.persistence.censuses import Census
 from orchestrator.persistence.queues import SqlQueues
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.application.audits import StoredAudit
+    from orchestrator.application.diagnoses import Inspection
     from orchestrator.application.directory import Entry
     from orchestrator.application.records import (
         AttentionPlace,
@@ -78,6 +79,11 @@ class SqlViews(SqlQueues):
         """See `editing.EditingStorage.audits`."""
         async with self.reading() as connection:
             return await audits.listed(connection, application, before, limit)
+
+    async def inspect(self) -> Inspection:
+        """See `diagnoses.Inspected.inspect`."""
+        async with self.reading() as connection:
+            return await inspections.inspect(connection)
 
     async def troubles(
         self, entry: Entry, after: AttentionPlace | None, limit: int, now: datetime

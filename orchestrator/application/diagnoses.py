@@ -1,0 +1,276 @@
+"""The doctor: looks at the broker, the database, the clock and the keys, and says what to change.
+
+Rules:
+- Nothing is changed, the broker's probe topics aside, which are cleared again.
+- A check that cannot be made is one that failed, and says why; the others go on.
+
+Layer: application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from enum import Enum
+from statistics import median
+from typing import TYPE_CHECKING, Protocol
+
+from protocol import topics
+from protocol.links import MQTT_5, REFUSED, LinkLost, Outbound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from orchestrator.application.ports import Clock
+    from protocol.links import Connection, Link
+    from protocol.topics import Instances
+
+MIB = 1024 * 1024
+SLOW_MS = 20.0
+"""A round trip on loopback takes 0.3 ms; Nagle's algorithm with delayed acknowledgements makes 44 ms of it."""
+ROUNDS = 5
+RECEIVE_AT_LEAST = 100
+PACKET_AT_LEAST = 128 * 1024
+WAL_AT_MOST = 512 * MIB
+FREE_AT_LEAST = 1024 * MIB
+FREE_AT_ALL = 64 * MIB
+_VERSION = "$SYS/broker/version"
+_DROPPED = "$SYS/broker/publish/messages/dropped"
+_MOSQUITTO = re.compile(r"mosquitto version (\d+)\.(\d+)\.(\d+)")
+_WORN = range(11, 22)
+"""Patch numbers of Mosquitto 2.0 whose window grows without bound."""
+
+
+class Status(Enum):
+    """How a check went."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One check, and what to do about it."""
+
+    check: str
+    """Its name; stable."""
+    status: Status
+    detail: str
+    advice: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What a database says of itself."""
+
+    size_bytes: int
+    wal_bytes: int
+    free_bytes: int
+    """On its disk."""
+    damage: str | None
+    """The first thing that is wrong inside; None: nothing was found."""
+    waiting: int
+    """Push revisions that the broker has not acknowledged."""
+    parked: int
+    """Push topics that the broker refuses."""
+    parked_topic: str | None
+    """One of them."""
+    dead_letters: int
+    last_error: str | None
+    """Why the newest dead letter could not be processed."""
+
+
+class Inspected(Protocol):
+    """The database, as the doctor needs it."""
+
+    async def inspect(self) -> Inspection:
+        """Look at it; takes longer the larger it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """Who may come in over HTTP."""
+
+    loopback: bool
+    """Whether only this machine can connect."""
+    keys: int
+
+
+class Diagnoses:
+    """The doctor of one service."""
+
+    def __init__(
+        self,
+        link: Link,
+        database: Inspected,
+        clock: Clock,
+        door: Callable[[], Door],
+        *,
+        partition: str,
+        instances: Instances,
+    ) -> None:
+        """Take what is looked at."""
+        self._link = link
+        self._database = database
+        self._clock = clock
+        self._door = door
+        self._probe = topics.probe_topic(partition)
+        self._push_probe = topics.push_topic(instances, "otao-doctor", partition)
+        self._turn = asyncio.Lock()
+
+    async def run(self) -> list[Check]:
+        """Make every check, one after the other; several callers wait for each other."""
+        async with self._turn:
+            broker = await self._broker()
+            inspection = await self._database.inspect()
+        clock = _clock(suspended=self._clock.deadlines_suspended())
+        return [*broker, clock, *_database(inspection), _keys(self._door())]
+
+    async def _broker(self) -> list[Check]:
+        connection = self._link.connection
+        if connection is None:
+            told = "there is no connection to the broker"
+            return [_failed("broker.connection", told, "see whether it runs at OTAO_MQTT_URL, and the service's log")]
+        level = "MQTT 5" if connection.protocol_level >= MQTT_5 else "MQTT 3.1.1"
+        session = "kept its session" if connection.session_present else "started a new session"
+        found = [_ok("broker.connection", f"connected with {level}, connection {connection.number}; {session}")]
+        try:
+            said = await self._link.read_retained([_VERSION, _DROPPED])
+            found += [_version(said.get(_VERSION)), _dropped(said.get(_DROPPED)), _limits(connection)]
+            found += [await self._round_trip(), await self._access()]
+        except LinkLost as lost:
+            found.append(_failed("broker.access", str(lost), "let Otao's user read and write otao/# and kp1/#"))
+        return found
+
+    async def _round_trip(self) -> Check:
+        spans = []
+        for _ in range(ROUNDS):
+            started = time.perf_counter()
+            codes = await self._link.publish([Outbound(topic=self._probe, payload=b"")])
+            spans.append((time.perf_counter() - started) * 1000)
+            if codes[0] >= REFUSED:
+                told = f"the broker refuses {self._probe} (reason code 0x{codes[0]:02x})"
+                return _failed("broker.round-trip", told, "let Otao's user write otao/#")
+        took = median(spans)
+        detail = f"{took:.1f} ms from a publish to its acknowledgement"
+        if took <= SLOW_MS:
+            return _ok("broker.round-trip", detail)
+        return _warning("broker.round-trip", detail, "set `set_tcp_nodelay true` in mosquitto.conf, or bring it nearer")
+
+    async def _access(self) -> Check:
+        """Whether a push gets to the broker and is retained there: only reading it back tells."""
+        token = secrets.token_hex(8).encode()
+        topic = self._push_probe
+        try:
+            codes = await self._link.publish([Outbound(topic=topic, payload=token, retain=True)])
+            held = (await self._link.read_retained([topic])).get(topic)
+        finally:
+            await self._link.publish([Outbound(topic=topic, payload=b"", retain=True)])
+        if codes[0] < REFUSED and held == token:
+            return _ok("broker.access", "offers are taken and retained")
+        said = f"refuses offers (reason code 0x{codes[0]:02x})" if codes[0] >= REFUSED else "does not retain offers"
+        return _failed("broker.access", f"the broker {said}", "let Otao's user write kp1/#; see deploy/mosquitto.acl")
+
+
+def _ok(check: str, detail: str) -> Check:
+    return Check(check=check, status=Status.OK, detail=detail)
+
+
+def _warning(check: str, detail: str, advice: str) -> Check:
+    return Check(check=check, status=Status.WARNING, detail=detail, advice=advice)
+
+
+def _failed(check: str, detail: str, advice: str) -> Check:
+    return Check(check=check, status=Status.FAILED, detail=detail, advice=advice)
+
+
+def _version(said: bytes | None) -> Check:
+    if said is None:
+        return _ok("broker.version", f"the broker does not say on {_VERSION}")
+    text = said.decode(errors="replace")
+    found = _MOSQUITTO.search(text)
+    if found is None or found[1] != "2" or found[2] != "0" or int(found[3]) not in _WORN:
+        return _ok("broker.version", text)
+    detail = (
+        f"{text}: with a backlog its window grows without bound and breaks the receive maximum; "
+        "above 65,535 unacknowledged messages packet identifiers collide"
+    )
+    return _warning("broker.version", detail, "use Mosquitto 2.0.22 or later")
+
+
+def _dropped(said: bytes | None) -> Check:
+    amount = int(said) if said is not None and said.isdigit() else 0
+    if not amount:
+        return _ok("broker.dropped", "the broker has dropped nothing, as far as it says")
+    detail = f"the broker has dropped {amount} messages since it started"
+    return _warning("broker.dropped", detail, "raise max_queued_messages (10000000); never 0")
+
+
+def _limits(connection: Connection) -> Check:
+    packet = connection.maximum_packet_bytes
+    size = "any size" if packet is None else f"{packet} bytes"
+    detail = f"takes {connection.receive_maximum} unacknowledged publishes, packets of {size}"
+    if packet is not None and packet < PACKET_AT_LEAST:
+        return _warning("broker.limits", detail, "raise max_packet_size to 1048576")
+    if connection.receive_maximum < RECEIVE_AT_LEAST:
+        return _warning("broker.limits", detail, "raise max_inflight_messages to 2000")
+    return _ok("broker.limits", detail)
+
+
+def _clock(*, suspended: bool) -> Check:
+    if not suspended:
+        return _ok("clock", "no jump in the last hour")
+    detail = "it has jumped in the last hour; deadlines are suspended meanwhile"
+    return _warning("clock", detail, "synchronise it (chrony, systemd-timesyncd)")
+
+
+def _database(found: Inspection) -> Sequence[Check]:
+    return (_storage(found), _parked(found), _dead_letters(found))
+
+
+def _storage(found: Inspection) -> Check:
+    detail = (
+        f"{_mib(found.size_bytes)}, write-ahead log {_mib(found.wal_bytes)}, {_mib(found.free_bytes)} free on its disk; "
+        f"{found.waiting} push revisions are not acknowledged"
+    )
+    if found.damage is not None:
+        return _failed("database", f"it is damaged: {found.damage}", "stop the service and restore a backup")
+    if found.free_bytes < FREE_AT_ALL:
+        return _failed("database", detail, "make room on its disk: reports are not acknowledged without")
+    if found.free_bytes < FREE_AT_LEAST:
+        return _warning("database", detail, "make room on its disk")
+    if found.wal_bytes > WAL_AT_MOST:
+        return _warning("database", detail, "something keeps it open: end other readers of the file")
+    return _ok("database", detail)
+
+
+def _mib(amount: int) -> str:
+    return f"{amount / MIB:.1f} MiB"
+
+
+def _parked(found: Inspection) -> Check:
+    if not found.parked:
+        return _ok("pushes.parked", "the broker refuses no push topic")
+    detail = f"the broker refuses {found.parked} push topics, {found.parked_topic} among them"
+    return _warning("pushes.parked", detail, "let Otao's user write kp1/#; see deploy/mosquitto.acl")
+
+
+def _dead_letters(found: Inspection) -> Check:
+    if not found.dead_letters:
+        return _ok("dead-letters", "every message could be processed")
+    detail = f"{found.dead_letters} messages could not be processed; last: {found.last_error}"
+    return _warning("dead-letters", detail, "please report it: each is a defect; the table dead_letter keeps them")
+
+
+def _keys(door: Door) -> Check:
+    if door.keys:
+        where = "on loopback" if door.loopback else "beyond loopback, unencrypted"
+        detail = f"{door.keys} API keys; listening {where}"
+        return _ok("keys", detail) if door.loopback else _warning("keys", detail, "put a proxy with TLS in front")
+    if door.loopback:
+        return _ok("keys", "no API keys: everybody on this machine may change everything")
+    return _failed("keys", "listening beyond loopback without API keys", "`otao keys create NAME`")
