@@ -40,6 +40,7 @@ from orchestrator.application.clocks import SteadyClock
 from orchestrator.application.commands import UseCases
 from orchestrator.application.declarations import Declarations
 from orchestrator.application.definitions import Definitions
+from orchestrator.application.diagnoses import Diagnoses, Door
 from orchestrator.application.directory import Directory
 from orchestrator.application.endpoints import Endpoints
 from orchestrator.application.engine import assemble
@@ -181,7 +182,7 @@ async def _serve(
     )
     engine = await assemble(parts, batch_size=settings.batch_size, sample_every=settings.audit_interval)
     access = _access(settings, parts)
-    context = _context(settings, parts, engine, link)
+    context = _context(settings, parts, engine, link, access)
     app = api.build(context, hosts=settings.http_hosts, access=access)
     dashboard.install(app, access=access)
     watch = Watch(operators_link, parts, _use_cases(context), events=settings.mqtt_events)
@@ -242,7 +243,14 @@ def _plans(settings: Settings, parts: Parts) -> Plans:
     )
 
 
-def _context(settings: Settings, parts: Parts, engine: Engine, link: PahoLink) -> api.ApiContext:
+def _diagnoses(settings: Settings, parts: Parts, access: Access) -> Diagnoses:
+    def door() -> Door:
+        return Door(loopback=is_loopback(settings.address[0]), keys=len(access.keyring.credentials().keys))
+
+    return Diagnoses(parts.link, parts.editing, parts.clock, door, partition=parts.partition, instances=parts.instances)
+
+
+def _context(settings: Settings, parts: Parts, engine: Engine, link: PahoLink, access: Access) -> api.ApiContext:
     storage, directory, clock, gate = parts.editing, parts.directory, parts.clock, engine.publisher
     revisions = Revisions(storage, directory, clock, gate, engine)
 
@@ -265,6 +273,7 @@ def _context(settings: Settings, parts: Parts, engine: Engine, link: PahoLink) -
         audits=Audits(storage),
         declarations=declarations,
         definitions=Definitions(storage, revisions),
+        diagnoses=_diagnoses(settings, parts, access),
         freezes=Freezes(storage, directory, clock, gate, engine),
         groups=Groups(revisions),
         imports=Imports(storage, directory, clock, engine, instances=settings.instances),

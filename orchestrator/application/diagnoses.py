@@ -234,8 +234,8 @@ def _database(found: Inspection) -> Sequence[Check]:
 
 def _storage(found: Inspection) -> Check:
     detail = (
-        f"{_mib(found.size_bytes)}, write-ahead log {_mib(found.wal_bytes)}, {_mib(found.free_bytes)} free on its disk; "
-        f"{found.waiting} push revisions are not acknowledged"
+        f"{_mib(found.size_bytes)}, write-ahead log {_mib(found.wal_bytes)}, {_mib(found.free_bytes)} free; "
+        f"{found.waiting} push revisions are not acknowledged by the broker"
     )
     if found.damage is not None:
         return _failed("database", f"it is damaged: {found.damage}", "stop the service and restore a backup")

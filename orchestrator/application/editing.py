@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from orchestrator.application.audits import AuditEntry, StoredAudit
     from orchestrator.application.counters import CounterKey
+    from orchestrator.application.diagnoses import Inspection
     from orchestrator.application.directory import Entry
     from orchestrator.application.records import (
         Application,
@@ -154,6 +155,9 @@ class EditingStorage(Protocol):
 
     async def audits(self, application: str | None, before: int | None, limit: int) -> list[StoredAudit]:
         """Entries of the audit, newest first, older than entry `before`; None: of all applications."""
+
+    async def inspect(self) -> Inspection:
+        """Look at the database itself; takes longer the larger it is."""
 
     async def troubles(
         self, entry: Entry, after: AttentionPlace | None, limit: int, now: datetime

@@ -45,8 +45,8 @@ async def inspect(connection: AsyncConnection) -> Inspection:
 
 
 async def _path(connection: AsyncConnection) -> Path:
-    rows = await connection.exec_driver_sql("PRAGMA database_list")
-    return Path(next(row[2] for row in rows if row[1] == "main"))
+    named = "SELECT file FROM pragma_database_list WHERE name = 'main'"
+    return Path(str((await connection.exec_driver_sql(named)).scalar_one()))
 
 
 def _size(path: Path) -> int:

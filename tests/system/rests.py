@@ -16,6 +16,7 @@ from orchestrator.application.applications import Applications
 from orchestrator.application.audits import Audits
 from orchestrator.application.declarations import Declarations
 from orchestrator.application.definitions import Definitions
+from orchestrator.application.diagnoses import Diagnoses, Door
 from orchestrator.application.directory import Directory
 from orchestrator.application.endpoints import Endpoints
 from orchestrator.application.freezes import Freezes
@@ -31,7 +32,7 @@ from orchestrator.domain.facts import Reported
 from orchestrator.domain.versions import Version
 from orchestrator.persistence.storage import open_storage
 from protocol.topics import Instances
-from tests.parts import without_broker
+from tests.parts import Retainer, without_broker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -210,6 +211,7 @@ class _Fakes:
     health: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     trouble: list[Exception] = field(default_factory=list)
+    link: Retainer = field(default_factory=Retainer)
 
 
 def _context(storage: SqlStorage, directory: Directory, fakes: _Fakes) -> api.ApiContext:
@@ -219,6 +221,14 @@ def _context(storage: SqlStorage, directory: Directory, fakes: _Fakes) -> api.Ap
     return api.ApiContext(
         applications=Applications(storage, directory, clock, wake, registration=Registration.CLOSED),
         definitions=Definitions(storage, revisions),
+        diagnoses=Diagnoses(
+            fakes.link,
+            storage,
+            clock,
+            lambda: Door(loopback=True, keys=0),
+            partition="main",
+            instances=Instances(),
+        ),
         audits=Audits(storage),
         freezes=Freezes(storage, directory, clock, gate, wake),
         groups=Groups(revisions),

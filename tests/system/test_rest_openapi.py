@@ -42,6 +42,7 @@ RESOURCES = {
     "/api/v1/applications/{app}/freeze": "delete get post",
     "/api/v1/audit": "get",
     "/api/v1/freeze": "delete get post",
+    "/api/v1/doctor": "get",
     "/livez": "get",
     "/readyz": "get",
     "/metrics": "get",
