@@ -99,7 +99,7 @@ class Story:
             FailedError: the service or the broker is gone, or REST refused a call.
         """
         before = await self._registered()
-        self._display.say(f"{_listed(before)}; {self._faulty()} of {self._plan.devices} are made to misbehave")
+        self._display.say(f"{_worded(before)}; {self._faulty()} of {self._plan.devices} are made to misbehave")
         canary = await self._canary()
         await self._release("general", [])
         self._display.say(f"1.1.0 and {GOAL} are general now: for everyone")
@@ -144,11 +144,9 @@ class Story:
             return all(device.settled and device.running == GOAL for device in devices if device.model.token in healthy)
 
         await self._until(all_there)
-        summary = await self._look()
-        self._display.say(
-            f"{counts(summary).get(GOAL, 0)} run {GOAL}, all of them canaries; nobody else was offered it"
-        )
-        return counts(summary)
+        there = await self._listed(f"{_BASE}/endpoints?version={GOAL}&")
+        self._display.say(describe_canary(there, canaries))
+        return counts(await self._look())
 
     async def _release(self, strategy: str, filters: list[dict[str, str]]) -> None:
         for version, source in (("1.1.0", "1.0.0"), (GOAL, "1.1.0")):
@@ -237,5 +235,11 @@ def _is_healthy(device: Device) -> bool:
     return device.model.fault is None or device.model.fault.converges
 
 
-def _listed(versions: dict[str, int]) -> str:
+def describe_canary(there: set[str], canaries: set[str]) -> str:
+    """Who runs the newest version before everyone may."""
+    strangers = len(there - canaries)
+    return f"{len(there)} run {GOAL}, {f'{strangers} of them no' if strangers else 'all of them'} canaries"
+
+
+def _worded(versions: dict[str, int]) -> str:
     return ", ".join(f"{endpoints} run {version}" for version, endpoints in sorted(versions.items()))

@@ -8,7 +8,7 @@ import pytest
 
 from device_sim.errors import PlanError
 from device_sim.faults import Fault
-from orchestrator.cli.demos.stories import plan_fleet
+from orchestrator.cli.demos.stories import describe_canary, plan_fleet
 
 
 def test_the_same_seed_makes_the_same_fleet() -> None:
@@ -34,3 +34,8 @@ def test_other_sizes_are_fleets_too(devices: int) -> None:
 def test_no_fleet_is_refused() -> None:
     with pytest.raises(PlanError):
         plan_fleet(0, 1)
+
+
+def test_who_runs_the_newest_version_early_is_said_as_it_is() -> None:
+    assert describe_canary({"a", "b"}, {"a", "b", "c"}) == "2 run 2.0.0, all of them canaries"
+    assert describe_canary({"a", "x"}, {"a", "b"}) == "2 run 2.0.0, 1 of them no canaries"
