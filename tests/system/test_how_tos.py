@@ -12,11 +12,12 @@ import os
 import re
 import sys
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 
-from tests.brokers import ROOT, Mosquitto
+from tests.brokers import ROOT, Mosquitto, free_port
 from tests.services import SECONDS, Service
 
 DOCUMENTS = sorted(path for folder in ("how-to", "tutorials") for path in (ROOT / "docs" / folder).glob("*.md"))
@@ -35,7 +36,7 @@ def blocks(document: Path) -> list[Block]:
     found = [(match["kind"], match["text"]) for match in FENCE.finditer(document.read_text())]
     return [
         Block(typed=text, printed=after[1] if after is not None and after[0] == "text" else None)
-        for (kind, text), after in zip(found, [*found[1:], None], strict=True)
+        for (kind, text), after in zip_longest(found, found[1:])
         if kind == "sh"
     ]
 
@@ -55,7 +56,7 @@ def environment(broker: Mosquitto, service: Service) -> dict[str, str]:
         "OTAO_SERVER": service.url,
         "BROKER": broker.url(),
         "MQTT": f"-h 127.0.0.1 -p {broker.port}",
-        "REPOSITORY": str(ROOT),
+        "IMAGES_PORT": str(free_port()),
     }
 
 
@@ -109,5 +110,5 @@ async def test_the_certificates_of_the_tls_page_carry_the_service(tmp_path: Path
     tls = tmp_path / "broker.pem", tmp_path / "broker.key"
     async with Mosquitto(anonymous=True, tls=tls) as broker:
         given = {"OTAO_MQTT_URL": f"mqtts://localhost:{broker.tls_port}", "OTAO_MQTT_CA_FILE": str(tmp_path / "ca.pem")}
-        async with Service(broker, **given) as service:
+        async with Service(broker, template=None, **given) as service:
             assert (await service.get("/applications"))["items"] == []
