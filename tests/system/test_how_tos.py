@@ -33,12 +33,19 @@ class Block:
 
 
 def blocks(document: Path) -> list[Block]:
-    found = [(match["kind"], match["text"]) for match in FENCE.finditer(document.read_text())]
+    page = document.read_text()
+    found = list(FENCE.finditer(page))
     return [
-        Block(typed=text, printed=after[1] if after is not None and after[0] == "text" else None)
-        for (kind, text), after in zip_longest(found, found[1:])
-        if kind == "sh"
+        Block(typed=match["text"], printed=_printed(page, match, after))
+        for match, after in zip_longest(found, found[1:])
+        if match["kind"] == "sh"
     ]
+
+
+def _printed(page: str, match: re.Match[str], after: re.Match[str] | None) -> str | None:
+    if after is None or after["kind"] != "text" or page[match.end() : after.start()].strip():
+        return None
+    return after["text"]
 
 
 def prints(expected: str, printed: str) -> bool:
