@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from device_sim import packets
@@ -92,7 +93,7 @@ class Broker:
                         writer.write(packets.DISCONNECT)
                         return packet
         finally:
-            writer.close()
+            await _end(writer)
         raise ConnectionResetError("it closes the connection at once")
 
 
@@ -118,6 +119,12 @@ async def _first(address: Address, places: list[tuple[str, int]]) -> tuple[str, 
                 _, writer = await asyncio.open_connection(host, address.port, family=family)
         except OSError:
             continue
-        writer.close()
+        await _end(writer)
         return host, family
     return places[0]
+
+
+async def _end(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
