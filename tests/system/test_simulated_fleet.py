@@ -19,7 +19,7 @@ from device_sim.faults import Fault
 from device_sim.fleets import Fleet
 from device_sim.plans import FleetPlan
 from device_sim.tallies import converged
-from tests.brokers import ROOT, Mosquitto
+from tests.brokers import ROOT, Mosquitto, free_port
 from tests.services import SECONDS, Service, eventually
 
 if TYPE_CHECKING:
@@ -121,6 +121,24 @@ async def test_power_cuts_all_over_the_fleet_leave_no_device_behind() -> None:
             fleet.happen(number, PowerLost())
         assert {fleet.devices()[number].state for number in cut} == {State.OFF}
         assert await fleet.until(converged("2.0.0"), seconds=60), fleet.progress()
+
+
+async def test_on_the_embedded_broker_a_fleet_with_faults_converges() -> None:
+    port = free_port()
+    plan = FleetPlan(
+        app_version="kettle-v1",
+        devices=60,
+        versions=mixes.parse("1.0.0"),
+        faults=mixes.parse("drops=5,duplicates=5,power-cut=5,sleeper=5,qos0=5,failing-install=5"),
+        pace=FAST,
+    )
+    settings = {"OTAO_MQTT_URL": "embedded", "OTAO_EMBEDDED_LISTEN": f"127.0.0.1:{port}"}
+    nobody = Mosquitto()
+    nobody.folder.rmdir()
+    async with Service(nobody, **settings) as service:
+        await service.define()
+        async with Fleet(plan, f"mqtt://127.0.0.1:{port}") as fleet:
+            assert await fleet.until(converged("2.0.0"), seconds=60), fleet.progress()
 
 
 async def sim(broker: Mosquitto, *arguments: str) -> asyncio.subprocess.Process:
