@@ -132,10 +132,9 @@ async def test_on_the_embedded_broker_a_fleet_with_faults_converges() -> None:
         faults=mixes.parse("drops=5,duplicates=5,power-cut=5,sleeper=5,qos0=5,failing-install=5"),
         pace=FAST,
     )
-    settings = {"OTAO_MQTT_URL": "embedded", "OTAO_EMBEDDED_LISTEN": f"127.0.0.1:{port}"}
     nobody = Mosquitto()
     nobody.folder.rmdir()
-    async with Service(nobody, **settings) as service:
+    async with Service(nobody, OTAO_MQTT_URL="embedded", OTAO_EMBEDDED_LISTEN=f"127.0.0.1:{port}") as service:
         await service.define()
         async with Fleet(plan, f"mqtt://127.0.0.1:{port}") as fleet:
             assert await fleet.until(converged("2.0.0"), seconds=60), fleet.progress()
