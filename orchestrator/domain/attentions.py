@@ -114,8 +114,8 @@ _REASONS = {
     TroubleKind.FAILED: "{version} failed here {times}{last}",
     TroubleKind.STALLED: "it is installing {version}, and has had no verdict since {since}",
     TroubleKind.NOT_TAKEN: "it runs {running} and is heard, but has not taken {version} since {since}",
-    TroubleKind.UNKNOWN: "it has not said what it runs; it was heard {seen}",
-    TroubleKind.UNSEEN: "{version} is offered to it since {since}; it was heard {seen}",
+    TroubleKind.UNKNOWN: "it has not said what it runs; it was {seen}",
+    TroubleKind.UNSEEN: "{version} is offered to it since {since}; it was {seen}",
 }
 _BACK_OFF = "it is offered again when the back-off is over; `otao history {endpoint_id}` says what happened"
 _ADVICE = {
@@ -139,7 +139,7 @@ def _told(template: str, trouble: Trouble) -> str:
         running="an unknown version" if trouble.running is None else trouble.running.text,
         version="nothing" if trouble.version is None else trouble.version.text,
         since=instant(trouble.since),
-        seen="never" if trouble.seen_at is None else f"last at {instant(trouble.seen_at)}",
+        seen="never heard" if trouble.seen_at is None else f"last heard at {instant(trouble.seen_at)}",
         times="once" if trouble.times == 1 else f"{trouble.times} times",
         code=f"0x{trouble.times:02x}",
         cause=trouble.cause or "",

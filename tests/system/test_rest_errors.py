@@ -64,7 +64,7 @@ async def test_a_body_may_say_nothing_of_what_it_is(rest: Rest, media_type: str)
     assert answer.status_code == 201
 
 
-@pytest.mark.parametrize("path", ["/", "/api", "/api/v1", "/api/v1/applications/", "/docs", f"{KETTLE}/plan"])
+@pytest.mark.parametrize("path", ["/api", "/api/v1", "/api/v1/applications/", "/docs", f"{KETTLE}/rollouts"])
 async def test_what_is_not_there_is_a_problem(rest: Rest, path: str) -> None:
     assert await rest.refused("GET", path) == (404, "not-found")
 

@@ -31,8 +31,8 @@ SENTENCES = {
     TroubleKind.FAILED: "1.1.0 failed here 3 times, last: no room left",
     TroubleKind.STALLED: "it is installing 1.1.0, and has had no verdict since 2026-03-01T12:00:00Z",
     TroubleKind.NOT_TAKEN: "it runs 1.0.0 and is heard, but has not taken 1.1.0 since 2026-03-01T12:00:00Z",
-    TroubleKind.UNKNOWN: "it has not said what it runs; it was heard last at 2026-03-02T12:00:00Z",
-    TroubleKind.UNSEEN: "1.1.0 is offered to it since 2026-03-01T12:00:00Z; it was heard last at 2026-03-02T12:00:00Z",
+    TroubleKind.UNKNOWN: "it has not said what it runs; it was last heard at 2026-03-02T12:00:00Z",
+    TroubleKind.UNSEEN: "1.1.0 is offered to it since 2026-03-01T12:00:00Z; it was last heard at 2026-03-02T12:00:00Z",
 }
 
 
@@ -67,3 +67,8 @@ def test_no_two_problems_are_equally_bad_and_the_worst_come_first() -> None:
 def test_a_short_deadline_makes_for_an_early_look() -> None:
     assert attentions.stalled_after(DEFAULT_POLICY) == timedelta(hours=1)
     assert attentions.stalled_after(replace(DEFAULT_POLICY, installing=timedelta(minutes=10))) == timedelta(minutes=5)
+
+
+def test_who_was_never_heard_is_told_so() -> None:
+    silent = replace(TROUBLE, problem=TroubleKind.UNKNOWN, seen_at=None)
+    assert attentions.reason(silent) == "it has not said what it runs; it was never heard"
