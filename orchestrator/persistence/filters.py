@@ -78,10 +78,16 @@ class Names:
 
 def condition(item: Filter, names: Names) -> ColumnElement[bool]:
     """Whether an endpoint is in the group: true, or else false or null."""
-    return _compiled(parse(item.expression), names)
+    return _compiled(parse(item.expression), names, positive=True)
 
 
-def _compiled(expression: Expression, names: Names) -> ColumnElement[bool]:
+def answer(expression: Expression, names: Names) -> ColumnElement[bool]:
+    """What an expression says of an endpoint: true, false, or null for an error."""
+    return _compiled(expression, names, positive=False)
+
+
+def _compiled(expression: Expression, names: Names, *, positive: bool) -> ColumnElement[bool]:
+    """The same; where it is `positive`, false may stand for null."""
     seen = reads(expression)
     if not seen:
         return _constant(predicates.predicate(expression)(_values(None, "")))
@@ -91,13 +97,13 @@ def _compiled(expression: Expression, names: Names) -> ColumnElement[bool]:
         return _by_number(expression, endpoint_state.c.app_version_id, _app_versions(names))
     match expression:
         case Not(part=part):
-            return not_(_compiled(part, names))
+            return not_(_compiled(part, names, positive=False))
         case And(parts=parts):
-            return and_(*(_compiled(part, names) for part in parts))
+            return and_(*(_compiled(part, names, positive=positive) for part in parts))
         case Or(parts=parts):
-            return or_(*(_compiled(part, names) for part in parts))
+            return or_(*(_compiled(part, names, positive=positive) for part in parts))
         case _:
-            return _term(expression)
+            return _term(expression, positive=positive)
 
 
 def _values(running: Version | None, app_version: str) -> Values:
@@ -141,14 +147,16 @@ def _one_of(number: ColumnElement[int], values: Sequence[int]) -> ColumnElement[
     return number.in_([literal_column(str(int(value))) for value in values])
 
 
-def _term(term: Term) -> ColumnElement[bool]:
+def _term(term: Term, *, positive: bool) -> ColumnElement[bool]:
     match term:
         case Comparison(operator=compare, left=left, right=right):
-            return operands.alike(operands.side(left), operands.side(right), _COMPARE[compare])
+            return operands.alike(operands.side(left), operands.side(right), _COMPARE[compare], positive=positive)
         case Listed(item=item, choices=choices):
-            return operands.listed(operands.side(item), [operands.side(choice) for choice in choices])
+            return operands.listed(
+                operands.side(item), [operands.side(choice) for choice in choices], positive=positive
+            )
         case Contained(item=item, attribute=attribute):
-            return operands.contained(operands.side(item), attribute)
+            return operands.contained(operands.side(item), attribute, positive=positive)
         case TextTest(method=method, text=text, part=part):
             return operands.tested(method, operands.side(text), operands.side(part))
         case Presence(attribute=attribute):

@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from orchestrator.domain.expressions import And, Comparison, Listed, Literal, Method, Name, Operator, TextTest, Variable
+from orchestrator.domain.expressions import (
+    REPORTED,
+    And,
+    Comparison,
+    Listed,
+    Literal,
+    Method,
+    Name,
+    Operator,
+    TextTest,
+    Variable,
+)
 from orchestrator.domain.filters import parse
 from orchestrator.persistence import dialects, schema
 
@@ -22,6 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from orchestrator.application.records import EndpointQuery
     from orchestrator.domain.expressions import Expression
     from orchestrator.domain.filters import Filter
 
@@ -52,6 +64,13 @@ def span(item: Filter) -> Span | None:
     parts = expression.parts if isinstance(expression, And) else (expression,)
     found = [one for one in map(_demanded, parts) if one is not None]
     return min(found, key=lambda one: one.prefix is not None, default=None)
+
+
+def apart(query: EndpointQuery) -> bool:
+    """Whether a query asks for a filter that looks at nothing that reports rewrite, and for nothing else."""
+    if query.filter is None or query.filter.reads & REPORTED:
+        return False
+    return query.running is None and query.state is None and query.token is None and not query.unknown
 
 
 def _demanded(expression: Expression) -> Span | None:

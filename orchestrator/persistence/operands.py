@@ -3,6 +3,7 @@
 Rules:
 - The database's own comparison is used only where the kinds are alike: it orders texts above all numbers, and booleans
   are numbers to it.
+- Where nothing negates an answer, null and false are one: there the cheaper of the two forms is taken.
 - Texts compare by code points, which is SQLite's order of UTF-8; other databases need the collation that says so.
 
 Layer: persistence.
@@ -139,17 +140,23 @@ def either(*branches: tuple[ColumnElement[bool], ColumnElement[bool]]) -> Column
     return case(*branches) if branches else NULL
 
 
-def alike(left: Side, right: Side, compare: Callable[[Any, Any], Any]) -> ColumnElement[bool]:
-    """Compare two sides where they are of one kind; null elsewhere."""
+def alike(
+    left: Side, right: Side, compare: Callable[[Any, Any], Any], *, positive: bool = False
+) -> ColumnElement[bool]:
+    """Compare two sides where they are of one kind; null elsewhere, or also false when it is `positive`."""
     compared = compare(left.value, right.value)
     if Kind.ANY not in {left.kind, right.kind}:
         return compared if left.kind is right.kind else NULL
+    if positive and left.kind is not right.kind:
+        # Few values pass the comparison: only of these it is asked what they are.
+        kind = right.kind if left.kind is Kind.ANY else left.kind
+        return and_(compared, left.is_a(kind), right.is_a(kind)) if kind in _JSON_TYPES else NULL
     kinds = [kind for kind in _JSON_TYPES if {left.kind, right.kind} <= {kind, Kind.ANY}]
     return either((or_(*(and_(left.is_a(kind), right.is_a(kind)) for kind in kinds)), compared))
 
 
-def listed(item: Side, choices: Sequence[Side]) -> ColumnElement[bool]:
-    """Whether the item is one of the choices, each taken as a comparison of its own."""
+def listed(item: Side, choices: Sequence[Side], *, positive: bool = False) -> ColumnElement[bool]:
+    """Whether the item is one of the choices, each a comparison of its own; `positive` as above."""
     if not choices:
         return either((item.value.is_not(None), false()))
     if item.kind is not Kind.ANY:
@@ -157,20 +164,26 @@ def listed(item: Side, choices: Sequence[Side]) -> ColumnElement[bool]:
     branches = []
     for kind in _JSON_TYPES:
         same = [choice.value for choice in choices if choice.kind is kind]
-        if same:
+        if same and positive:
+            branches.append(and_(item.value.in_(same), item.is_a(kind)))
+        elif same:
             found = item.value.in_(same)
             # Beside choices of other kinds, each of them an error, it is only known whether the item was found.
-            branches.append((item.is_a(kind), found if len(same) == len(choices) else either((found, true()))))
-    return either(*branches)
+            answer = found if len(same) == len(choices) else either((found, true()))
+            branches.append(either((item.is_a(kind), answer)))
+    return or_(*branches)
 
 
-def contained(item: Side, attribute: Attribute) -> ColumnElement[bool]:
-    """Whether the item is in the list that an attribute is."""
+def contained(item: Side, attribute: Attribute, *, positive: bool = False) -> ColumnElement[bool]:
+    """Whether the item is in the list that an attribute is; `positive` as above."""
     rows = func.json_each(schema.endpoint.c.attributes, _path(attribute.path)).table_valued("value", "type")
     same = alike(item, Side(kind=Kind.ANY, value=rows.c.value, json_type=rows.c.type), operator.eq)
+    is_list = _json_type(attribute.path) == "array"
+    if positive:
+        return and_(exists(select(1).select_from(rows).where(same)), is_list)
     equal, strange = (exists(select(1).select_from(rows).where(where)) for where in (same, same.is_(None)))
     answer = case((equal, true()), (strange, null()), else_=false())
-    return either((and_(_json_type(attribute.path) == "array", item.value.is_not(None)), answer))
+    return either((and_(is_list, item.value.is_not(None)), answer))
 
 
 def tested(method: Method, text: Side, part: Side) -> ColumnElement[bool]:

@@ -27,7 +27,7 @@ from orchestrator.domain.expressions import (
     Operator,
     Or,
 )
-from orchestrator.domain.filters import Filter, Values
+from orchestrator.domain.filters import Filter, Values, parse
 from orchestrator.domain.predicates import predicate
 from orchestrator.persistence import dialects, filters, schema
 from orchestrator.persistence.filters import Names
@@ -104,10 +104,13 @@ def in_sql(connection: Connection, text: str, values: Values) -> bool | None:
         connection.execute(insert(schema.endpoint).values(row))
         connection.execute(insert(schema.endpoint_state).values(STATE | state))
         condition = filters.condition(Filter(filter_id="any", expression=text), NAMES)
+        answer = filters.answer(parse(text), NAMES)
         source = schema.endpoint.join(schema.endpoint_state, schema.endpoint.c.id == schema.endpoint_state.c.id)
-        answer: Any = connection.execute(select(condition.label("answer")).select_from(source)).scalar_one()
+        asked = select(condition.label("matches"), answer.label("answer")).select_from(source)
+        found: Any = connection.execute(asked).one()
         step.rollback()
-    return None if answer is None else bool(answer)
+    assert bool(found.matches) == bool(found.answer), text
+    return None if found.answer is None else bool(found.answer)
 
 
 def test_an_expression_means_the_same_in_sql_and_in_python() -> None:

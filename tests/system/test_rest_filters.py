@@ -39,7 +39,11 @@ async def test_a_filter_is_created_read_changed_and_deleted(kettle: Rest) -> Non
     [
         ({}, "member-missing"),
         ({"expression": ""}, "filter-syntax"),
-        ({"expression": "attributes.a"}, "filter-syntax"),
+        ({"expression": "attributes"}, "filter-syntax"),
+        ({"expression": "x" * 5000}, "filter-syntax"),
+        ({"expression": "(" * 200 + "true" + ")" * 200}, "filter-syntax"),
+        ({"expression": "attributes.tags.exists(tag, tag == 'a')"}, "filter-syntax"),
+        ({"expression": "endpointId.matches('^k')"}, "filter-syntax"),
         ({"expression": 1}, "member-type"),
         ({"expression": "attributes.a == 1", "filterId": "other"}, "member-read-only"),
         ({"expression": "attributes.a == 1", "colour": "red"}, "member-unknown"),

@@ -44,6 +44,22 @@ def test_what_an_expression_demands_of_the_endpoint_id(expression: str, demanded
     assert narrowing.span(by(expression)) == demanded
 
 
+@pytest.mark.parametrize(
+    ("query", "apart"),
+    [
+        (EndpointQuery(), False),
+        (EndpointQuery(filter=by("attributes.a == 1 || registeredAt > timestamp('2026-01-01T00:00:00Z')")), True),
+        (EndpointQuery(filter=by("attributes.a == 1"), token="tok"), False),
+        (EndpointQuery(filter=by("attributes.a == 1"), unknown=True), False),
+        (EndpointQuery(filter=by("attributes.a == 1 && runningVersion == '1.0.0'")), False),
+        (EndpointQuery(filter=by("attributes.a == 1 && appVersion == 'kettle-v1'")), False),
+        (EndpointQuery(filter=by("lastSeenAt > timestamp('2026-01-01T00:00:00Z')")), False),
+    ],
+)
+def test_a_filter_over_what_reports_leave_alone_is_asked_apart(query: EndpointQuery, *, apart: bool) -> None:
+    assert narrowing.apart(query) is apart
+
+
 async def keys(shelf: SqlShelf, entry: Entry, expression: str, after: int = 0) -> list[int] | None:
     async with shelf.storage.reading() as connection:
         return await narrowing.keys(connection, entry.application.key, by(expression), after)
