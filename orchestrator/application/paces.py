@@ -14,8 +14,8 @@ from dataclasses import dataclass
 LONG_SECONDS = 0.05
 """Of one page, beyond which the next one is shorter."""
 SHORT_SECONDS = LONG_SECONDS / 3
-LEAST = 500
-"""Endpoints of a page: below this, what a page costs whatever its size would dominate."""
+LEAST = 1_000
+"""Endpoints of a page: below this, most of the time is what a page costs whatever its size."""
 
 
 @dataclass(slots=True, kw_only=True)
