@@ -111,19 +111,18 @@ def pairs(
 
 
 def terms(
-    operators: st.SearchStrategy[Operator], moment: st.SearchStrategy[Operand], items: st.SearchStrategy[Literal]
+    operators: st.SearchStrategy[Operator], moment: st.SearchStrategy[Operand], other: st.SearchStrategy[Operand]
 ) -> st.SearchStrategy[Expression]:
-    """Every kind of term; those that compare use `operators`, and instants come from `moment`."""
-    any_like = attribute | literal(numbers) | literal(st.booleans())
-    listed = st.lists(items, min_size=1, max_size=3).map(tuple)
+    """Every kind of term; those that compare use `operators`, instants are of `moment`, attributes meet `other`."""
+    listed = st.lists(literal(scalars), min_size=1, max_size=3).map(tuple)
     return st.one_of(
-        pairs(attribute, any_like | text_like, operators),
+        pairs(attribute, other, operators),
         pairs(text_variable, text_like, operators),
         pairs(version_like, version_like, operators),
         pairs(moment, moment, operators),
         st.builds(Listed, item=attribute, choices=listed),
         st.builds(Listed, item=text_variable, choices=st.lists(literal(texts), min_size=1, max_size=3).map(tuple)),
-        st.builds(Contained, item=any_like | text_like, attribute=attribute),
+        st.builds(Contained, item=other, attribute=attribute),
         st.builds(TextTest, method=st.sampled_from(Method), text=text_like, part=text_like),
         st.builds(Presence, attribute=attribute),
         st.builds(Truth, operand=attribute | literal(st.booleans())),
@@ -136,14 +135,17 @@ def joined(inner: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expression
 
 
 every_operator = st.sampled_from(Operator)
-every_term = terms(every_operator, known_moment | reported_moment, literal(scalars)) | st.builds(
+constants = text_variable | literal(scalars)
+every_term = terms(every_operator, known_moment | reported_moment, constants | attribute) | st.builds(
     Listed, item=version_like, choices=st.lists(literal_version, max_size=2).map(tuple)
 )
 expressions = st.recursive(every_term, lambda inner: joined(inner) | st.builds(Not, part=inner), max_leaves=5)
 
 # Nothing that turns "no match" into a match: what a type that does not fit gives is false to Google and an error here.
+# Nor are attributes equated with each other: two nulls, and two lists, are equal to Google and an error here.
+ordering = st.sampled_from((Operator.LESS, Operator.AT_MOST, Operator.GREATER, Operator.AT_LEAST))
 monotone = st.recursive(
-    terms(st.sampled_from([item for item in Operator if item is not Operator.UNEQUAL]), known_moment, literal(scalars)),
+    terms(ordering | st.just(Operator.EQUAL), known_moment, constants) | pairs(attribute, attribute, ordering),
     joined,
     max_leaves=5,
 )
