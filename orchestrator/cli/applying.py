@@ -20,28 +20,31 @@ if TYPE_CHECKING:
 WORDS = ("created", "updated", "unchanged")
 
 
-@click.command(epilog="\b\nExample: otao apply -f catalogue.yaml --dry-run")
+_HELP = """Make an application, its filters and its software as a file declares them, all or nothing.
+
+What the file does not name is left alone. A second time nothing changes.
+
+\b
+application: smart-kettle
+appVersions: [smart-kettle-v1]
+filters:
+  canary: attributes.ring <= 1
+software:
+  - version: 1.1.0
+    upgradableFrom: [1.0.0]
+    rolloutStrategy: targeted
+    filters: [{filterId: canary}]
+    specification: {link: "https://example.com/fw-1.1.0.bin"}
+"""
+
+
+@click.command(help=_HELP, epilog="\b\nExample: otao apply -f catalogue.yaml --dry-run")
 @declared_files.file_option
 @click.option("--dry-run", is_flag=True, help="Store nothing; say what would change, and the plan.")
 @plans.check_links
 @desks.connected(changes=True)
 def apply(desk: Desk, name: str, *, dry_run: bool, check_links: bool) -> None:
-    r"""Make an application, its filters and its software as a file declares them, all or nothing.
-
-    What the file does not name is left alone. A second time nothing changes.
-
-    \b
-    application: smart-kettle
-    appVersions: [smart-kettle-v1]
-    filters:
-      canary: attributes.ring <= 1
-    software:
-      - version: 1.1.0
-        upgradableFrom: [1.0.0]
-        rolloutStrategy: targeted
-        filters: [{filterId: canary}]
-        specification: {link: "https://example.com/fw-1.1.0.bin"}
-    """
+    """Make an application, its filters and its software as a file declares them, all or nothing."""
     if check_links and not dry_run:
         raise click.UsageError("--check-links goes with --dry-run")
     file = declared_files.read(name)

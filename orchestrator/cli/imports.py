@@ -31,17 +31,20 @@ CHUNK_BYTES = 65536
 MEDIA_TYPE = "application/x-ndjson"
 
 
-@click.command("import", epilog="\b\nExample: otao endpoint import fleet.jsonl")
+_HELP = """Register and update endpoints in bulk, from JSON lines.
+
+Each line is an endpoint, and may assert what it runs until its first report; - reads standard input:
+
+\b
+{"endpointId": "kettle-7", "token": "tok7", "attributes": {"site": "lab"}, "runningVersion": "1.0.0"}
+"""
+
+
+@click.command("import", help=_HELP, epilog="\b\nExample: otao endpoint import fleet.jsonl")
 @click.argument("file", type=click.File("rb"))
 @desks.connected(changes=True)
 def import_(desk: Desk, file: BinaryIO) -> None:
-    r"""Register and update endpoints in bulk, from JSON lines.
-
-    Each line is an endpoint, and may assert what it runs until its first report; - reads standard input:
-
-    \b
-    {"endpointId": "kettle-7", "token": "tok7", "attributes": {"site": "lab"}, "runningVersion": "1.0.0"}
-    """
+    """Register and update endpoints in bulk, from JSON lines."""
     desk.client.get(desk.at())
     with _progress(file) as advance:
         answer = desk.client.call(

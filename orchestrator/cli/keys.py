@@ -31,15 +31,18 @@ _file = click.option(
 )
 
 
-@click.group()
-def keys() -> None:
-    r"""Make, list and revoke API keys.
+_HELP = """Make, list and revoke API keys.
 
-    \b
-    otao keys create alice
-    otao keys create wall-display --role viewer
-    otao keys revoke alice
-    """
+\b
+otao keys create alice
+otao keys create wall-display --role viewer
+otao keys revoke alice
+"""
+
+
+@click.group(help=_HELP)
+def keys() -> None:
+    """Make, list and revoke API keys."""
 
 
 @keys.command(epilog="\b\nExample: otao keys create wall-display --role viewer")

@@ -23,19 +23,22 @@ check_links = click.option("--check-links", is_flag=True, help="Look whether lin
 """The option of commands that plan."""
 
 
-@click.command(epilog="\b\nExample: otao plan -f software.yaml --check-links")
+_HELP = """Say what one software, or a catalogue, would do to the fleet; nothing is stored.
+
+\b
+version: 2.0.0
+upgradableFrom: [^1.1.0]
+rolloutStrategy: general
+specification: {link: "https://example.com/fw-2.0.0.bin"}
+"""
+
+
+@click.command(help=_HELP, epilog="\b\nExample: otao plan -f software.yaml --check-links")
 @declared_files.file_option
 @check_links
 @desks.connected()
 def plan(desk: Desk, name: str, *, check_links: bool) -> None:
-    r"""Say what one software, or a catalogue, would do to the fleet; nothing is stored.
-
-    \b
-    version: 2.0.0
-    upgradableFrom: [^1.1.0]
-    rolloutStrategy: general
-    specification: {link: "https://example.com/fw-2.0.0.bin"}
-    """
+    """Say what one software, or a catalogue, would do to the fleet; nothing is stored."""
     file = declared_files.read(name)
     if _OF_CATALOGUES & file.members().keys():
         file.check(shapes.CATALOGUE)

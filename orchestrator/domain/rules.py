@@ -257,7 +257,9 @@ def _consent(item: Software, standing: Standing, catalogue: Catalogue) -> Rule:
 def _edge(item: Software, standing: Standing) -> Rule:
     if item.version == standing.running:
         return Rule(rule="edge", passed=False, detail="the endpoint runs it")
-    constraints = " or ".join(constraint.text for constraint in item.upgradable_from) or "nothing"
+    if not item.upgradable_from:
+        return Rule(rule="edge", passed=False, detail="it is upgradable from nothing")
+    constraints = " or ".join(constraint.text for constraint in item.upgradable_from)
     passed = any(constraint.matches(standing.running) for constraint in item.upgradable_from)
     runs = "an unknown version" if standing.running is None else standing.running.text
     return Rule(rule="edge", passed=passed, detail=f"{runs} {'matches' if passed else 'does not match'} {constraints}")

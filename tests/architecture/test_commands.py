@@ -60,6 +60,7 @@ def test_the_reference_names_each_option_and_no_other(path: str) -> None:
 def test_help_says_what_it_does_and_ends_with_an_example(path: str) -> None:
     command = LEAVES[path]
     text = command.get_help(click.Context(command, info_name=path))
+    assert "\\b" not in text, f"{path}: a raw docstring holds a backslash where click wants a backspace"
     assert command.get_short_help_str()
     example = EXAMPLE.search(text.rstrip())
     assert example is not None, f"{path}: pass epilog='\\b\\nExample: {path} …' to the command"
