@@ -133,9 +133,9 @@ async def test_a_plan_counts_the_hops(service: Service, file: Path, tmp_path: Pa
 @asynccontextmanager
 async def watching(service: Service, *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """`otao watch` in a pipe; ended by SIGINT, as Ctrl-C does."""
+    # A shell that runs the tests in the background has them ignore SIGINT, and what they start as well.
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "orchestrator.cli", "watch", *words),
+        *("env", "--default-signal=INT", sys.executable, "-m", "orchestrator.cli", "watch", *words),
         cwd=ROOT,
         env=surroundings(service),
         stdout=asyncio.subprocess.PIPE,
