@@ -6,7 +6,8 @@ Rules:
 - No access rules: whoever reaches the port may do everything.
 
 What is left: QoS 1 messages that a client has not acknowledged after five seconds, or when its connection ends, are not
-delivered again; sessions and retained messages are in memory only.
+delivered again; what a session missed may come after what is sent while it comes back; sessions and retained messages
+are in memory only.
 
 Spec: MQTT 3.1.1 §3.3.1.3 (retain), §3.8.4, §4.4.
 Layer: adapter; imports amqtt, and is imported late.
