@@ -19,10 +19,10 @@ from orchestrator.application import drafts
 from orchestrator.application.audits import Action, AuditEntry
 from orchestrator.application.documents import imports as documents
 from orchestrator.application.documents import texts
-from orchestrator.application.endpoints import app_version_of, first_token
 from orchestrator.application.memberships import Subject
 from orchestrator.application.problems import NotFoundError, RequestError, TokenTakenError
 from orchestrator.application.records import EndpointRecord
+from orchestrator.application.visits import app_version_of, first_token
 from orchestrator.domain import changes
 from orchestrator.domain.endpoints import Endpoint
 from orchestrator.domain.errors import DomainError
