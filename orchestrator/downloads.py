@@ -81,7 +81,8 @@ def is_public(address: Address) -> bool:
     embedded = _embedded(address) if isinstance(address, IPv6Address) else None
     if embedded is not None:
         return is_public(embedded)
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    local = isinstance(address, IPv6Address) and address.is_site_local
+    return address.is_global and not (local or address.is_multicast or address.is_reserved)
 
 
 def _embedded(address: IPv6Address) -> IPv4Address | None:

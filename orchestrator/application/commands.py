@@ -4,7 +4,8 @@ Rules:
 - A payload is REST's body with the path's parameters as members: `version`, `endpointId`.
 - `ifMatch` is REST's precondition; without it a change is made whatever the state is, as MQTT has no habit of reading
   first. `reason` says why, for the audit. Answers about one resource carry its `etag`.
-- A command that comes twice has the effect of one: what is as it should be stays, and what is gone is told to be.
+- A command that comes twice in a row has the effect of one: what is as it should be stays, and what is gone is told
+  to be. When somebody has changed the same thing in between, the repeat undoes that: repeats are not told apart.
 
 Layer: application.
 """

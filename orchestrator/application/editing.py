@@ -171,10 +171,12 @@ class EditingStorage(Protocol):
 class Gate(Protocol):
     """The publisher, as a stop needs it."""
 
-    def closed(self) -> AbstractAsyncContextManager[None]:
-        """No offer leaves inside the block; it is entered when publishes in flight are answered.
+    async def settled(self) -> None:
+        """Return when what was leaving at the call is answered by the broker, or lost with the connection.
 
-        Commit the stop inside: what is rendered after the block sees it (invariant 7).
+        To be called when a stop is committed and the directory replaced: what is rendered from then on sees the stop,
+        and what was rendered before has arrived when this returns (invariant 7). A broker that does not answer delays
+        the return, never the stop.
         """
 
 

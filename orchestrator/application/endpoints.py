@@ -11,30 +11,23 @@ Layer: application.
 from __future__ import annotations
 
 import secrets
-from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.application import drafts, preconditions
-from orchestrator.application.audits import Action, AuditEntry, endpoint_path
+from orchestrator.application.audits import Action
 from orchestrator.application.authors import ANONYMOUS
-from orchestrator.application.documents import audits as documents
 from orchestrator.application.problems import (
-    AppVersionUnknownError,
-    MemberError,
     NotFoundError,
-    TokenTakenError,
 )
 from orchestrator.application.records import NewEndpoint
-from orchestrator.domain import changes
+from orchestrator.application.visits import Visit, app_version_of, check_token, first_token
 from orchestrator.domain.endpoints import TokenState
 from orchestrator.domain.facts import Consented, Retried
 from protocol import topics
-from protocol.errors import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from orchestrator.application.authors import Author
     from orchestrator.application.directory import Directory, Entry
@@ -42,27 +35,12 @@ if TYPE_CHECKING:
     from orchestrator.application.editing import Edit, EditingStorage, Gate, Wake
     from orchestrator.application.ports import Clock
     from orchestrator.application.preconditions import Precondition
-    from orchestrator.application.records import Draft, EndpointDocument
+    from orchestrator.application.records import EndpointDocument
     from orchestrator.domain.versions import Version
     from protocol.topics import Instances
 
 _TOKEN_BYTES = 16
 """Of chance in a token that is made here: 22 characters."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Visit:
-    """One endpoint in one transaction."""
-
-    edit: Edit
-    entry: Entry
-    document: EndpointDocument
-    draft: Draft
-    token: str
-    now: datetime
-    audited: AuditEntry | None = None
-    offered: set[Version] = field(default_factory=set)
-    """Software that nobody was offered before."""
 
 
 class Endpoints:
@@ -132,12 +110,12 @@ class Endpoints:
             precondition.check(None if document is None else _tag(document))
             if document is None:
                 visit = await self._create(edit, entry, endpoint_id, body)
-                stored = await self._settle(visit, visit.document)
+                stored = await visit.settle(visit.document)
             else:
                 visit = self._visit(edit, entry, document)
                 stored = await self._revise(visit, body)
-            await self._audit(visit, by, Action.ENDPOINT_PUT, document, stored)
-        self._follow(visit)
+            await visit.audit(by, Action.ENDPOINT_PUT, document, stored)
+        visit.follow(self._wake)
         return stored, document is None
 
     async def patch(
@@ -161,8 +139,8 @@ class Endpoints:
             visit = await self._find(edit, application, endpoint_id)
             precondition.check(_tag(visit.document))
             stored = await self._revise(visit, revised(visit.document))
-            await self._audit(visit, by, Action.ENDPOINT_PATCH, visit.document, stored)
-        self._follow(visit)
+            await visit.audit(by, Action.ENDPOINT_PATCH, visit.document, stored)
+        visit.follow(self._wake)
         return stored
 
     async def retry(
@@ -177,10 +155,10 @@ class Endpoints:
             visit = await self._find(edit, application, endpoint_id)
             retried = Retried(version=version, at=visit.now)
             drafts.hear(visit.draft, visit.entry, retried, watermark=0, at=visit.now)
-            stored = await self._settle(visit, visit.document)
+            stored = await visit.settle(visit.document)
             if visit.draft.entries:
-                await self._audit(visit, by, Action.ENDPOINT_RETRY, visit.document, stored)
-        self._follow(visit)
+                await visit.audit(by, Action.ENDPOINT_RETRY, visit.document, stored)
+        visit.follow(self._wake)
         return stored
 
     async def consent(
@@ -194,14 +172,16 @@ class Endpoints:
             NotFoundError: there is no such endpoint.
             MemberError: no version is named, and the endpoint waits for none.
         """
-        async with nullcontext() if granted else self._gate.closed(), self._storage.edit() as edit:
+        async with self._storage.edit() as edit:
             visit = await self._find(edit, application, endpoint_id)
-            said = Consented(version=version or _awaited(visit), granted=granted, reason=by.reason, at=visit.now)
+            said = Consented(version=version or visit.awaited(), granted=granted, reason=by.reason, at=visit.now)
             drafts.hear(visit.draft, visit.entry, said, watermark=0, at=visit.now)
-            stored = await self._settle(visit, visit.document)
+            stored = await visit.settle(visit.document)
             if visit.draft.entries:
-                await self._audit(visit, by, Action.ENDPOINT_CONSENT, visit.document, stored)
-        self._follow(visit)
+                await visit.audit(by, Action.ENDPOINT_CONSENT, visit.document, stored)
+        visit.follow(self._wake)
+        if not granted:
+            await self._gate.settled()
         return stored
 
     async def change_token(
@@ -219,18 +199,19 @@ class Endpoints:
             NotFoundError: there is no such endpoint.
             TokenTakenError: another endpoint of the application has the token.
         """
-        stops = state is not None and state is not TokenState.ACTIVE
-        async with self._gate.closed() if stops else nullcontext(), self._storage.edit() as edit:
+        async with self._storage.edit() as edit:
             visit = await self._find(edit, application, endpoint_id)
             if state is None and token is None:
                 token = secrets.token_urlsafe(_TOKEN_BYTES)
             visit.token = token or visit.token
-            await self._check_token(edit, visit.entry, endpoint_id, visit.token)
+            await visit.check_token()
             visit.draft.after = replace(visit.draft.after, token_state=state or visit.draft.after.token_state)
             drafts.settle(visit.draft, visit.entry, visit.now)
-            stored = await self._settle(visit, replace(visit.document, revision=visit.document.revision + 1))
-            await self._audit(visit, by, Action.ENDPOINT_TOKEN, visit.document, stored)
-        self._follow(visit)
+            stored = await visit.settle(replace(visit.document, revision=visit.document.revision + 1))
+            await visit.audit(by, Action.ENDPOINT_TOKEN, visit.document, stored)
+        visit.follow(self._wake)
+        if state is not None and state is not TokenState.ACTIVE:
+            await self._gate.settled()
         return stored
 
     async def delete(
@@ -248,29 +229,30 @@ class Endpoints:
             precondition.check(_tag(document))
             await edit.delete_endpoint(document)
             await edit.clear_topic(self._topic(document.record.app_version, document.record.token))
-            await self._audit(visit, by, Action.ENDPOINT_DELETE, document, None)
-        self._follow(visit)
+            await visit.audit(by, Action.ENDPOINT_DELETE, document, None)
+        visit.follow(self._wake)
 
-    async def _find(self, edit: Edit, application: str, endpoint_id: str) -> _Visit:
+    async def _find(self, edit: Edit, application: str, endpoint_id: str) -> Visit:
         entry = self.entry(application)
         document = await edit.document(entry, endpoint_id)
         if document is None:
             raise NotFoundError("endpoint", endpoint_id)
         return self._visit(edit, entry, document)
 
-    def _visit(self, edit: Edit, entry: Entry, document: EndpointDocument) -> _Visit:
-        return _Visit(
+    def _visit(self, edit: Edit, entry: Entry, document: EndpointDocument) -> Visit:
+        return Visit(
             edit=edit,
             entry=entry,
             document=document,
             draft=drafts.begin(document.record),
             token=document.record.token,
             now=self._clock.now(),
+            instances=self._instances,
         )
 
-    async def _create(self, edit: Edit, entry: Entry, endpoint_id: str, body: EndpointBody) -> _Visit:
+    async def _create(self, edit: Edit, entry: Entry, endpoint_id: str, body: EndpointBody) -> Visit:
         token = body.token or first_token(endpoint_id)
-        await self._check_token(edit, entry, endpoint_id, token)
+        await check_token(edit, entry, endpoint_id, token)
         new = NewEndpoint(
             application=entry.application.key,
             endpoint_id=endpoint_id,
@@ -285,11 +267,11 @@ class Endpoints:
         drafts.settle(visit.draft, entry, visit.now)
         return visit
 
-    async def _revise(self, visit: _Visit, body: EndpointBody) -> EndpointDocument:
+    async def _revise(self, visit: Visit, body: EndpointBody) -> EndpointDocument:
         document, entry, draft = visit.document, visit.entry, visit.draft
         app_version = app_version_of(entry, body.app_version, draft.app_version)
         visit.token = body.token or visit.token
-        await self._check_token(visit.edit, entry, document.endpoint_id, visit.token)
+        await visit.check_token()
         given = (body.attributes, body.pin, app_version, visit.token)
         if given == (document.attributes, draft.after.pinned, draft.app_version, document.record.token):
             return document
@@ -299,56 +281,7 @@ class Endpoints:
         drafts.regroup(draft, entry)
         drafts.settle(draft, entry, visit.now)
         revised = replace(document, attributes=body.attributes, revision=document.revision + 1)
-        return await self._settle(visit, revised)
-
-    async def _settle(self, visit: _Visit, revised: EndpointDocument) -> EndpointDocument:
-        """Write what has become of the endpoint, and return it as it is stored."""
-        edit, entry, draft, now = visit.edit, visit.entry, visit.draft, visit.now
-        drafts.rename(draft, visit.token, self._instances)
-        draft.push = drafts.pushes_needed(draft, entry)
-        await edit.save_document(revised, visit.token)
-        await edit.store([draft], [changes.due_at(draft.after, entry.policy_of, now)], now)
-        visit.offered = entry.unfrozen(drafts.offered(draft))
-        await edit.mark_offered([(entry.application.key, version) for version in visit.offered], now)
-        stored = await edit.document(entry, revised.endpoint_id)
-        if stored is None:
-            raise NotFoundError("endpoint", revised.endpoint_id)
-        return stored
-
-    def _follow(self, visit: _Visit) -> None:
-        """The transaction is committed: what it froze is frozen, and there may be something to publish."""
-        visit.entry.freeze(visit.offered, visit.now)
-        self._wake.pushes()
-        if visit.audited is not None:
-            self._wake.audited([visit.audited])
-        self._wake.happened(visit.draft, created=visit.audited is not None and visit.audited.before is None)
-
-    async def _audit(
-        self,
-        visit: _Visit,
-        by: Author,
-        action: Action,
-        before: EndpointDocument | None,
-        after: EndpointDocument | None,
-    ) -> None:
-        """Keep the change, if it is one."""
-        if before is after:
-            return
-        visit.audited = AuditEntry(
-            at=visit.now,
-            application=visit.entry.application.name,
-            author=by,
-            action=action,
-            resource=endpoint_path(visit.document.endpoint_id),
-            before=documents.of_endpoint(before),
-            after=documents.of_endpoint(after),
-        )
-        await visit.edit.audit(visit.audited)
-
-    async def _check_token(self, edit: Edit, entry: Entry, endpoint_id: str, token: str) -> None:
-        owner = await edit.token_owner(entry.application.key, token)
-        if owner not in {None, endpoint_id}:
-            raise TokenTakenError(str(owner))
+        return await visit.settle(revised)
 
     def _topic(self, app_version: str, token: str) -> str:
         return topics.push_topic(self._instances, app_version, token)
@@ -356,38 +289,3 @@ class Endpoints:
 
 def _tag(document: EndpointDocument) -> str:
     return preconditions.tag_of(document, document.record.endpoint.registered_at)
-
-
-def _awaited(visit: _Visit) -> Version:
-    """What the endpoint is offered, or waits for."""
-    endpoint = visit.draft.after
-    if endpoint.offer is not None:
-        return endpoint.offer.version
-    path = visit.entry.decide(endpoint, visit.now).path
-    if not path:
-        raise MemberError("'version' is required: the endpoint waits for nothing", "member-missing")
-    return path[0]
-
-
-def first_token(endpoint_id: str) -> str:
-    """The token of a new endpoint for which none was given: its own name.
-
-    Raises:
-        MemberError: it cannot be one.
-    """
-    if not topics.TOKEN.fullmatch(endpoint_id):
-        raise MemberError(f"'token' is required: {quoted(endpoint_id)} cannot be one", "member-missing")
-    return endpoint_id
-
-
-def app_version_of(entry: Entry, given: str | None, present: str | None) -> str:
-    """The application version that an endpoint gets: the one given, else the one it has, else the only one.
-
-    Raises:
-        AppVersionUnknownError: the application does not have it, or several and none was named.
-    """
-    names = entry.application.app_versions
-    name = given or present or (names[0] if len(names) == 1 else None)
-    if name not in names:
-        raise AppVersionUnknownError(name, names)
-    return name

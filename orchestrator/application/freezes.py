@@ -76,26 +76,32 @@ class Freezes:
         return await self._change(application, None, by)
 
     async def _change(self, application: str | None, freeze: Freeze | None, by: Author) -> Frozen:
+        withdrawn = await self._store(application, freeze, by)
+        if freeze is not None:
+            await self._gate.settled()
+        return Frozen(freeze=await self.get(application), withdrawn=withdrawn)
+
+    async def _store(self, application: str | None, freeze: Freeze | None, by: Author) -> int:
+        """Write it, if it is a change; return how many offers end by it."""
         key = None if application is None else self._entry(application).application.key
         withdrawn = 0
-        async with self._gate.closed():
-            async with self._storage.edit() as edit:
-                before = await self._storage.freeze(key)
-                if (before is None) == (freeze is None):
-                    return Frozen(freeze=await self.get(application))
-                await edit.set_freeze(key, freeze)
-                entries = self._directory.entries() if key is None else [self._entry(application or "")]
-                for entry in entries:
-                    withdrawn += await self._follow(edit, entry, stops=freeze is not None)
-                audited = self._audited(application, before, freeze, by)
-                await edit.audit(audited)
-                after = [await edit.entry(entry.application.key) for entry in entries]
-            for entry in after:
-                self._directory.put(entry)
+        async with self._storage.edit() as edit:
+            before = await self._storage.freeze(key)
+            if (before is None) == (freeze is None):
+                return withdrawn
+            await edit.set_freeze(key, freeze)
+            entries = self._directory.entries() if key is None else [self._entry(application or "")]
+            for entry in entries:
+                withdrawn += await self._follow(edit, entry, stops=freeze is not None)
+            audited = self._audited(application, before, freeze, by)
+            await edit.audit(audited)
+            after = [await edit.entry(entry.application.key) for entry in entries]
+        for entry in after:
+            self._directory.put(entry)
         self._wake.work()
         self._wake.pushes()
         self._wake.audited([audited])
-        return Frozen(freeze=await self.get(application), withdrawn=withdrawn)
+        return withdrawn
 
     async def _follow(self, edit: Edit, entry: Entry, *, stops: bool) -> int:
         """Have everybody decided anew; return how many offers end by a stop."""

@@ -4,7 +4,8 @@ Rules:
 - A push is done when the broker has acknowledged it with a reason code below 0x80, or when a later push of the same
   topic stands behind it; `watermark` is the revision up to which all are done.
 - A refused push is parked and retried slowly; it never stops the others.
-- Everything leaves under the gate: while a stop commits nothing leaves, and what leaves later sees it (invariant 7).
+- Everything is rendered and leaves under the gate: who passes it after a stop was committed knows that what was
+  rendered before has left, and that what leaves later has seen the stop (invariant 7).
 - The sentinel is raised at most once a second, after the pushes it stands for.
 
 Layer: application.
@@ -14,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -30,7 +30,7 @@ from protocol import topics
 from protocol.links import REFUSED, LinkLost, Outbound
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from orchestrator.application.answers import Answer
     from orchestrator.application.parts import Parts
@@ -87,11 +87,10 @@ class Publisher:
         self._gate = asyncio.Lock()
         self._parked = parked
 
-    @asynccontextmanager
-    async def closed(self) -> AsyncIterator[None]:
-        """See `editing.Gate.closed`."""
+    async def settled(self) -> None:
+        """See `editing.Gate.settled`."""
         async with self._gate:
-            yield
+            return
 
     def wake(self) -> None:
         """There are new pushes."""

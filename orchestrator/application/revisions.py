@@ -1,7 +1,8 @@
 """One change of an application's software or filters, and what follows from it.
 
 Rules:
-- A change that may stop something is committed while no offer leaves (invariant 7); reads show it from then on.
+- A change that may stop something is committed first, whatever the broker does, and reads show it from then on; the
+  call returns when what was leaving meanwhile has been answered (invariant 7).
 - Whom it concerns is worked out from the numbers, never by looking at the fleet, and stored with it as a work item.
 - The directory is replaced right after the commit, before anybody else can begin a transaction.
 
@@ -10,7 +11,7 @@ Layer: application.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -108,23 +109,24 @@ class Revisions:
             NotFoundError: there is no such application, and none is to be created.
             StorageError: the change is not stored.
         """
-        async with self._gate.closed() if stops else nullcontext():
-            async with self._storage.edit() as edit:
-                founding = found if self._directory.by_name(name) is None else None
-                present = self.entry(name).application if founding is None else await edit.put_application(founding())
-                before = await edit.entry(present.key)
-                revision = Revision(
-                    edit=edit, before=before, now=self._clock.now(), author=by, founded=founding is not None
-                )
-                yield revision
-                after = await edit.entry(revision.key)
-                concerned = await self._concerned(revision, after)
-                if concerned:
-                    await edit.add_work(revision.key, concerned, revision.now)
-            self._directory.put(after)
+        async with self._storage.edit() as edit:
+            founding = found if self._directory.by_name(name) is None else None
+            present = self.entry(name).application if founding is None else await edit.put_application(founding())
+            before = await edit.entry(present.key)
+            revision = Revision(
+                edit=edit, before=before, now=self._clock.now(), author=by, founded=founding is not None
+            )
+            yield revision
+            after = await edit.entry(revision.key)
+            concerned = await self._concerned(revision, after)
+            if concerned:
+                await edit.add_work(revision.key, concerned, revision.now)
+        self._directory.put(after)
         self._wake.work()
         self._wake.pushes()
         self._wake.audited(revision.audited)
+        if stops:
+            await self._gate.settled()
 
     async def _concerned(self, revision: Revision, after: Entry) -> set[Version | None]:
         """Whose decision may change, of what endpoints run."""

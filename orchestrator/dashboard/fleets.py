@@ -58,7 +58,7 @@ async def freeze_all(request: Request, context: Context, by: By) -> Response:
     if body.frozen:
         await context.freezes.set(None, by.because(body.reason))
     else:
-        await context.freezes.lift(None, by)
+        await context.freezes.lift(None, by.because(body.reason))
     return renderings.redirect(path_of(APPLICATIONS))
 
 
@@ -69,7 +69,7 @@ async def freeze(request: Request, app: str, context: Context, by: By) -> Respon
     if body.frozen:
         await context.freezes.set(app, by.because(body.reason))
     else:
-        await context.freezes.lift(app, by)
+        await context.freezes.lift(app, by.because(body.reason))
     return renderings.redirect(path_of(APPLICATIONS, app))
 
 

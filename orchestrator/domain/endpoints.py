@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.attempts import OPEN, Attempt
+from orchestrator.domain.attempts import OPEN, Attempt, AttemptState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,8 +128,9 @@ class Endpoint:
 
     @property
     def reported(self) -> bool:
-        """Whether it has ever said itself what it runs."""
-        return self.running_since is not None
+        """Whether it has ever said itself what it runs, or that an install there failed."""
+        failed = self.attempt is not None and self.attempt.state is AttemptState.FAILED
+        return self.running_since is not None or failed or bool(self.setbacks)
 
     def heard(self, at: datetime, *, attempt: Attempt | None, running: Version | None = None) -> Endpoint:
         """Return the endpoint as an accepted message at `at` leaves it.

@@ -68,16 +68,9 @@ class FakeClock:
 @dataclass(slots=True)
 class FakeGate:
     closings: int = 0
-    is_closed: bool = False
 
-    @asynccontextmanager
-    async def closed(self) -> AsyncIterator[None]:
+    async def settled(self) -> None:
         self.closings += 1
-        self.is_closed = True
-        try:
-            yield
-        finally:
-            self.is_closed = False
 
 
 @dataclass(slots=True)

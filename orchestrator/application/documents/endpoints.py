@@ -129,7 +129,7 @@ def build(document: EndpointDocument, entry: Entry) -> Document:
         "appVersion": record.app_version,
         "attributes": Raw(document.attributes),
         "runningVersion": _text(endpoint.running),
-        "runningAsserted": endpoint.running is not None and not endpoint.reported,
+        "runningAsserted": endpoint.running is not None and endpoint.running_since is None,
         "runningSince": instants.build_optional(endpoint.running_since),
         "lastSeenAt": instants.build_optional(endpoint.last_seen_at),
         "registeredAt": instants.build(endpoint.registered_at),

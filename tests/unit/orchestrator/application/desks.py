@@ -71,19 +71,12 @@ class HandClock:
 
 @dataclass
 class Turnstile:
-    """A gate that only counts, and tells what is seen while it is closed."""
+    """A gate that only counts who waited for what was leaving."""
 
     closings: int = 0
-    closed_now: bool = False
 
-    @asynccontextmanager
-    async def closed(self) -> AsyncIterator[None]:
+    async def settled(self) -> None:
         self.closings += 1
-        self.closed_now = True
-        try:
-            yield
-        finally:
-            self.closed_now = False
 
 
 @dataclass

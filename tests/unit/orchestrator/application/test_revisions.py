@@ -67,7 +67,7 @@ async def test_another_expression_concerns_whoever_may_reach_software_that_lists
     assert await desk.offer_of("e1") == "1.1.0"
 
 
-async def test_a_change_of_what_exists_is_committed_with_the_gate_closed(
+async def test_invariant_7_a_stop_is_committed_before_the_call_waits_for_what_is_leaving(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await desk.define("1.1.0", "1.0.0")
@@ -79,7 +79,7 @@ async def test_a_change_of_what_exists_is_committed_with_the_gate_closed(
     async def watched() -> AsyncIterator[SqlEdit]:
         async with edit_really() as edit:
             yield edit
-        seen.append(desk.gate.closed_now)
+        seen.append(desk.gate.closings == 0)
 
     monkeypatch.setattr(desk.storage, "edit", watched)
     await desk.definitions.recall(APP, Version.parse("1.1.0"))
@@ -104,7 +104,7 @@ async def test_a_refused_change_leaves_everything_as_it_was(desk: Desk) -> None:
     assert desk.revisions.entry(APP) is before
     assert (desk.bells.worked, desk.bells.pushed) == bells
     assert await running_of_work(desk) == []
-    assert not desk.gate.closed_now
+    assert desk.gate.closings == 0
 
 
 async def test_a_change_wakes_those_who_work_and_those_who_publish(desk: Desk) -> None:

@@ -460,6 +460,13 @@ def test_what_is_asserted_counts_until_the_first_report() -> None:
     assert apply(told, Asserted(version=v("2.0.0"), at=NOW), policy_of, acknowledged=True) == Change(endpoint=told)
 
 
+def test_nothing_is_asserted_of_an_endpoint_that_has_said_that_an_install_failed() -> None:
+    offered = endpoint(running="1.0.0", attempt=offer())
+    told = after(replace(offered, running_since=None), report("1.1.0", 500))
+    assert told.reported
+    assert apply(told, Asserted(version=v("1.1.0"), at=NOW), policy_of, acknowledged=True) == Change(endpoint=told)
+
+
 def test_a_first_report_of_the_asserted_version_is_no_return_and_the_next_one_is() -> None:
     asserted = replace(endpoint(attempt=offer()), running_since=None)
     first = apply(asserted, report("1.0.0"), policy_of, acknowledged=True)
