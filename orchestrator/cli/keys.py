@@ -84,7 +84,7 @@ def list_keys(path: Path | None, *, as_json: bool) -> None:
         items = [{"name": name, "role": role, "createdAt": created_at} for name, role, created_at in rows]
         click.echo(json.dumps({"items": items}, indent=2))
         return
-    for line in _aligned([("NAME", "ROLE", "CREATED"), *rows] if rows else []):
+    for line in _aligned([("name", "role", "created"), *rows] if rows else []):
         click.echo(line)
     if not rows:
         click.echo(f"{file} holds no key: `otao keys create NAME` makes one.", err=True)
@@ -125,6 +125,10 @@ def _named(path: Path | None) -> Path:
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
+    """Columns for a terminal; in a pipe cells parted by one tab."""
+    if not sys.stdout.isatty():
+        yield from ("\t".join(row) for row in rows)
+        return
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
     for row in rows:
         yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()

@@ -35,7 +35,7 @@ def test_the_key_stands_alone_on_standard_output() -> None:
 def test_the_list_shows_names_roles_and_dates_and_no_key() -> None:
     made = [keys("create", "alice").stdout, keys("create", "wall", "--role", "viewer").stdout]
     lines = keys("list").stdout.splitlines()
-    assert [line.split()[:2] for line in lines] == [["NAME", "ROLE"], ["alice", "operator"], ["wall", "viewer"]]
+    assert [line.split("\t")[:2] for line in lines] == [["name", "role"], ["alice", "operator"], ["wall", "viewer"]]
     items = json.loads(keys("list", "--json").stdout)["items"]
     assert [(item["name"], item["role"]) for item in items] == [("alice", "operator"), ("wall", "viewer")]
     assert all(set(item) == {"name", "role", "createdAt"} for item in items)
