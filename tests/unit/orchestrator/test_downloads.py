@@ -210,6 +210,7 @@ async def test_a_fault_never_quotes_the_link() -> None:
         ("0.0.0.0", False),
         ("::", False),
         ("fe80::1", False),
+        ("fec0::1", False),
         ("fd00::1", False),
         ("ff02::1", False),
         ("::ffff:10.0.0.1", False),

@@ -107,11 +107,12 @@ async def test_a_form_freezes_with_a_reason_and_another_lifts(rest: Rest, path: 
     assert "Freeze" not in page.text
     assert path in page.forms()
     assert "smoke in the lab" in (await visit(rest, FLEET)).text
-    await post(rest, path, do="lift")
+    await post(rest, path, do="lift", reason="mended")
     assert not (await rest.get(resource))["frozen"]
     assert "smoke in the lab" not in (await visit(rest, back)).text
     actions = [item["action"] for item in (await rest.get("/api/v1/audit"))["items"]]
     assert actions[:2] == ["freeze.lift", "freeze.set"]
+    assert (await rest.get("/api/v1/audit"))["items"][0]["reason"] == "mended"
 
 
 async def test_a_freeze_of_all_is_lifted_where_it_was_set(rest: Rest) -> None:
