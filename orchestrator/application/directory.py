@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from orchestrator.domain.catalogues import Catalogue
     from orchestrator.domain.decisions import Decision
     from orchestrator.domain.endpoints import Endpoint
-    from orchestrator.domain.software import RolloutPolicy, Software
+    from orchestrator.domain.policies import RolloutPolicy
+    from orchestrator.domain.software import Software
     from orchestrator.domain.versions import Version
 
 

@@ -19,7 +19,7 @@ from orchestrator.domain.rules import instant
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from orchestrator.domain.software import RolloutPolicy
+    from orchestrator.domain.policies import RolloutPolicy
     from orchestrator.domain.versions import Version
 
 UNSEEN_AFTER = timedelta(days=7)

@@ -20,16 +20,18 @@ from typing import TYPE_CHECKING
 
 from orchestrator.domain.bitsets import members, span
 from orchestrator.domain.errors import DomainError
+from orchestrator.domain.policies import DEFAULT_POLICY
 from orchestrator.domain.ranges import RELEASE
-from orchestrator.domain.software import DEFAULT_POLICY, Strategy
+from orchestrator.domain.software import Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from orchestrator.domain.freezes import Freeze
+    from orchestrator.domain.policies import RolloutPolicy
     from orchestrator.domain.ranges import Bound, Interval
-    from orchestrator.domain.software import RolloutPolicy, Software
+    from orchestrator.domain.software import Software
     from orchestrator.domain.versions import Constraint, Version
 
 _FOREIGN = 4096

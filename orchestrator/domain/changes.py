@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.decisions import Decision
     from orchestrator.domain.endpoints import Endpoint
     from orchestrator.domain.facts import Fact
-    from orchestrator.domain.software import RolloutPolicy
+    from orchestrator.domain.policies import RolloutPolicy
     from orchestrator.domain.versions import Version
 
     PolicyOf: TypeAlias = Callable[[Version], RolloutPolicy]

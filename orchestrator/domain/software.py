@@ -9,14 +9,18 @@ Layer: orchestrator.domain; pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from orchestrator.domain.policies import DEFAULT_POLICY
+from orchestrator.domain.rollouts import STARTED
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from orchestrator.domain.policies import RolloutPolicy
+    from orchestrator.domain.rollouts import Rollout
     from orchestrator.domain.versions import Constraint, Version
 
 
@@ -41,30 +45,6 @@ class FilterUse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempts:
-    """How often one endpoint tries one software."""
-
-    max: int = 3
-    """Failures after which the version is exhausted at the endpoint; at least 1."""
-    backoff: timedelta = timedelta(minutes=10)
-    """How long after a failure the version is not offered again."""
-    returns: int = 20
-    """Reports of the old version, a minute apart, after which an open attempt did not take; at least 1."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutPolicy:
-    """The knobs of one rollout; the defaults are those of a software without a `rollout`."""
-
-    attempts: Attempts = field(default_factory=Attempts)
-    installing: timedelta = timedelta(days=1)
-    """How long a reached attempt may stay without a verdict."""
-
-
-DEFAULT_POLICY = RolloutPolicy()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Software:
     """One software definition of one application."""
 
@@ -78,6 +58,8 @@ class Software:
     recalled_at: datetime | None = None
     rollout_date: datetime | None = None
     """The start of the whole rollout, whatever its strategy; None is at once."""
+    rollout: Rollout = STARTED
+    """How far it has come."""
 
     @property
     def recalled(self) -> bool:

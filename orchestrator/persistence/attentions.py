@@ -22,7 +22,7 @@ from orchestrator.domain import attentions
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.attentions import Trouble, TroubleKind
 from orchestrator.domain.endpoints import TokenState
-from orchestrator.domain.software import DEFAULT_POLICY
+from orchestrator.domain.policies import DEFAULT_POLICY
 from orchestrator.persistence import schema
 from orchestrator.persistence.instants import from_ms, from_ms_or_none, to_ms
 from orchestrator.persistence.rows import ATTEMPT_CODES, TOKEN_CODES

@@ -23,7 +23,8 @@ from orchestrator.application.records import (
 )
 from orchestrator.domain.catalogues import Catalogue
 from orchestrator.domain.filters import Filter
-from orchestrator.domain.software import Attempts, FilterUse, RolloutPolicy, Software, Strategy
+from orchestrator.domain.policies import Attempts, RolloutPolicy
+from orchestrator.domain.software import FilterUse, Software, Strategy
 from orchestrator.domain.versions import Constraint
 from orchestrator.persistence import audits, schema
 from orchestrator.persistence.instants import from_ms, from_ms_or_none, to_ms, to_ms_or_none

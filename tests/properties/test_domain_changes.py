@@ -24,7 +24,7 @@ from orchestrator.domain.facts import (
     Reported,
     Retried,
 )
-from orchestrator.domain.software import Attempts, RolloutPolicy
+from orchestrator.domain.policies import Attempts, RolloutPolicy
 from tests.properties.test_domain_decisions import FILTERS, FOREIGN, VERSIONS, catalogues, endpoints
 from tests.unit.orchestrator.domain.builders import NOW
 

@@ -18,7 +18,8 @@ from pydantic import AfterValidator, Field
 from orchestrator.application.documents import instants
 from orchestrator.application.documents.bodies import LISTED, Body, ConstraintText, Instant, RawObject, RawText, Span
 from orchestrator.application.documents.texts import Raw
-from orchestrator.domain.software import DEFAULT_POLICY, Attempts, FilterUse, RolloutPolicy, Strategy
+from orchestrator.domain.policies import DEFAULT_POLICY, Attempts, RolloutPolicy
+from orchestrator.domain.software import FilterUse, Strategy
 from orchestrator.domain.versions import Constraint
 from protocol import payloads
 

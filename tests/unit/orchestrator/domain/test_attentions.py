@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.domain import attentions
 from orchestrator.domain.attentions import Trouble, TroubleKind
-from orchestrator.domain.software import DEFAULT_POLICY
+from orchestrator.domain.policies import DEFAULT_POLICY
 from tests.unit.orchestrator.domain.builders import DAY, NOW, v
 
 TROUBLE = Trouble(

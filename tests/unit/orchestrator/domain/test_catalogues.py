@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from orchestrator.domain.catalogues import Catalogue, VersionConflict
-from orchestrator.domain.software import DEFAULT_POLICY, Attempts, RolloutPolicy, Software
+from orchestrator.domain.policies import DEFAULT_POLICY, Attempts, RolloutPolicy
 from tests.unit.orchestrator.domain.builders import (
     DAY,
     HOUR,
@@ -20,6 +21,9 @@ from tests.unit.orchestrator.domain.builders import (
     use,
     v,
 )
+
+if TYPE_CHECKING:
+    from orchestrator.domain.software import Software
 
 
 def versions(found: tuple[Software, ...]) -> list[str]:

@@ -23,7 +23,7 @@ from orchestrator.domain.facts import (
     Reported,
     Retried,
 )
-from orchestrator.domain.software import Attempts, RolloutPolicy
+from orchestrator.domain.policies import Attempts, RolloutPolicy
 from tests.unit.orchestrator.domain.builders import (
     DAY,
     HOUR,

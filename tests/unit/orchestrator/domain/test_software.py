@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from orchestrator.domain.software import DEFAULT_POLICY, Strategy
+from orchestrator.domain.policies import DEFAULT_POLICY
+from orchestrator.domain.software import Strategy
 from tests.unit.orchestrator.domain.builders import DAY, HOUR, NOW, general, recalled, suspended, targeted, use
 
 

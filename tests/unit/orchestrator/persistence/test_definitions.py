@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.application.records import FilterRecord, PushMode, Registration
 from orchestrator.domain.filters import Filter
-from orchestrator.domain.software import Attempts, FilterUse, RolloutPolicy, Software, Strategy
+from orchestrator.domain.policies import Attempts, RolloutPolicy
+from orchestrator.domain.software import FilterUse, Software, Strategy
 from orchestrator.domain.versions import Constraint
 from protocol.configurations import Profile
 from tests.contract.storages import APP, MINUTE, NOW, software_record

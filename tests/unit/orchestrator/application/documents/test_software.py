@@ -7,7 +7,8 @@ import pytest
 from orchestrator.application.documents import software, texts
 from orchestrator.application.problems import MemberError, UnsupportedError
 from orchestrator.application.records import SoftwareRecord
-from orchestrator.domain.software import DEFAULT_POLICY, Attempts, FilterUse, Software, Strategy
+from orchestrator.domain.policies import DEFAULT_POLICY, Attempts
+from orchestrator.domain.software import FilterUse, Software, Strategy
 from orchestrator.domain.versions import Version
 from protocol import payloads
 from protocol.errors import PayloadError, TextError

@@ -1,0 +1,128 @@
+"""How far a software's rollout has come: its phase, its stage, whom its stages admit.
+
+Rules:
+- Nothing changes a phase but `pause`, `resume`, `approve`, `advance`, `finish`, `reopen` and `abort`, by one table of
+  legal moves.
+- A stage is entered once; stages are known by their position.
+- An admission only grows while a rollout runs.
+
+Spec: DESIGN §6.
+Layer: orchestrator.domain; pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import lru_cache
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from orchestrator.domain.cohorts import COHORTS
+from orchestrator.domain.errors import DomainError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orchestrator.domain.versions import Version
+
+
+class Phase(Enum):
+    """What a rollout does; what it is called besides (suspended, recalled) is its software's doing."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    WAITING_APPROVAL = "waiting-approval"
+    FINISHED = "finished"
+    ABORTED = "aborted"
+
+
+LEGAL: Mapping[Phase, frozenset[Phase]] = {
+    Phase.RUNNING: frozenset({Phase.PAUSED, Phase.WAITING_APPROVAL, Phase.FINISHED, Phase.ABORTED}),
+    Phase.PAUSED: frozenset({Phase.RUNNING, Phase.ABORTED}),
+    Phase.WAITING_APPROVAL: frozenset({Phase.RUNNING, Phase.PAUSED, Phase.FINISHED, Phase.ABORTED}),
+    Phase.FINISHED: frozenset({Phase.RUNNING, Phase.PAUSED, Phase.ABORTED}),
+    Phase.ABORTED: frozenset(),
+}
+
+
+class IllegalRolloutMove(DomainError):
+    """A rollout was to do what its phase does not allow."""
+
+    code = "rollout-state"
+
+    def __init__(self, phase: Phase, after: Phase) -> None:
+        super().__init__(f"a rollout that is {phase.value} cannot become {after.value}")
+        self.phase = phase
+        self.after = after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """As far as the decision looks at it."""
+
+    phase: Phase = Phase.RUNNING
+    stage: int = 0
+    """The present one, from 0."""
+    limits: tuple[int, ...] = ()
+    """Per stage that was entered, the rank below which it admits; missing ones are their percentage's."""
+
+    @property
+    def held(self) -> bool:
+        """Whether nobody is offered the software just now."""
+        return self.phase is Phase.PAUSED
+
+    @property
+    def aborted(self) -> bool:
+        """Whether nobody is offered the software any more."""
+        return self.phase is Phase.ABORTED
+
+
+STARTED = Rollout()
+
+
+def move(rollout: Rollout, phase: Phase) -> Rollout:
+    """Return the rollout in another phase; in the same one, the rollout itself.
+
+    Raises:
+        IllegalRolloutMove: `LEGAL` has no such move.
+    """
+    if rollout.phase is phase:
+        return rollout
+    if phase not in LEGAL[rollout.phase]:
+        raise IllegalRolloutMove(rollout.phase, phase)
+    return replace(rollout, phase=phase)
+
+
+def advance(rollout: Rollout, stages: int) -> Rollout:
+    """Return the rollout in its next stage, or finished when `stages` has no more.
+
+    Raises:
+        IllegalRolloutMove: it is paused, or aborted.
+    """
+    if rollout.stage + 1 >= stages:
+        return move(rollout, Phase.FINISHED)
+    if rollout.phase is Phase.PAUSED:
+        raise IllegalRolloutMove(rollout.phase, Phase.RUNNING)
+    return replace(move(rollout, Phase.RUNNING), stage=rollout.stage + 1)
+
+
+def widen(rollout: Rollout, limit: int) -> Rollout:
+    """Return the rollout with its present stage admitting ranks below `limit`; never fewer than it did."""
+    known = [*rollout.limits, *(0 for _ in range(rollout.stage + 1 - len(rollout.limits)))]
+    if known[rollout.stage] >= limit:
+        return rollout
+    known[rollout.stage] = limit
+    return replace(rollout, limits=tuple(known))
+
+
+@lru_cache(maxsize=4096)
+def shift(application: str, version: Version) -> int:
+    """By how much a version turns the order of endpoints, so that canaries differ: DESIGN §6, `shift(v)`."""
+    digest = sha256(f"{application}\0{version.text}".encode()).digest()
+    return int.from_bytes(digest[:8]) % COHORTS
+
+
+def rank(cohort: int, turned: int) -> int:
+    """Where an endpoint of a cohort stands in a rollout that is turned by so much; `range(COHORTS)`."""
+    return (cohort + turned) % COHORTS
