@@ -1,0 +1,282 @@
+"""How a stage is judged by its attempts: it passes, it fails, or it waits, and why in one clause.
+
+Rules:
+- Only verdicts count: confirmed, failed, reverted, expired. An endpoint that was never reached is no verdict, and is
+  not open either: nothing is to be expected of it.
+- A stage fails on evidence only: enough verdicts, and the whole confidence interval of the failure rate above the
+  limit. When nothing is open, and so no more evidence can come, the rate itself decides.
+- It passes with enough verdicts and a rate that is not over the limit; the same rate never does both.
+- What an operator acknowledged by resuming is set aside: it is neither a failure nor a verdict any more.
+- Health, where the stage asks for it, is judged in the same way, among all that came to run the version.
+
+Spec: DESIGN §6; the interval is Wilson's score interval (E. B. Wilson 1927; method 3 of R. G. Newcombe 1998).
+Layer: orchestrator.domain; pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from itertools import count
+from math import floor, log10, sqrt
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.domain.policies import Stage
+
+Z = 1.96
+"""The quantile of the normal distribution for an interval of 95 %."""
+
+_SMALL = 0.1
+"""Percentages below it have more than one decimal: one digit that is not 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """One stage's attempts, in numbers."""
+
+    offered: int = 0
+    """Open ones that have not started, reached or not."""
+    installing: int = 0
+    """Open ones that have started; they are reached."""
+    unreached: int = 0
+    """Of the offered ones, those never heard since."""
+    soaking: int = 0
+    confirmed: int = 0
+    failed: int = 0
+    reverted: int = 0
+    expired: int = 0
+    withdrawn: int = 0
+    unhealthy: int = 0
+    """Of those that soak, confirmed or reverted, those whose last word on their health was that they are not well."""
+
+    @property
+    def failures(self) -> int:
+        """Verdicts against the version."""
+        return self.failed + self.reverted + self.expired
+
+    @property
+    def settled(self) -> int:
+        """All verdicts."""
+        return self.confirmed + self.failures
+
+    @property
+    def undecided(self) -> int:
+        """Reached ones that have no verdict yet."""
+        return self.offered - self.unreached + self.installing + self.soaking
+
+    @property
+    def running(self) -> int:
+        """Those that run the version, as far as anybody knows."""
+        return self.soaking + self.confirmed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How large a stage is, as last measured."""
+
+    endpoints: int
+    """That the stage admits, and that could come to the version, or did."""
+    waiting: int
+    """Of them, those that nothing was offered yet."""
+
+
+class Verdict(Enum):
+    """What becomes of a stage."""
+
+    PASSES = "passes"
+    FAILS = "fails"
+    WAITS = "waits"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """A verdict, and what it rests on."""
+
+    verdict: Verdict
+    settled: int
+    """Verdicts, acknowledged failures set aside."""
+    failures: int
+    """The same, of them those against the version."""
+    needed: int
+    """Verdicts without which a stage does not pass; at least 1."""
+    rate: float | None
+    """Failures among the settled; None: there are none."""
+    bounds: tuple[float, float] | None
+    """The interval in which the true rate lies."""
+    reason: str
+    """One clause in plain words, which follows on "stage 2: "."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Share:
+    """A part of a number, beside the limit that it must keep to."""
+
+    name: str
+    part: int
+    whole: int
+    limit: float
+
+    @property
+    def rate(self) -> float | None:
+        return self.part / self.whole if self.whole else None
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        return bounds(self.part, self.whole) if self.whole else None
+
+    @property
+    def over(self) -> bool:
+        return self.whole > 0 and self.part / self.whole > self.limit
+
+    @property
+    def surely_over(self) -> bool:
+        return self.whole > 0 and bounds(self.part, self.whole)[0] > self.limit
+
+    @property
+    def measured(self) -> str:
+        lower, upper = bounds(self.part, self.whole)
+        return f"{self.name} {percent(self.part / self.whole)} ({_digits(lower)}-{percent(upper)})"
+
+    @property
+    def compared(self) -> str:
+        return f"{self.measured}, limit {percent(self.limit)}"
+
+    @property
+    def exceeded(self) -> str:
+        # Rounded, the two may read the same.
+        how = "just over" if percent(self.part / self.whole) == percent(self.limit) else "over"
+        return f"{self.measured} is {how} the limit {percent(self.limit)}"
+
+    @property
+    def redeeming(self) -> int:
+        """How many more that are not of the part would bring the rate down to the limit, which is above 0."""
+        enough = count(max(1, floor(self.part / self.limit) - 1))
+        return next(whole for whole in enough if self.part / whole <= self.limit) - self.whole
+
+
+def bounds(failed: int, settled: int) -> tuple[float, float]:
+    """Return Wilson's score interval of `failed / settled` at `Z`; 0 <= failed <= settled, and settled >= 1."""
+    rate = failed / settled
+    spread = Z * Z / settled
+    centre = rate + spread / 2
+    margin = sqrt(spread * (rate * (1 - rate) + spread / 4))
+    # At the ends the formula gives 0 and 1; rounding must not lift a rate of 0 above a limit of 0.
+    lower = (centre - margin) / (1 + spread) if failed else 0.0
+    upper = (centre + margin) / (1 + spread) if failed < settled else 1.0
+    return lower, upper
+
+
+def percent(rate: float) -> str:
+    """Return a rate as a percentage for people: one decimal unless it is whole; below 0.1 %, the first digit."""
+    return f"{_digits(rate)} %"
+
+
+def judge(
+    stage: Stage, tally: Tally, size: Size | None, *, acknowledged: int = 0, acknowledged_unhealthy: int = 0
+) -> Ruling:
+    """Return how the stage stands.
+
+    Args:
+        stage: its knobs; with a limit of 0 it names its sample.
+        tally: its attempts.
+        size: None: not measured yet; then the stage is taken to be large, and never to have nothing open.
+        acknowledged: failures that were seen when an operator resumed. What of them there is no more, because the
+            endpoint tries again, is not set aside either.
+        acknowledged_unhealthy: the same, of unhealthy endpoints.
+    """
+    aside = min(acknowledged, tally.failures)
+    failing = _Share(
+        name="failure rate",
+        part=tally.failures - aside,
+        whole=tally.settled - aside,
+        limit=stage.max_failure_rate,
+    )
+    shares = (failing, *_health(stage, tally, acknowledged_unhealthy))
+    needed = max(1, stage.sample if size is None else min(stage.sample, size.endpoints - aside))
+    verdict, reason = _rule(shares, needed, tally, size)
+    return Ruling(
+        verdict=verdict,
+        settled=failing.whole,
+        failures=failing.part,
+        needed=needed,
+        rate=failing.rate,
+        bounds=failing.bounds,
+        reason=f"{reason}; the next stage needs approval" if verdict is Verdict.PASSES and stage.approval else reason,
+    )
+
+
+def _health(stage: Stage, tally: Tally, acknowledged: int) -> tuple[_Share, ...]:
+    if stage.max_unhealthy_rate is None:
+        return ()
+    aside = min(acknowledged, tally.unhealthy)
+    ran = tally.running + tally.reverted
+    return (
+        _Share(name="unhealthy rate", part=tally.unhealthy - aside, whole=ran - aside, limit=stage.max_unhealthy_rate),
+    )
+
+
+def _rule(shares: tuple[_Share, ...], needed: int, tally: Tally, size: Size | None) -> tuple[Verdict, str]:
+    failing = shares[0]
+    done = size is not None and size.waiting == 0 and tally.undecided == 0
+    for share in shares:
+        if share.whole >= needed and share.surely_over:
+            return Verdict.FAILS, share.exceeded
+    over = [share for share in shares if share.over]
+    if over and done:
+        return Verdict.FAILS, f"{over[0].exceeded}, and nothing is open"
+    if failing.whole >= needed and not over:
+        stated = "; ".join(share.compared for share in shares if share.whole)
+        return Verdict.PASSES, f"{failing.whole} settled, {needed} needed; {stated}"
+    return Verdict.WAITS, "; ".join(_missing(shares, needed, tally, size))
+
+
+def _missing(shares: tuple[_Share, ...], needed: int, tally: Tally, size: Size | None) -> list[str]:
+    failing = shares[0]
+    stated = [share.compared for share in shares if share.whole]
+    if failing.whole >= needed:
+        undecided = f"undecided after {failing.whole} {'verdict' if failing.whole == 1 else 'verdicts'}: {stated[0]}"
+        redeemed = [f"{failing.redeeming} more confirmed would do"] if failing.over else []
+        return [undecided, *stated[1:], *redeemed, *_open(tally, size)]
+    have = "has" if failing.whole == 1 else "have"
+    if failing.whole or tally.undecided:
+        head = f"{failing.whole} of {needed} needed {have} settled"
+    elif size is not None and size.endpoints == 0:
+        return ["no endpoint is in the stage yet"]
+    elif tally.settled:
+        head = "no verdict since it was resumed"
+    else:
+        head = "nobody was reached yet"
+    return [head, *stated, *([] if tally.undecided else _stuck(tally, size))]
+
+
+def _open(tally: Tally, size: Size | None) -> list[str]:
+    waiting = size.waiting if size is not None else 0
+    return [
+        *([f"{_are(tally.undecided)} open"] if tally.undecided else []),
+        *([f"{_wait(waiting)} for an offer"] if waiting else []),
+    ]
+
+
+def _stuck(tally: Tally, size: Size | None) -> list[str]:
+    """Why no verdict is under way."""
+    unheard = f"{tally.unreached} {'was' if tally.unreached == 1 else 'were'} offered it and not heard since"
+    if size is None or size.waiting:
+        return [*_open(tally, size), *([unheard] if tally.unreached else [])]
+    if tally.unreached:
+        return [f"{unheard}: approve to go on without {'it' if tally.unreached == 1 else 'them'}"]
+    return ["nothing is open: approve to go on"]
+
+
+def _are(number: int) -> str:
+    return f"{number} {'is' if number == 1 else 'are'}"
+
+
+def _wait(number: int) -> str:
+    return f"{number} {'waits' if number == 1 else 'wait'}"
+
+
+def _digits(rate: float) -> str:
+    value = 100 * rate
+    decimals = 1 if value == 0 or value >= _SMALL else -floor(log10(value))
+    return f"{value:.{decimals}f}".rstrip("0").rstrip(".")
