@@ -13,8 +13,9 @@ from packaging.utils import canonicalize_name
 
 from tests.architecture.sources import PACKAGES, ROOT, modules, project
 
-LOADED_BY_NAME = {"aiosqlite"}
-"""Runtime dependencies that no module imports: SQLAlchemy finds its driver by the database's address."""
+LOADED_BY_NAME = {"aiosqlite", "tzdata"}
+"""Runtime dependencies that no module imports: SQLAlchemy finds its driver by the database's address, and zoneinfo the
+zone files where the machine has none."""
 
 
 def imported_packages() -> set[str]:
