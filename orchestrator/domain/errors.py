@@ -5,6 +5,7 @@ DomainError
 ├── InvalidConstraint (versions)
 ├── FilterSyntaxError (pieces)
 ├── VersionConflict (catalogues)
+├── WindowError (windows)
 └── IllegalMove (attempts)
 
 Layer: orchestrator.domain.

@@ -9,6 +9,7 @@ from orchestrator.domain.catalogues import VersionConflict
 from orchestrator.domain.errors import DomainError
 from orchestrator.domain.filters import FilterSyntaxError
 from orchestrator.domain.versions import InvalidConstraint, InvalidVersion
+from orchestrator.domain.windows import WindowError
 from tests.unit.orchestrator.domain.builders import v
 
 ERRORS = (
@@ -17,6 +18,7 @@ ERRORS = (
     FilterSyntaxError(3, "why"),
     VersionConflict(v("1.0.0+a"), v("1.0.0+b")),
     IllegalMove(AttemptState.FAILED, AttemptState.OFFERED),
+    WindowError("cron", "why"),
 )
 
 
