@@ -6,7 +6,6 @@ Layer: persistence; no I/O beyond the connection that is handed in.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -23,17 +22,15 @@ from orchestrator.application.records import (
 )
 from orchestrator.domain.catalogues import Catalogue
 from orchestrator.domain.filters import Filter
-from orchestrator.domain.policies import Attempts, RolloutPolicy
 from orchestrator.domain.software import FilterUse, Software, Strategy
 from orchestrator.domain.versions import Constraint
-from orchestrator.persistence import audits, schema
+from orchestrator.persistence import audits, policies, schema
 from orchestrator.persistence.instants import from_ms, from_ms_or_none, to_ms, to_ms_or_none
 from orchestrator.persistence.schema import KEY_SPAN
 from protocol.configurations import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -41,8 +38,6 @@ if TYPE_CHECKING:
     from orchestrator.domain.freezes import Freeze
     from orchestrator.domain.versions import Version
     from orchestrator.persistence.dictionaries import Dictionary
-
-_MILLISECOND = timedelta(milliseconds=1)
 
 
 def application_row(application: Application) -> dict[str, Any]:
@@ -92,7 +87,7 @@ def software_row(record: SoftwareRecord) -> dict[str, Any]:
         "strategy": software.strategy.value,
         "filters": orjson.dumps(uses).decode(),
         "rollout": record.rollout,
-        "policy": _policy_text(software),
+        "policy": policies.build(software.policy, software.rollout_date),
         "specification": record.specification,
         "metadata": record.metadata,
         "offered_ms": to_ms_or_none(record.offered_at),
@@ -106,7 +101,7 @@ def software_row(record: SoftwareRecord) -> dict[str, Any]:
 def software_of(row: Row[Any], version: Version) -> SoftwareRecord:
     """The inverse."""
     upgradable_from = tuple(orjson.loads(row.upgradable_from))
-    policy, start = _policy_of(row.policy)
+    policy, start = policies.parse(row.policy)
     software = Software(
         version=version,
         upgradable_from=tuple(Constraint.parse(item) for item in upgradable_from),
@@ -131,26 +126,6 @@ def software_of(row: Row[Any], version: Version) -> SoftwareRecord:
         created_at=from_ms(row.created_ms),
         updated_at=from_ms(row.updated_ms),
     )
-
-
-def _policy_text(software: Software) -> str:
-    policy = software.policy
-    return orjson.dumps(
-        {
-            "startMs": to_ms_or_none(software.rollout_date),
-            "max": policy.attempts.max,
-            "backoffMs": policy.attempts.backoff // _MILLISECOND,
-            "returns": policy.attempts.returns,
-            "installingMs": policy.installing // _MILLISECOND,
-        }
-    ).decode()
-
-
-def _policy_of(text: str) -> tuple[RolloutPolicy, datetime | None]:
-    stored = orjson.loads(text)
-    attempts = Attempts(max=stored["max"], backoff=stored["backoffMs"] * _MILLISECOND, returns=stored["returns"])
-    policy = RolloutPolicy(attempts=attempts, installing=stored["installingMs"] * _MILLISECOND)
-    return policy, from_ms_or_none(stored["startMs"])
 
 
 async def load_entry(connection: AsyncConnection, application: int, dictionary: Dictionary) -> Entry:
