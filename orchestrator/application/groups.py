@@ -1,7 +1,7 @@
 """Filters: what operators do with the named groups of an application's endpoints.
 
 Rules:
-- A filter that software lists is not deleted.
+- A filter that software names, in its list or in a stage, is not deleted.
 - Another expression is another group: whom the listing software concerns is decided anew.
 
 Layer: application.
@@ -83,21 +83,17 @@ class Groups:
     async def delete(
         self, application: str, filter_id: str, precondition: Precondition, *, by: Author = ANONYMOUS
     ) -> None:
-        """Delete a filter that no software lists.
+        """Delete a filter that no software names.
 
         Raises:
             NotFoundError: there is no such filter.
             PreconditionFailedError, PreconditionRequiredError: it is not as required.
-            FilterInUseError: software lists it.
+            FilterInUseError: software names it, in its list or in a stage.
         """
         async with self._revisions.open(application, stops=False, by=by) as revision:
             present = _existing(revision.before, filter_id)
             precondition.check(preconditions.tag_of(present, None))
-            listing = [
-                item.version
-                for item in revision.before.catalogue.software
-                if any(use.filter_id == filter_id for use in item.filters)
-            ]
+            listing = [item.version for item in revision.before.catalogue.software if filter_id in item.filter_ids]
             if listing:
                 raise FilterInUseError(filter_id, listing)
             await revision.edit.delete_filter(revision.key, filter_id)

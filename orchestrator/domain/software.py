@@ -76,6 +76,12 @@ class Software:
         """Whether it could be offered at all: not stopped, and there is a specification to send."""
         return self.has_specification and not self.stopped
 
+    @property
+    def filter_ids(self) -> frozenset[str]:
+        """All filters that it names: those that it lists, whatever its strategy, and those of its stages."""
+        staged = (stage.filter_id for stage in self.policy.stages)
+        return frozenset({*(use.filter_id for use in self.filters), *(name for name in staged if name is not None)})
+
     def opens_at(self, filters: frozenset[str] | None) -> datetime | None:
         """Return the instant from which an endpoint in these filters may get it; None is always.
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from orchestrator.domain.policies import DEFAULT_POLICY
+from orchestrator.domain.policies import DEFAULT_POLICY, RolloutPolicy, Stage
 from orchestrator.domain.software import Strategy
 from tests.unit.orchestrator.domain.builders import DAY, HOUR, NOW, general, recalled, suspended, targeted, use
 
@@ -34,6 +34,14 @@ def test_software_without_a_specification_is_never_served() -> None:
 
 def test_strategies_have_the_names_of_the_wire() -> None:
     assert [strategy.value for strategy in Strategy] == ["suspended", "targeted", "general"]
+
+
+def test_software_names_the_filters_of_its_list_and_of_its_stages() -> None:
+    policy = RolloutPolicy(stages=(Stage(filter_id="lab"), Stage(percent=1), Stage(filter_id="a")))
+    item = replace(targeted("1.0.0", filters=[use("a"), use("b")]), policy=policy)
+    assert item.filter_ids == {"a", "b", "lab"}
+    assert replace(item, strategy=Strategy.GENERAL).filter_ids == {"a", "b", "lab"}
+    assert general("1.0.0").filter_ids == frozenset()
 
 
 EARLY, LATE = use("a", NOW + HOUR), use("b", NOW + DAY)
