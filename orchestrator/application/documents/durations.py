@@ -2,7 +2,7 @@
 
 Rules:
 - Weeks, days, hours, minutes and seconds; years and months have no fixed length and are refused.
-- Whole numbers only; at least one second, at most ten years.
+- Whole numbers only; at most ten years; at least one second, where zero means nothing.
 
 Spec: ISO 8601-1:2019 §5.5.2, without years, months and fractions.
 Layer: application; pure.
@@ -28,16 +28,34 @@ def parse(text: str) -> timedelta:
     Raises:
         ValueError: `text` is no such duration, is zero, or longer than `LONGEST`.
     """
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise ValueError("must be an ISO 8601 duration of weeks, or of days, hours, minutes and seconds, such as PT10M")
-    try:
-        span = timedelta(**{unit: int(digits) for unit, digits in match.groupdict().items() if digits is not None})
-    except OverflowError:
-        span = timedelta.max
+    span = _read(text)
     if not timedelta(0) < span <= LONGEST:
         raise ValueError("must be longer than zero, and at most ten years")
     return span
+
+
+def parse_or_zero(text: str) -> timedelta:
+    """The same, of what may also be zero, such as `PT0S`.
+
+    Raises:
+        ValueError: `text` is no such duration, or longer than `LONGEST`.
+    """
+    span = _read(text)
+    if span > LONGEST:
+        raise ValueError("must be at most ten years")
+    return span
+
+
+def _read(text: str) -> timedelta:
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        if text.startswith("-"):
+            raise ValueError("must not be negative")
+        raise ValueError("must be an ISO 8601 duration of weeks, or of days, hours, minutes and seconds, such as PT10M")
+    try:
+        return timedelta(**{unit: int(digits) for unit, digits in match.groupdict().items() if digits is not None})
+    except OverflowError:
+        return timedelta.max
 
 
 def build(span: timedelta) -> str:
