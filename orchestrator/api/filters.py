@@ -17,8 +17,7 @@ from orchestrator.application import preconditions
 from orchestrator.application.documents import bodies
 from orchestrator.application.documents import endpoints as endpoint_documents
 from orchestrator.application.documents import filters as documents
-from orchestrator.application.documents.filters import FilterBody
-from orchestrator.application.documents.software import FILTER_ID
+from orchestrator.application.documents.filters import FILTER_ID, FilterBody
 from orchestrator.application.problems import MemberError
 from orchestrator.application.records import EndpointQuery
 from orchestrator.domain.filters import Filter

@@ -4,7 +4,6 @@ RequestError
 ├── NotFoundError                404  application-not-found, software-not-found, filter-not-found, endpoint-not-found
 ├── MemberError                  422  member-unknown, member-missing, member-type, member-invalid, codes of the domain
 │   ├── ReadOnlyMemberError      422  member-read-only
-│   ├── UnsupportedError         422  not-supported
 │   ├── FilterUnknownError       422  filter-unknown
 │   └── AppVersionUnknownError   422  app-version-unknown
 ├── PlacedError                       status and code of what is wrong at a place of a larger body
@@ -75,14 +74,6 @@ class ReadOnlyMemberError(MemberError):
     def __init__(self, member: str) -> None:
         """Name the member."""
         super().__init__(f"the member {quoted(member)} cannot be changed here", "member-read-only")
-
-
-class UnsupportedError(MemberError):
-    """The design has it, and this version does not."""
-
-    def __init__(self, what: str) -> None:
-        """Name it."""
-        super().__init__(f"{what} is not supported by this version", "not-supported")
 
 
 class FilterUnknownError(MemberError):

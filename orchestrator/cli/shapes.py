@@ -33,6 +33,11 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True)
+class Number:
+    """A number, whole or not."""
+
+
+@dataclass(frozen=True, slots=True)
 class Anything:
     """Any value."""
 
@@ -61,15 +66,54 @@ class Items:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextOr:
-    """A text that stands for an object's first member, or the object."""
+    """A text that stands for something, such as an object by its first member, or the thing itself."""
 
-    members: Members
+    itself: Members | Items
 
 
-Shape: TypeAlias = "Text | Whole | Anything | Members | Named | Items | TextOr"
+Shape: TypeAlias = "Text | Whole | Number | Anything | Members | Named | Items | TextOr"
 
 _SHOWN = 64
 
+STAGE = Members(
+    known={
+        "percent": Number(),
+        "count": Whole(),
+        "filter": Text(),
+        "soak": Text(),
+        "soakReports": Whole(),
+        "maxFailureRate": Number(),
+        "minAttempted": Whole(),
+        "maxUnhealthyRate": Number(),
+        "approval": Text(),
+    }
+)
+ROLLOUT = Members(
+    known={
+        "start": Text(),
+        "end": Text(),
+        "stages": TextOr(itself=Items(each=STAGE)),
+        "limits": Members(
+            known={
+                "perMinute": Whole(),
+                "inProgress": Whole(),
+                "claim": Text(),
+                "exponential": Members(
+                    known={"base": Whole(), "factor": Number(), "notified": Whole(), "succeeded": Whole()},
+                    required=("base", "factor"),
+                ),
+            }
+        ),
+        "deadline": Members(known={"installing": Text()}),
+        "attempts": Members(known={"max": Whole(), "backoff": Text(), "returns": Whole()}),
+        "window": Members(
+            known={"cron": Text(), "duration": Text(), "timeZone": Text(), "onClose": Text()},
+            required=("cron", "duration"),
+        ),
+        "consent": Text(),
+        "onFailure": Text(),
+    }
+)
 SOFTWARE = Members(
     known={
         "version": Text(),
@@ -78,13 +122,7 @@ SOFTWARE = Members(
         "filters": Items(
             each=Members(known={"filterId": Text(), "rolloutDate": Text()}, required=("filterId",)),
         ),
-        "rollout": Members(
-            known={
-                "start": Text(),
-                "attempts": Members(known={"max": Whole(), "backoff": Text(), "returns": Whole()}),
-                "deadline": Members(known={"installing": Text()}),
-            }
-        ),
+        "rollout": ROLLOUT,
         "specification": Anything(),
         "metadata": Named(each=Anything()),
     },
@@ -101,7 +139,7 @@ CATALOGUE = Members(
         "operatorKeys": Items(each=Text()),
         "description": Text(),
         "filters": Named(
-            each=TextOr(members=Members(known={"expression": Text(), "description": Text()}, required=("expression",)))
+            each=TextOr(itself=Members(known={"expression": Text(), "description": Text()}, required=("expression",)))
         ),
         "software": Items(each=SOFTWARE),
     }
@@ -113,9 +151,11 @@ def faults(node: Node, shape: Shape, path: str) -> Iterator[Fault]:
     match shape, node.value:
         case (Anything(), _) | (_, None) | (Text() | TextOr(), str()):
             pass
-        case Whole(), int() if not isinstance(node.value, bool):
+        case (Whole(), int()) | (Number(), int() | float()) if not isinstance(node.value, bool):
             pass
-        case (Members() as members, dict()) | (TextOr(members=members), dict()):
+        case (TextOr(itself=Members() as itself), dict()) | (TextOr(itself=Items() as itself), list()):
+            yield from faults(node, itself, path)
+        case Members() as members, dict():
             yield from _member_faults(node, members, path)
         case (Named(each=each), dict()) | (Items(each=each), list()):
             for inner, inner_path in _inside(node, path):
@@ -162,10 +202,12 @@ def _wanted(shape: Shape) -> str:
     match shape:
         case Text():
             return "a text"
-        case TextOr():
-            return "a text or an object"
+        case TextOr(itself=itself):
+            return f"a text or {_wanted(itself)}"
         case Whole():
             return "a whole number"
+        case Number():
+            return "a number"
         case Items():
             return "a list"
         case _:

@@ -145,7 +145,7 @@ async def test_a_dry_run_says_what_would_change_and_stores_nothing(rest: Rest, t
             "invalid-constraint",
             "software[1].upgradableFrom[0]",
         ),
-        ({**FILE, "software": [ONE, {**TWO, "rollout": {"x": 1}}]}, 422, "not-supported", "software[1].rollout.x"),
+        ({**FILE, "software": [ONE, {**TWO, "rollout": {"x": 1}}]}, 422, "member-unknown", "software[1].rollout.x"),
         ({**FILE, "software": [{"rolloutStrategy": "general"}]}, 422, "member-missing", "software[0].version"),
         ({**FILE, "software": [{**ONE, "version": 1.0}]}, 422, "member-type", "software[0].version"),
         ({**FILE, "software": [ONE, "x"]}, 422, "member-type", "software[1]"),

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 from pydantic.alias_generators import to_camel
 
 from orchestrator.application.documents import durations, instants, merging, texts
-from orchestrator.application.problems import MemberError, ReadOnlyMemberError, UnsupportedError
+from orchestrator.application.problems import MemberError, ReadOnlyMemberError
 from orchestrator.domain.errors import DomainError
 from orchestrator.domain.versions import Constraint, Version
 from protocol import payloads
@@ -37,12 +37,14 @@ LISTED = 1000
 """How many items a list in a definition may have."""
 
 
-class _Refusal(ValueError):
-    """A value that a validator does not take, with the code of the error."""
+class Refusal(ValueError):
+    """A value that a validator does not take."""
 
-    def __init__(self, code: str, reason: str) -> None:
+    def __init__(self, reason: str, *at: str | int, code: str = "member-invalid") -> None:
+        """Keep the sentence and the code; `at` leads from the value that is validated to the one that is wrong."""
         super().__init__(reason)
         self.code = code
+        self.at = at
 
 
 def read_text(parse: Callable[[str], Parsed]) -> BeforeValidator:
@@ -50,11 +52,11 @@ def read_text(parse: Callable[[str], Parsed]) -> BeforeValidator:
 
     def read(value: object) -> Parsed:
         if not isinstance(value, str):
-            raise _Refusal("member-type", "must be a string")
+            raise Refusal("must be a string", code="member-type")
         try:
             return parse(value)
         except DomainError as error:
-            raise _Refusal(error.code, str(error)) from error
+            raise Refusal(str(error), code=error.code) from error
 
     return BeforeValidator(read)
 
@@ -69,6 +71,10 @@ RawText = Annotated[str, WithJsonSchema({"description": "Any JSON; kept and deli
 RawObject = Annotated[str, WithJsonSchema({"type": "object", "description": "Kept as it was given."})]
 Instant = Annotated[datetime, read_text(instants.parse), WithJsonSchema({"type": "string", "format": "date-time"})]
 Span = Annotated[timedelta, read_text(durations.parse), WithJsonSchema({"type": "string", "format": "duration"})]
+SpanOrZero = Annotated[
+    timedelta, read_text(durations.parse_or_zero), WithJsonSchema({"type": "string", "format": "duration"})
+]
+"""A span that may be zero."""
 # Checked here and parsed again by whoever needs the value: both keep what they parsed.
 VersionText = Annotated[
     str, read_text(lambda text: Version.parse(text).text), WithJsonSchema({"type": "string", "description": "SemVer."})
@@ -94,8 +100,6 @@ class Body(BaseModel):
 
     raw: ClassVar[frozenset[str]] = frozenset()
     """Members, as requests name them, that keep their text."""
-    unsupported: ClassVar[str | None] = None
-    """A member whose unknown members later versions know."""
 
     @classmethod
     def read(cls, members: Mapping[str, str], limits: Limits, *, at: str = "") -> Self:
@@ -119,19 +123,19 @@ class Body(BaseModel):
     @classmethod
     def _refused(cls, error: ValidationError, at: str) -> MemberError:
         details = error.errors(include_url=False, include_input=False)[0]
-        loc, kind = details["loc"], details["type"]
-        path = _path((at, *loc) if at else loc)
+        kind, cause = details["type"], details.get("ctx", {}).get("error")
+        refusal = cause if isinstance(cause, Refusal) else None
+        path = _path((*([at] if at else []), *details["loc"], *(refusal.at if refusal else ())))
         match kind:
-            case "extra_forbidden" if cls.unsupported is not None and len(loc) > 1 and loc[0] == cls.unsupported:
-                return UnsupportedError(quoted(path))
             case "extra_forbidden":
                 return MemberError(f"the member {quoted(path)} is unknown here", "member-unknown")
             case "missing":
                 return MemberError(f"the member {quoted(path)} is required", "member-missing")
+            case "model_type":
+                return MemberError(f"{quoted(path)}: must be an object", "member-type")
             case _:
-                cause = details.get("ctx", {}).get("error")
                 code = "member-type" if kind.endswith("_type") else "member-invalid"
-                code = cause.code if isinstance(cause, _Refusal) else code
+                code = refusal.code if refusal else code
                 return MemberError(f"{quoted(path)}: {details['msg'].removeprefix('Value error, ')}", code)
 
 

@@ -18,8 +18,8 @@ from pydantic import Field
 from orchestrator.application.documents import applications, software, texts
 from orchestrator.application.documents.applications import ApplicationBody
 from orchestrator.application.documents.bodies import LISTED, VersionText
-from orchestrator.application.documents.filters import FilterBody
-from orchestrator.application.documents.software import FILTER_ID, SoftwareBody
+from orchestrator.application.documents.filters import FILTER_ID, FilterBody
+from orchestrator.application.documents.software import SoftwareBody
 from orchestrator.application.problems import MemberError, PlacedError
 from orchestrator.domain.errors import DomainError
 from orchestrator.domain.filters import Filter

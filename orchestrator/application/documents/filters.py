@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.application.records import FilterRecord
 
 READ_ONLY = frozenset({"filterId"})
+FILTER_ID = r"^[a-zA-Z0-9_-]{1,64}$"
 
 
 def _expression(text: str) -> str:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import AfterValidator, Field
 
 from orchestrator.application.documents import instants
-from orchestrator.application.documents.bodies import LISTED, Body, ConstraintText, Instant, RawObject, RawText, Span
+from orchestrator.application.documents.bodies import LISTED, Body, ConstraintText, Instant, RawObject, RawText
+from orchestrator.application.documents.filters import FILTER_ID
+from orchestrator.application.documents.rollouts import RolloutBody
 from orchestrator.application.documents.texts import Raw
-from orchestrator.domain.policies import DEFAULT_POLICY, Attempts, RolloutPolicy
 from orchestrator.domain.software import FilterUse, Strategy
 from orchestrator.domain.versions import Constraint
 from protocol import payloads
@@ -29,12 +30,10 @@ if TYPE_CHECKING:
 
     from orchestrator.application.documents.texts import Document
     from orchestrator.application.records import SoftwareRecord
+    from orchestrator.domain.policies import RolloutPolicy
     from protocol.payloads import Limits
 
 READ_ONLY = frozenset({"version", "recalledAt", "offeredAt", "createdAt", "updatedAt"})
-FILTER_ID = r"^[a-zA-Z0-9_-]{1,64}$"
-
-MOST_ATTEMPTS = 1000
 
 
 class FilterUseBody(Body):
@@ -43,38 +42,6 @@ class FilterUseBody(Body):
     filter_id: Annotated[str, Field(pattern=FILTER_ID)]
     rollout_date: Instant | None = None
     """From when on it counts; null: always."""
-
-
-class AttemptsBody(Body):
-    """How often one endpoint tries."""
-
-    max: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)] = DEFAULT_POLICY.attempts.max
-    backoff: Span = DEFAULT_POLICY.attempts.backoff
-    """How long after a failure it is not tried again."""
-    returns: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)] = DEFAULT_POLICY.attempts.returns
-    """Reports of the old version after which an attempt did not take."""
-
-
-class DeadlineBody(Body):
-    """How long an attempt may stay without a verdict."""
-
-    installing: Span = DEFAULT_POLICY.installing
-    """From the moment at which it was reached."""
-
-
-class RolloutBody(Body):
-    """How a software spreads, as far as this version knows."""
-
-    start: Instant | None = None
-    """When the whole rollout starts; null: at once."""
-    attempts: AttemptsBody = Field(default_factory=AttemptsBody)
-    deadline: DeadlineBody = Field(default_factory=DeadlineBody)
-
-    @property
-    def policy(self) -> RolloutPolicy:
-        """As the decision knows it."""
-        attempts = Attempts(max=self.attempts.max, backoff=self.attempts.backoff, returns=self.attempts.returns)
-        return RolloutPolicy(attempts=attempts, installing=self.deadline.installing)
 
 
 def _distinct_filters(uses: list[FilterUseBody]) -> list[FilterUseBody]:
@@ -93,7 +60,6 @@ class SoftwareBody(Body):
     """What operators say of a software."""
 
     raw: ClassVar[frozenset[str]] = frozenset({"specification", "metadata"})
-    unsupported: ClassVar[str | None] = "rollout"
 
     upgradable_from: Annotated[list[ConstraintText], Field(max_length=LISTED)] = Field(default_factory=list)
     rollout_strategy: Annotated[Strategy, Field(strict=False)]

@@ -18,7 +18,6 @@ from orchestrator.application.problems import (
     NotFoundError,
     PreconditionFailedError,
     PreconditionRequiredError,
-    UnsupportedError,
 )
 from orchestrator.application.records import AppVersionTakenError
 from orchestrator.domain.catalogues import VersionConflict
@@ -71,7 +70,6 @@ def test_a_problem_has_the_members_of_rfc_9457_a_code_and_kaas_message() -> None
         (MemberTypeError("the document", "an object"), 422, "member-type"),
         (TextError(), 422, "text-not-storable"),
         (FilterUnknownError("canary"), 422, "filter-unknown"),
-        (UnsupportedError("'rollout.stages'"), 422, "not-supported"),
         (FilterSyntaxError(3, "expected '=='"), 422, "filter-syntax"),
         (InvalidVersion("1"), 422, "invalid-version"),
         (PreconditionRequiredError(), 428, "precondition-required"),

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.application.documents.declarations import CatalogueBody, DeclaredSoftwareBody
 from orchestrator.cli import shapes, yaml_texts
-from orchestrator.cli.shapes import CATALOGUE, SOFTWARE, Anything, Items, Members, Named, Text, TextOr, Whole
+from orchestrator.cli.shapes import CATALOGUE, SOFTWARE, Anything, Items, Members, Named, Number, Text, TextOr, Whole
 
 if TYPE_CHECKING:
     from orchestrator.cli.shapes import Shape
@@ -38,6 +38,17 @@ software:
     rollout: {start: 2026-12-01T08:00:00Z, attempts: {max: 2, backoff: PT1M}, deadline: {installing: PT2H}}
     specification: {link: "https://…", any: [1, {b: c}]}
     metadata: {notes: [1]}
+  - version: 1.2.0
+    rolloutStrategy: general
+    rollout:
+      stages: [{percent: 0.5, soak: PT1H, maxFailureRate: 0.02, minAttempted: 50}, {percent: 100, approval: manual}]
+      limits: {perMinute: 6000, exponential: {base: 50, factor: 1.5, notified: 1000}}
+      window: {cron: 0 1 * * 1-5, duration: PT4H, timeZone: Europe/Berlin}
+      consent: none
+      onFailure: pause
+  - version: 1.3.0
+    rolloutStrategy: general
+    rollout: {stages: standard}
     """
 
 
@@ -96,6 +107,24 @@ def test_a_catalogue_as_designed_has_no_fault() -> None:
             31,
             "software[0].rollout.attempts.max must be a whole number, and true is a boolean",
         ),
+        (
+            "software:\n  - version: 1.0.0\n    rolloutStrategy: general\n    rollout: {stages: 5}",
+            4,
+            23,
+            "software[0].rollout.stages must be a text or a list, and 5 is a number: quote it, '5'",
+        ),
+        (
+            "software:\n  - version: 1.0.0\n    rolloutStrategy: general\n    rollout: {stages: [{percent: 1 %}]}",
+            4,
+            34,
+            "software[0].rollout.stages[0].percent must be a number, and is a text",
+        ),
+        (
+            "software:\n  - version: 1.0.0\n    rolloutStrategy: general\n    rollout: {stages: [{percents: 1}]}",
+            4,
+            25,
+            "percents is unknown in software[0].rollout.stages[0]; did you mean percent?",
+        ),
     ],
 )
 def test_a_fault_has_its_place_and_a_way_on(text: str, line: int, column: int, reason: str) -> None:
@@ -134,29 +163,28 @@ def outline(schema: dict[str, Any], root: dict[str, Any]) -> object:
         case "object":
             inner = schema.get("additionalProperties")
             return ("named", outline(inner, root) if isinstance(inner, dict) else "anything")
-        case "string" | "integer" as kind:
+        case "string" | "integer" | "number" as kind:
             return kind
         case _:
             return "string" if "enum" in schema else "anything"
 
 
+SCALARS = {Text(): "string", Whole(): "integer", Number(): "number", Anything(): "anything"}
+
+
 def drawn(shape: Shape) -> object:
     """A shape in the same form."""
     match shape:
-        case Text():
-            return "string"
-        case Whole():
-            return "integer"
-        case Anything():
-            return "anything"
+        case Text() | Whole() | Number() | Anything():
+            return SCALARS[shape]
         case Members(known=known):
             return {name: drawn(inner) for name, inner in known.items()}
         case Named(each=each):
             return ("named", drawn(each))
         case Items(each=each):
             return [drawn(each)]
-        case TextOr(members=members):
-            return ("either", "string", drawn(members))
+        case TextOr(itself=itself):
+            return ("either", "string", drawn(itself))
 
 
 def test_the_shapes_are_those_of_the_server() -> None:

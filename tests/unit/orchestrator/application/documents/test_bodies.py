@@ -1,18 +1,44 @@
 from __future__ import annotations
 
-from typing import ClassVar
+from datetime import timedelta
+from typing import ClassVar, Self
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field, model_validator
 
 from orchestrator.application.documents import bodies, texts
-from orchestrator.application.documents.bodies import Body, ConstraintText, Instant, RawText, Span, VersionText
+from orchestrator.application.documents.bodies import (
+    Body,
+    ConstraintText,
+    Instant,
+    RawText,
+    Refusal,
+    Span,
+    SpanOrZero,
+    VersionText,
+)
 from orchestrator.application.documents.software import SoftwareBody
 from orchestrator.application.problems import MemberError, ReadOnlyMemberError
 from protocol import payloads
 from protocol.errors import PayloadError
 from tests.unit.orchestrator.application.desks import LIMITS
+
+
+class Pair(Body):
+    """Two members that have to fit together."""
+
+    low: int
+    high: int
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.low < 0:
+            raise Refusal("must not be negative", "low", code="too-low")
+        if self.low > self.high:
+            raise Refusal("must not be the wrong way round")
+        return self
 
 
 class Sample(Body):
@@ -26,6 +52,8 @@ class Sample(Body):
     constraint: ConstraintText | None = None
     at: Instant | None = None
     span: Span | None = None
+    pause: SpanOrZero | None = None
+    pairs: list[Pair] = Field(default_factory=list)
 
 
 def read(text: str) -> Sample:
@@ -48,6 +76,11 @@ def test_members_are_named_in_camel_case() -> None:
         ('{"constraint":"{oops}"}', "invalid-constraint", "'constraint': "),
         ('{"at":"now"}', "member-invalid", "'at': must be an RFC 3339"),
         ('{"span":"1h"}', "member-invalid", "'span': must be an ISO 8601"),
+        ('{"span":"PT0S"}', "member-invalid", "'span': must be longer than zero"),
+        ('{"pause":"-PT1S"}', "member-invalid", "'pause': must not be negative"),
+        ('{"pairs":[1]}', "member-type", "'pairs[0]': must be an object"),
+        ('{"pairs":[{"low":1,"high":0}]}', "member-invalid", "'pairs[0]': must not be the wrong way round"),
+        ('{"pairs":[{"low":0,"high":0},{"low":-1,"high":0}]}', "too-low", "'pairs[1].low': must not be negative"),
     ],
 )
 def test_an_error_names_the_member_and_says_what_it_must_be(text: str, code: str, sentence: str) -> None:
@@ -55,6 +88,15 @@ def test_an_error_names_the_member_and_says_what_it_must_be(text: str, code: str
         read(text)
     assert caught.value.code == code
     assert str(caught.value).startswith(sentence)
+
+
+def test_zero_is_read_where_it_may_stand() -> None:
+    assert read('{"pause":"PT0S"}').pause == timedelta()
+
+
+def test_the_path_of_a_refusal_goes_on_from_that_of_the_body() -> None:
+    with pytest.raises(MemberError, match=r"'software\[3\]\.pairs\[0\]\.low': must not be negative"):
+        Sample.read({"pairs": '[{"low":-1,"high":0}]'}, LIMITS, at="software[3]")
 
 
 def test_a_member_inside_a_list_is_named_by_its_place() -> None:

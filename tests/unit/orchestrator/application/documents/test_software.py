@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from orchestrator.application.documents import software, texts
-from orchestrator.application.problems import MemberError, UnsupportedError
+from orchestrator.application.documents.rollouts import RolloutBody
+from orchestrator.application.problems import MemberError
 from orchestrator.application.records import SoftwareRecord
 from orchestrator.domain.policies import DEFAULT_POLICY, Attempts
 from orchestrator.domain.software import FilterUse, Software, Strategy
@@ -110,13 +111,23 @@ def test_a_range_that_npm_does_not_know_is_refused_with_the_codes_of_the_domain(
     assert refused('{"rolloutStrategy":"general","upgradableFrom":["1.0.0","=>1"]}').code == "invalid-constraint"
 
 
-@pytest.mark.parametrize(
-    "member", ['"stages":[]', '"limits":{}', '"window":{}', '"consent":"required"', '"onFailure":"pause"']
-)
-def test_members_of_rollouts_to_come_are_refused_as_not_supported_yet(member: str) -> None:
-    error = refused(f'{{"rolloutStrategy":"general","rollout":{{{member}}}}}')
-    assert isinstance(error, UnsupportedError)
-    assert "is not supported by this version" in str(error)
+@pytest.mark.parametrize("members", ['"stages":"standard"', '"limits":{"perMinute":5}', '"onFailure":"pause"', ""])
+def test_a_rollout_keeps_its_text_and_gives_its_policy(members: str) -> None:
+    given = definition(f'{{"rolloutStrategy":"general","rollout":{{{members}}}}}')
+    assert given.rollout == f"{{{members}}}"
+    read = payloads.members(f"{{{members}}}", LIMITS)
+    assert given.policy == RolloutBody.read(read, LIMITS).policy
+
+
+def test_what_a_rollout_does_not_have_is_unknown_like_any_other_member() -> None:
+    error = refused('{"rolloutStrategy":"general","rollout":{"strategy":"x"}}')
+    assert (error.code, str(error)) == ("member-unknown", "the member 'rollout.strategy' is unknown here")
+
+
+def test_a_contradiction_in_a_rollout_has_its_path_in_the_software() -> None:
+    stages = '[{"percent":20},{"percent":10}]'
+    error = refused(f'{{"rolloutStrategy":"general","rollout":{{"stages":{stages}}}}}')
+    assert str(error).startswith("'rollout.stages[1].percent': must be above the 20 of stage 1")
 
 
 def test_texts_that_cannot_be_stored_are_refused() -> None:
