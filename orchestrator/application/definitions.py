@@ -95,7 +95,7 @@ class Definitions:
             NotFoundError: there is no such application.
             PreconditionFailedError, PreconditionRequiredError: it is not as required.
             VersionConflict: a version is defined that differs in build metadata only.
-            FilterUnknownError: it lists a filter that does not exist.
+            FilterUnknownError: it names a filter that does not exist.
             SpecificationFrozenError: it was offered with another specification.
         """
         known = version in self._revisions.entry(application).software
@@ -121,7 +121,7 @@ class Definitions:
         Raises:
             NotFoundError: there is no such software.
             PreconditionFailedError, PreconditionRequiredError: it is not as required.
-            FilterUnknownError: it lists a filter that does not exist.
+            FilterUnknownError: it names a filter that does not exist.
             SpecificationFrozenError: it was offered with another specification.
         """
         async with self._revisions.open(application, stops=True, by=by) as revision:

@@ -20,7 +20,7 @@ from orchestrator.domain.catalogues import Catalogue, VersionConflict
 from orchestrator.domain.software import Software
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from orchestrator.application.directory import Entry
@@ -109,14 +109,23 @@ def software(
 
 
 def check_filters(definition: Definition, known: Collection[str]) -> None:
-    """Pass when every filter that a definition lists is there.
+    """Pass when every filter that a definition names, in its list or in a stage, is there.
 
     Raises:
         FilterUnknownError: one is not.
     """
-    for use in definition.filters:
-        if use.filter_id not in known:
-            raise FilterUnknownError(use.filter_id)
+    for _, filter_id in _named(definition):
+        if filter_id not in known:
+            raise FilterUnknownError(filter_id)
+
+
+def _named(definition: Definition) -> Iterator[tuple[str, str]]:
+    """The filters that a definition names, each after its place."""
+    for place, use in enumerate(definition.filters):
+        yield f"filters[{place}].filterId", use.filter_id
+    for place, stage in enumerate(definition.policy.stages):
+        if stage.filter_id is not None:
+            yield f"rollout.stages[{place}].filter", stage.filter_id
 
 
 class Change(Enum):
@@ -245,10 +254,10 @@ def _software(
     item: DeclaredSoftware, before: Entry | None, names: Collection[str], frozen: Mapping[str, str], now: datetime
 ) -> SoftwareRecord:
     present = None if before is None else before.software.get(item.version)
-    for place, use in enumerate(item.definition.filters):
-        if use.filter_id not in names:
-            error = FilterUnknownError(use.filter_id)
-            raise PlacedError(f"{item.at}.filters[{place}].filterId", error.code, error.status_code, str(error))
+    for place, filter_id in _named(item.definition):
+        if filter_id not in names:
+            error = FilterUnknownError(filter_id)
+            raise PlacedError(f"{item.at}.{place}", error.code, error.status_code, str(error))
     try:
         if before is not None:
             before.catalogue.check_conflict(item.version)

@@ -93,6 +93,9 @@ async def test_a_filter_that_software_lists_is_not_deleted(desk: Desk) -> None:
     await targeted(desk)
     with pytest.raises(FilterInUseError, match=r"canary is listed by 2\.0\.0"):
         await desk.groups.delete(APP, "canary", UNCONDITIONAL)
+    await desk.define("2.0.0", "1.0.0", rollout={"stages": [{"filter": "canary"}, {"percent": 100}]})
+    with pytest.raises(FilterInUseError, match=r"canary is listed by 2\.0\.0"):
+        await desk.groups.delete(APP, "canary", UNCONDITIONAL)
     await desk.define("2.0.0", "1.0.0")
     await desk.groups.delete(APP, "canary", UNCONDITIONAL)
     assert desk.groups.all(APP) == []
