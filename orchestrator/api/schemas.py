@@ -53,6 +53,13 @@ class Freeze(Shape):
     everywhere: bool = Field(description="Whether it is the freeze of all applications.")
 
 
+class SharedLimits(Shape):
+    """How fast offers are made; null is no limit."""
+
+    per_minute: int | None
+    in_progress: int | None
+
+
 class Application(Shape):
     """A product line."""
 
@@ -63,6 +70,7 @@ class Application(Shape):
     push: Literal["retained", "live"]
     consent: Literal["none", "required"]
     operator_keys: list[str]
+    limits: SharedLimits | None = Field(description="Over all its software together.")
     description: str | None
     created_at: datetime
     frozen: Freeze | None

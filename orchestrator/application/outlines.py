@@ -17,6 +17,7 @@ from orchestrator.application import preconditions
 from orchestrator.application.problems import ConflictError, FilterUnknownError, PlacedError, SpecificationFrozenError
 from orchestrator.application.records import Application, FilterRecord, SoftwareRecord
 from orchestrator.domain.catalogues import Catalogue, VersionConflict
+from orchestrator.domain.policies import UNLIMITED
 from orchestrator.domain.software import Software
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def application(
         description=body.description,
         revision=1 if present is None else present.revision,
         created_at=now if present is None else present.created_at,
+        limits=UNLIMITED if body.limits is None else body.limits.limits,
         frozen=None if present is None else present.frozen,
     )
     if present is None or given == present:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from orchestrator.domain.policies import UNLIMITED
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.endpoints import Attempt, Endpoint, HistoryEntry, TokenState
     from orchestrator.domain.filters import Filter
     from orchestrator.domain.freezes import Freeze
+    from orchestrator.domain.policies import Limits
     from orchestrator.domain.software import Software
     from orchestrator.domain.versions import Version
     from protocol.configurations import Profile
@@ -60,6 +63,8 @@ class Application:
     description: str | None
     revision: int
     created_at: datetime
+    limits: Limits = UNLIMITED
+    """Over all its software together."""
     frozen: Freeze | None = None
     """Its own freeze, or that of all applications."""
 

@@ -50,14 +50,20 @@ def get(desk: Desk, name: str) -> None:
 @click.option("--push", type=click.Choice(["retained", "live"]), help="Whether offers are retained by the broker.")
 @click.option("--consent", type=click.Choice(["none", "required"]), help="Whether endpoints are asked first.")
 @click.option("--operator-key", "operator_keys", multiple=True, help="An attribute that endpoints may not write.")
+@click.option("--per-minute", type=click.IntRange(1), metavar="N", help="New offers a minute, over all software.")
+@click.option(
+    "--in-progress", type=click.IntRange(1), metavar="N", help="Endpoints that may be updating at the same time."
+)
 @click.option("--description", help="For people.")
 @desks.if_match
 @desks.connected(application=False, changes=True)
 def put(desk: Desk, name: str, app_versions: tuple[str, ...], if_match: str | None, **options: object) -> None:
     """Create an application, or replace its settings: what is not given becomes the default."""
+    limits = bodies.given(perMinute=options.pop("per_minute"), inProgress=options.pop("in_progress"))
     body = bodies.given(
         appVersions=app_versions,
         operatorKeys=options.pop("operator_keys"),
+        limits=limits or None,
         **options,
     )
     answer = desk.client.put(clients.path("applications", name), body, if_match=if_match)

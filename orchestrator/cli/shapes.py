@@ -137,6 +137,7 @@ CATALOGUE = Members(
         "push": Text(),
         "consent": Text(),
         "operatorKeys": Items(each=Text()),
+        "limits": Members(known={"perMinute": Whole(), "inProgress": Whole()}),
         "description": Text(),
         "filters": Named(
             each=TextOr(itself=Members(known={"expression": Text(), "description": Text()}, required=("expression",)))

@@ -25,6 +25,7 @@ async def test_an_application_is_created_read_changed_and_deleted(rest: Rest) ->
         "push": "retained",
         "consent": "none",
         "operatorKeys": [],
+        "limits": None,
         "description": "a kettle",
         "createdAt": "2026-03-01T12:00:00Z",
         "frozen": None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from orchestrator.application.documents import freezes, instants
+from orchestrator.application.documents import freezes, instants, rollouts
 from orchestrator.application.documents.bodies import DESCRIPTION_CHARACTERS, LISTED, Body, Distinct, read_text
 from orchestrator.application.problems import MemberError
 from orchestrator.application.records import REQUIRED, PushMode, Registration
@@ -21,6 +21,7 @@ from protocol.errors import quoted
 if TYPE_CHECKING:
     from orchestrator.application.documents.texts import Document
     from orchestrator.application.records import Application
+    from orchestrator.domain.policies import Limits
 
 VOLATILE = frozenset({"frozen"})
 """Members that change while nobody edits the application."""
@@ -75,6 +76,8 @@ class ApplicationBody(Body):
         Field(default_factory=list)
     )
     """Attributes that endpoints may read and not write."""
+    limits: rollouts.SharedLimitsBody | None = None
+    """How fast offers are made, over all its software together; null: no limit but those of rollouts."""
     description: Annotated[str | None, Field(max_length=DESCRIPTION_CHARACTERS)] = None
 
 
@@ -88,7 +91,14 @@ def build(application: Application) -> Document:
         "push": application.push.value,
         "consent": application.consent,
         "operatorKeys": application.operator_keys,
+        "limits": _limits(application.limits),
         "description": application.description,
         "createdAt": instants.build(application.created_at),
         "frozen": freezes.build_optional(application.frozen),
     }
+
+
+def _limits(limits: Limits) -> Document | None:
+    if limits.per_minute is None and limits.in_progress is None:
+        return None
+    return {"perMinute": limits.per_minute, "inProgress": limits.in_progress}

@@ -119,6 +119,16 @@ def test_an_application_is_put_with_its_settings(server: FakeServer) -> None:
     }
 
 
+def test_an_application_is_put_with_the_limits_that_are_given(server: FakeServer) -> None:
+    server.on("PUT /api/v1/applications/toaster", {"name": "toaster"}, 201)
+    server.run("application", "put", "toaster", "--app-version", "t1", "--per-minute", "600", "--in-progress", "50")
+    server.run("application", "put", "toaster", "--app-version", "t1", "--per-minute", "600")
+    both, one = (call.document for call in server.changes())
+    assert both == {"appVersions": ["t1"], "limits": {"perMinute": 600, "inProgress": 50}}
+    assert one == {"appVersions": ["t1"], "limits": {"perMinute": 600}}
+    assert server.run("application", "put", "toaster", "--app-version", "t1", "--per-minute", "0").exit_code == 2
+
+
 def test_filters_are_put_shown_and_asked_what_they_match(server: FakeServer) -> None:
     document = {"filterId": "canary", "expression": "attributes.ring <= 1", "description": None}
     server.on(f"PUT {APP}/filters/canary", document)

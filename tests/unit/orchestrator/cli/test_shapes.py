@@ -25,6 +25,7 @@ DESIGN = """\
 application: smart-kettle
 appVersions: [smart-kettle-v1]
 registration: open
+limits: {perMinute: 600}
 filters:
   canary: attributes.ring <= 1
   lab: {expression: attributes.site == 'lab', description: d}

@@ -1,16 +1,18 @@
-"""Catalogues: what is wrong inside a rollout, has its path in the catalogue."""
+"""Catalogues: what is wrong inside a rollout, or in the application's limits, has its path in the catalogue."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from orchestrator.application.documents import declarations
 from orchestrator.application.problems import MemberError
-from orchestrator.domain.policies import STANDARD
+from orchestrator.domain.policies import STANDARD, Limits
 from protocol import payloads
+from tests.contract.storages import APP
 from tests.unit.orchestrator.application.desks import LIMITS
 
 if TYPE_CHECKING:
@@ -57,3 +59,21 @@ def test_one_software_that_is_planned_has_paths_of_its_own() -> None:
     software = {"version": "1.0.0", "rolloutStrategy": "general", "rollout": {"stages": [{"percent": 101}]}}
     with pytest.raises(MemberError, match=r"'software\.rollout\.stages\[0\]\.percent': "):
         declarations.read_software(json.dumps(software), LIMITS)
+
+
+def test_the_limits_of_an_application_are_kept_unless_they_are_said() -> None:
+    limited = Limits(per_minute=600)
+    present = replace(APP, limits=limited)
+    kept = read({"description": "x"}).application(present).limits
+    assert kept is not None
+    assert kept.limits == limited
+    changed = read({"limits": {"inProgress": 5}}).application(present).limits
+    assert changed is not None
+    assert changed.limits == Limits(in_progress=5)
+    assert read({"limits": None}).application(present).limits is None
+
+
+def test_wrong_limits_of_an_application_have_their_path() -> None:
+    for limits, path in (({"perMinute": 0}, "limits.perMinute"), ({"claim": "PT1M"}, "limits.claim"), (5, "limits")):
+        with pytest.raises(MemberError, match=f"'{path}'"):
+            read({"limits": limits})
