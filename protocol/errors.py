@@ -22,6 +22,8 @@ ProtocolError
     │   ├── ConfigIdError        config-id-not-semver
     │   ├── AttributeKeyError    attribute-key-invalid
     │   ├── AttributeCountError  attribute-count
+    │   ├── MetricNameError      metric-name-invalid
+    │   ├── MetricCountError     metric-count
     │   └── TextError            text-not-storable
     ├── RetainedError            retained
     ├── NotServedError           configuration-not-served (404)
@@ -240,6 +242,29 @@ class AttributeCountError(PayloadError):
     def __init__(self, count: int, limit: int) -> None:
         """Name the count and the limit."""
         super().__init__(f"the message has {count} metadata keys, it must have 1 to {limit}")
+        self.count = count
+        self.limit = limit
+
+
+class MetricNameError(PayloadError):
+    """The name of a metric does not match `^[a-zA-Z0-9_.-]{1,64}$`."""
+
+    code = "metric-name-invalid"
+
+    def __init__(self, name: str) -> None:
+        """Quote the name."""
+        super().__init__(f"the metric's name {quoted(name)} must be 1 to 64 letters, digits, '_', '.' or '-'")
+        self.name = name
+
+
+class MetricCountError(PayloadError):
+    """A health report has more metrics than one may have."""
+
+    code = "metric-count"
+
+    def __init__(self, count: int, limit: int) -> None:
+        """Name the count and the limit."""
+        super().__init__(f"the message has {count} metrics, it must have at most {limit}")
         self.count = count
         self.limit = limit
 

@@ -100,6 +100,19 @@ def flag(members: Mapping[str, JsonValue], name: str) -> bool | None:
     return value
 
 
+def required_flag(members: Mapping[str, JsonValue], name: str) -> bool:
+    """A boolean that has to be there.
+
+    Raises:
+        MissingMemberError: it is absent.
+        MemberTypeError: it is anything else, null included.
+    """
+    value = flag(members, name)
+    if value is None:
+        raise MissingMemberError(name)
+    return value
+
+
 def phrase(members: Mapping[str, JsonValue], name: str) -> str | None:
     """A text for people, made `printable`; None when it is absent or null.
 

@@ -15,8 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
 
-from protocol import configurations, metadata, progress, topics
+from protocol import configurations, consents, health, metadata, progress, topics
 from protocol.configurations import AppliedReport, ConfigRequest
+from protocol.consents import ConsentAnswer
 from protocol.errors import (
     MessageError,
     NotServedError,
@@ -25,6 +26,7 @@ from protocol.errors import (
     TopicError,
     UnknownResourceError,
 )
+from protocol.health import HealthReport
 from protocol.metadata import (
     MetadataDeletion,
     MetadataKeysQuery,
@@ -48,10 +50,10 @@ _MetadataResource: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignPush:
-    """Somebody published on an endpoint's push topic; on MQTT 3.1.1 that may be ourselves."""
+    """Somebody published where only we tell an endpoint something; on MQTT 3.1.1 that may be ourselves."""
 
     address: Address
-    """Of the endpoint's config resource."""
+    """Of the endpoint's config resource, or of its consent resource."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,8 @@ Request: TypeAlias = (
     ConfigRequest
     | AppliedReport
     | ProgressReport
+    | HealthReport
+    | ConsentAnswer
     | MetadataUpdate
     | MetadataReplacement
     | MetadataQuery
@@ -150,6 +154,10 @@ def _decode(address: Address, payload: bytes, limits: Limits) -> Request:
             return configurations.decode_request(address, payload, limits)
         case Resource.PROGRESS:
             return progress.decode(address, payload, limits)
+        case Resource.HEALTH:
+            return health.decode(address, payload, limits)
+        case Resource.CONSENT:
+            return consents.decode(address, payload, limits)
         case _:
             return _decode_metadata(address.resource, address, payload, limits)
 

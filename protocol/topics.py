@@ -1,9 +1,10 @@
-"""The topics of 1/KP, of 7/CMP's push, and of the service itself: parsing and its inverse.
+"""The topics of 1/KP, of what endpoints are told unasked, and of the service itself: parsing and its inverse.
 
 Rules:
 - Topics are slash-sensitive: an empty level, a further level or a trailing slash is an error, never repaired.
 - A last level of one to 20 ASCII digits is the request ID, kept as it was written; 0 is one.
 - What ends in `/status` or `/error` is an answer or a push, never a request.
+- Pushes are what endpoints are told unasked, retained: 7/CMP's offer, and whether an update may come (`consents`).
 
 Spec: 1/KP "Resource path format", "Request ID", "Response topic"; 7/CMP "Configuration resource";
 10/EPMP "Request/response"; MQTT 5.0 §4.7.
@@ -53,6 +54,8 @@ class Resource(StrEnum):
     CONFIG = "config/json"
     APPLIED = "applied/json"
     PROGRESS = "progress/json"
+    HEALTH = "health/json"
+    CONSENT = "consent/json"
     UPDATE_KEYS = "update/keys"
     UPDATE = "update"
     GET = "get"
@@ -62,13 +65,13 @@ class Resource(StrEnum):
 
 _PATHS = frozenset(str(resource) for resource in Resource)
 _MANAGED = {str(resource): resource for resource in (Resource.CONFIG, Resource.APPLIED)}
+_SOFTWARE = _MANAGED | {str(resource): resource for resource in (Resource.PROGRESS, Resource.HEALTH, Resource.CONSENT)}
 _RESOURCES = {
-    Kind.SOFTWARE: _MANAGED | {str(Resource.PROGRESS): Resource.PROGRESS},
+    Kind.SOFTWARE: _SOFTWARE,
     Kind.CONFIGURATION: _MANAGED,
-    Kind.METADATA: {
-        str(resource): resource for resource in Resource if resource not in {*_MANAGED.values(), Resource.PROGRESS}
-    },
+    Kind.METADATA: {str(resource): resource for resource in Resource if str(resource) not in _SOFTWARE},
 }
+_PUSHED = frozenset({Resource.CONFIG, Resource.CONSENT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,20 +169,28 @@ def push_topic(instances: Instances, app_version: str, token: str) -> str:
     return f"kp1/{app_version}/{instances.software}/{token}/{Resource.CONFIG}{_STATUS}"
 
 
+def consent_topic(instances: Instances, app_version: str, token: str) -> str:
+    """Where one endpoint is asked for its consent, retained."""
+    return f"kp1/{app_version}/{instances.software}/{token}/{Resource.CONSENT}{_STATUS}"
+
+
 def is_ours(topic: str) -> bool:
     """Whether the topic is one that only answers and pushes have: on MQTT 3.1.1 our own publishes come back."""
     return topic.endswith((_STATUS, _ERROR))
 
 
 def parse_push(topic: str, instances: Instances) -> Address | None:
-    """The endpoint whose push topic this is, as the address of its config resource; None for any other topic."""
+    """The endpoint that is told something here, as the address of its config or consent resource; None elsewhere.
+
+    The inverse of `push_topic` and `consent_topic`.
+    """
     if not topic.endswith(_STATUS):
         return None
     try:
         address = parse(topic.removesuffix(_STATUS), instances)
     except TopicError:
         return None
-    pushed = address.kind is Kind.SOFTWARE and address.resource is Resource.CONFIG and address.request_id is None
+    pushed = address.kind is Kind.SOFTWARE and address.resource in _PUSHED and address.request_id is None
     return address if pushed else None
 
 

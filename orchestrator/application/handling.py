@@ -23,6 +23,8 @@ from orchestrator.domain.facts import Heard, ObserveAsked, Progressed, Reported
 from orchestrator.domain.versions import Version
 from protocol import configurations, metadata
 from protocol.configurations import AppliedReport, ConfigRequest
+from protocol.consents import ConsentAnswer
+from protocol.health import HealthReport
 from protocol.links import Outbound
 from protocol.metadata import (
     MetadataDeletion,
@@ -89,6 +91,8 @@ class Handling:
                         version=version, state=request.state, percent=request.percent, message=request.message, at=at
                     )
                 )
+            case HealthReport() | ConsentAnswer():
+                self._hear(Heard(at=at))
             case MetadataUpdate() | MetadataReplacement() | MetadataQuery() | MetadataKeysQuery() | MetadataDeletion():
                 if self._edit(request):
                     self.draft.new_attributes = orjson.dumps(self.attributes).decode()
@@ -148,7 +152,15 @@ def answer(
     match request:
         case ConfigRequest():
             version, payload = _configuration(request, draft, entry)
-        case AppliedReport() | ProgressReport() | MetadataUpdate() | MetadataReplacement() | MetadataDeletion():
+        case (
+            AppliedReport()
+            | ProgressReport()
+            | HealthReport()
+            | ConsentAnswer()
+            | MetadataUpdate()
+            | MetadataReplacement()
+            | MetadataDeletion()
+        ):
             if request.address.request_id is None and inbound.response_topic is None:
                 return None
             payload = configurations.ACKNOWLEDGEMENT

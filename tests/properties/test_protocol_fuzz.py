@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol import configurations, metadata, payloads, progress, requests, topics
+from protocol import configurations, consents, health, metadata, payloads, progress, requests, topics
 from protocol.errors import ProtocolError
 from protocol.links import Inbound
 from protocol.payloads import Limits
@@ -27,18 +27,26 @@ ADDRESS = topics.parse("kp1/smart-kettle-v1/cmx_ota/tok7/applied/json/42", INSTA
 PIECES = [
     *'{}[],:"\\ \n\0',
     '"configId"', '"1.0.0"', '"statusCode"', '"reasonPhrase"', '"observe"', '"config"', '"keys"', '"state"',
+    '"healthy"', '"metrics"', '"granted"', '"metadata"',
     '"\\ud800"', '"\\u0000"', "200", "1e999", "-0", "NaN", "-Infinity", "true", "null", "9" * 400, "\ufeff", "é",
 ]  # fmt: skip
 almost_json = st.lists(st.sampled_from(PIECES), max_size=24).map(lambda pieces: "".join(pieces).encode())
 members = st.dictionaries(
-    st.sampled_from(["configId", "statusCode", "reasonPhrase", "observe", "config", "keys", "state", "percent"]),
-    st.sampled_from(["1.0.0", "", "\ud800", "x" * 600, None, True, 200, 200.0, -1, 10**30, 0.5, [], {}, ["a", 1]]),
-).map(lambda found: json.dumps(found).encode())
+    st.sampled_from(
+        ["configId", "statusCode", "reasonPhrase", "observe", "config", "keys", "state", "percent", "healthy", "reason",
+         "metrics", "granted", "metadata"],
+    ),
+    st.sampled_from(
+        ["1.0.0", "", "\ud800", "x" * 600, None, True, 200, 200.0, -1, 10**30, 0.5, [], {}, ["a", 1], {"a b": 1},
+         {"a": 10**30}, {"a": "\0"}, {"a": []}, {"a": 1.5}],
+    ),
+).map(lambda found: json.dumps(found).encode())  # fmt: skip
 bodies = st.binary(max_size=64) | almost_json | members
 
 levels = st.sampled_from(
-    ["kp1", "kp2", "v1", "cmx_ota", "cmx", "epmx", "tok7", "config", "applied", "progress", "json", "get", "update",
-     "keys", "delete", "0", "42", "status", "error", "", "+", "#", "\0", "\ud800", "é", "٣", "9" * 21],
+    ["kp1", "kp2", "v1", "cmx_ota", "cmx", "epmx", "tok7", "config", "applied", "progress", "health", "consent",
+     "json", "get", "update", "keys", "delete", "0", "42", "status", "error", "", "+", "#", "\0", "\ud800", "é", "٣",
+     "9" * 21],
 )  # fmt: skip
 resources = st.sampled_from(Resource).map(str)
 aimed = st.builds(
@@ -93,6 +101,9 @@ def test_only_protocol_errors_escape_from_any_decoder(payload: bytes) -> None:
     _quietly(lambda body: configurations.decode_answer(body, LIMITS), payload)
     _quietly(lambda body: configurations.decode_error(body, LIMITS), payload)
     _quietly(lambda body: progress.decode(ADDRESS, body, LIMITS), payload)
+    _quietly(lambda body: health.decode(ADDRESS, body, LIMITS), payload)
+    _quietly(lambda body: consents.decode(ADDRESS, body, LIMITS), payload)
+    _quietly(lambda body: consents.decode_ask(body, LIMITS), payload)
     _quietly(lambda body: metadata.decode_attributes(body, LIMITS), payload)
     _quietly(lambda body: metadata.decode_query(body, LIMITS), payload)
     _quietly(lambda body: metadata.decode_keys(body, LIMITS), payload)
@@ -105,6 +116,16 @@ def test_a_report_that_is_accepted_can_be_stored(payload: bytes) -> None:
         assert report.config_id.isascii()
         (report.reason_phrase or "").encode()
         assert "\0" not in (report.reason_phrase or "")
+
+
+@given(bodies)
+def test_health_that_is_accepted_can_be_stored(payload: bytes) -> None:
+    with contextlib.suppress(ProtocolError):
+        report = health.decode(ADDRESS, payload, LIMITS)
+        metrics = report.metrics or {}
+        assert len(metrics) <= health.METRICS
+        assert payloads.storable({**metrics, "reason": report.reason})
+        assert health.decode(ADDRESS, health.encode(healthy=report.healthy, metrics=metrics)).metrics == metrics
 
 
 @given(st.text())

@@ -7,15 +7,17 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol import configurations, metadata, payloads, progress, topics
+from protocol import configurations, consents, health, metadata, payloads, progress, topics
 from protocol.configurations import AppliedReport, ConfigRequest, Offer, Profile
+from protocol.consents import ConsentAnswer, ConsentAsk
+from protocol.health import HealthReport, Metric
 from protocol.progress import ProgressReport, ProgressState
 from protocol.topics import Address, Instances, Kind, Resource
 
 INSTANCES = Instances()
 ADDRESS = topics.parse("kp1/smart-kettle-v1/cmx_ota/tok7/config/json/42", INSTANCES)
 RESOURCES = {
-    Kind.SOFTWARE: [Resource.CONFIG, Resource.APPLIED, Resource.PROGRESS],
+    Kind.SOFTWARE: [resource for resource in Resource if resource.endswith("/json")],
     Kind.CONFIGURATION: [Resource.CONFIG, Resource.APPLIED],
     Kind.METADATA: [resource for resource in Resource if not resource.endswith("/json")],
 }
@@ -37,6 +39,12 @@ def nested(whole: st.SearchStrategy[int]) -> st.SearchStrategy[payloads.JsonValu
 values = nested(st.integers())
 storable = nested(st.integers(-(2**63), 2**63 - 1))
 keys = st.from_regex(r"\A[a-zA-Z0-9_]{1,64}\Z")
+metrics: st.SearchStrategy[Metric] = (
+    st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8", exclude_characters="\0"))
+)
 pretty = st.sampled_from([None, 0, 3])
 
 
@@ -64,9 +72,10 @@ def test_topics_are_read_back(address: Address) -> None:
 
 @given(addresses())
 def test_push_topics_are_read_back(address: Address) -> None:
-    found = topics.parse_push(topics.push_topic(INSTANCES, address.app_version, address.token), INSTANCES)
-    assert found is not None
-    assert (found.app_version, found.token) == (address.app_version, address.token)
+    for topic_of, resource in ((topics.push_topic, Resource.CONFIG), (topics.consent_topic, Resource.CONSENT)):
+        found = topics.parse_push(topic_of(INSTANCES, address.app_version, address.token), INSTANCES)
+        assert found is not None
+        assert (found.app_version, found.token, found.resource) == (address.app_version, address.token, resource)
 
 
 @given(values)
@@ -93,6 +102,35 @@ def test_progress_is_read_back(config_id: str, state: ProgressState, percent: in
     payload = progress.encode(config_id=config_id, state=state, percent=percent, message=message)
     expected = ProgressReport(address=ADDRESS, config_id=config_id, state=state, percent=percent, message=message)
     assert progress.decode(ADDRESS, payload) == expected
+
+
+@given(
+    st.booleans(),
+    st.none() | phrases,
+    st.none() | st.dictionaries(st.from_regex(r"\A[a-zA-Z0-9_.-]{1,64}\Z"), metrics, max_size=32),
+    st.none() | versions,
+)
+def test_health_is_read_back(
+    healthy: bool, reason: str | None, metrics: dict[str, Metric] | None, config_id: str | None
+) -> None:
+    payload = health.encode(healthy=healthy, reason=reason, metrics=metrics, config_id=config_id)
+    expected = HealthReport(address=ADDRESS, healthy=healthy, reason=reason, metrics=metrics, config_id=config_id)
+    assert health.decode(ADDRESS, payload) == expected
+
+
+@given(versions, st.booleans(), st.none() | phrases)
+def test_answers_about_consent_are_read_back(config_id: str, granted: bool, reason: str | None) -> None:
+    payload = consents.encode(config_id=config_id, granted=granted, reason_phrase=reason)
+    expected = ConsentAnswer(address=ADDRESS, config_id=config_id, granted=granted, reason_phrase=reason)
+    assert consents.decode(ADDRESS, payload) == expected
+
+
+@given(versions, st.dictionaries(texts, values, max_size=6), st.booleans(), pretty)
+def test_asks_for_consent_deliver_the_metadata_as_given(
+    version: str, value: dict[str, payloads.JsonValue], ascii_only: bool, indent: int | None
+) -> None:
+    raw = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
+    assert consents.decode_ask(consents.ask(version, raw)) == ConsentAsk(config_id=version, metadata=raw)
 
 
 @given(versions, values.filter(lambda value: value is not None), st.sampled_from(Profile), st.booleans(), pretty)

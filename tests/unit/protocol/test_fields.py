@@ -84,6 +84,12 @@ def test_flags_are_booleans_or_absent() -> None:
         assert _code(partial(fields.flag, {"observe": value}, "observe")) == "member-type"
 
 
+def test_a_required_flag_is_a_boolean() -> None:
+    assert fields.required_flag({"granted": False}, "granted") is False
+    assert _code(lambda: fields.required_flag({}, "granted")) == "member-missing"
+    assert _code(lambda: fields.required_flag({"granted": None}, "granted")) == "member-type"
+
+
 def test_phrases_are_cut_and_made_printable() -> None:
     assert fields.phrase({"p": "x" * 501}, "p") == "x" * 500
     assert fields.phrase({"p": "no\0room\n\ud800\U0001f600"}, "p") == "no\ufffdroom\ufffd\ufffd\U0001f600"

@@ -8,7 +8,7 @@ from protocol.links import Inbound
 from protocol.metadata import MetadataKeysQuery
 from protocol.payloads import Limits
 from protocol.requests import Echo, ForeignPush, RequestRefusedError
-from protocol.topics import Instances
+from protocol.topics import Instances, Resource
 
 INSTANCES = Instances()
 PREFIX = "kp1/smart-kettle-v1/cmx_ota/tok7"
@@ -44,6 +44,15 @@ def test_limits_are_settings() -> None:
 def test_get_keys_ignores_any_payload() -> None:
     inbound = Inbound(topic="kp1/smart-kettle-v1/epmx/tok7/get/keys", payload=b"\xff")
     assert isinstance(requests.parse(inbound, INSTANCES), MetadataKeysQuery)
+
+
+@pytest.mark.parametrize("payload", [b'{"configId":"9.9.9","metadata":{}}', b"", b"rubbish"])
+@pytest.mark.parametrize("retain", [True, False])
+@pytest.mark.parametrize("resource", [Resource.CONFIG, Resource.CONSENT])
+def test_whoever_writes_where_only_we_do_is_told_apart(*, resource: Resource, retain: bool, payload: bytes) -> None:
+    found = requests.parse(Inbound(topic=f"{PREFIX}/{resource}/status", payload=payload, retain=retain), INSTANCES)
+    assert isinstance(found, ForeignPush)
+    assert (found.address.token, found.address.resource) == ("tok7", resource)
 
 
 def test_the_configuration_instance_is_counted_and_not_answered() -> None:

@@ -77,6 +77,10 @@ def test_malformed_topics_are_refused(topic: str) -> None:
         ("cmx_ota", "update/keys"),
         ("epmx", "applied/json"),
         ("cmx", "progress/json"),
+        ("cmx", "health/json"),
+        ("cmx", "consent/json"),
+        ("epmx", "consent/json/5"),
+        ("cmx_ota", "consent/json/5/6"),
     ],
 )
 def test_each_instance_has_its_own_resources(instance: str, rest: str) -> None:
@@ -114,7 +118,16 @@ def test_answers_and_pushes() -> None:
     assert push == f"{PREFIX}/config/json/status"
     found = topics.parse_push(push, INSTANCES)
     assert found is not None
-    assert (found.token, found.request_id) == ("tok7", None)
+    assert (found.token, found.request_id, found.resource) == ("tok7", None, Resource.CONFIG)
+
+
+def test_asks_for_consent_have_a_topic_of_their_own() -> None:
+    topic = topics.consent_topic(INSTANCES, "smart-kettle-v1", "tok7")
+    assert topic == f"{PREFIX}/consent/json/status"
+    assert topics.is_ours(topic)
+    found = topics.parse_push(topic, INSTANCES)
+    assert found is not None
+    assert (found.token, found.request_id, found.resource) == ("tok7", None, Resource.CONSENT)
 
 
 @pytest.mark.parametrize(
@@ -122,13 +135,18 @@ def test_answers_and_pushes() -> None:
     [
         f"{PREFIX}/config/json/42/status",
         f"{PREFIX}/applied/json/status",
+        f"{PREFIX}/health/json/status",
+        f"{PREFIX}/consent/json/7/status",
+        f"{PREFIX}/consent/json",
+        f"{PREFIX}/consent/json/error",
+        "kp1/smart-kettle-v1/cmx/tok7/consent/json/status",
         f"{PREFIX}/config/json",
         f"{PREFIX}/config/json/error",
         "kp1/smart-kettle-v1/cmx/tok7/config/json/status",
         "kp1/status",
     ],
 )
-def test_only_the_push_topic_is_a_push_topic(topic: str) -> None:
+def test_only_the_push_topics_are_push_topics(topic: str) -> None:
     assert topics.parse_push(topic, INSTANCES) is None
 
 

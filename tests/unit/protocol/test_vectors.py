@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
-from protocol import configurations, metadata, requests, topics
-from protocol.configurations import AppliedReport, ConfigRequest, Offer, Profile, Unassigned, Unchanged
+from protocol import configurations, consents, metadata, requests, topics
+from protocol.configurations import Offer, Profile, Unassigned, Unchanged
+from protocol.consents import ConsentAsk
 from protocol.links import Inbound
-from protocol.metadata import MetadataDeletion, MetadataKeysQuery, MetadataQuery, MetadataReplacement, MetadataUpdate
-from protocol.progress import ProgressReport
 from protocol.requests import Echo, ForeignPush, RequestRefusedError
 from protocol.topics import Instances
 
@@ -92,31 +92,28 @@ def _meaning(inbound: Inbound) -> Vector:
 
 
 def _members(request: requests.Request | Echo | ForeignPush) -> Vector:
-    match request:
-        case ConfigRequest(config_id=config_id, observe=observe):
-            return {"configId": config_id, "observe": observe}
-        case AppliedReport(config_id=config_id, status_code=status_code, reason_phrase=reason):
-            return {"configId": config_id, "statusCode": status_code, "reasonPhrase": reason}
-        case ProgressReport(config_id=config_id, state=state, percent=percent, message=message):
-            return {"configId": config_id, "state": state, "percent": percent, "message": message}
-        case MetadataUpdate(attributes=attributes) | MetadataReplacement(attributes=attributes):
-            return {"attributes": dict(attributes)}
-        case MetadataQuery(keys=keys):
-            return {"keys": None if keys is None else list(keys)}
-        case MetadataDeletion(keys=keys):
-            return {"keys": list(keys)}
-        case MetadataKeysQuery() | Echo() | ForeignPush():
-            return {}
+    """Name what a request holds as its vector does: in camel case, without its address."""
+    if isinstance(request, Echo | ForeignPush):
+        return {}
+    found = {field.name: getattr(request, field.name) for field in fields(request) if field.name != "address"}
+    members: Vector = json.loads(json.dumps({_camel(name): value for name, value in found.items()}))
+    return members
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(map(str.capitalize, rest))
 
 
 def _render(meaning: Vector) -> bytes:
     match meaning:
         case {"kind": "Offer", "configId": str(version), "specification": str(raw), "profile": str(profile)}:
             return configurations.offer(version, raw, Profile(profile))
-        case {"kind": "Unassigned"}:
-            return configurations.nothing(None, "1.0.0")
-        case {"kind": "Unchanged", "configId": str(version)}:
-            return configurations.nothing(version, version)
+        case {"kind": "ConsentAsk", "configId": str(version), "metadata": str(raw)}:
+            return consents.ask(version, raw)
+        case {"kind": "Unassigned" | "Unchanged"}:
+            asked = _text(meaning, "configId") if "configId" in meaning else None
+            return configurations.nothing(asked, asked or "1.0.0")
         case {"kind": "Error", "statusCode": int(status_code), "reasonPhrase": str(reason)}:
             return configurations.error(status_code, reason)
         case {"kind": "Attributes", "attributes": dict(attributes)}:
@@ -164,7 +161,15 @@ def test_error_answer_is_what_its_request_is_refused_with(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in OUTGOING if VECTORS[name].get("retain")])
 def test_push_goes_to_the_push_topic(name: str) -> None:
-    assert VECTORS[name]["topic"] == topics.push_topic(INSTANCES, "smart-kettle-v1", "tok7")
+    topic_of = topics.consent_topic if name.startswith("consent-") else topics.push_topic
+    assert VECTORS[name]["topic"] == topic_of(INSTANCES, "smart-kettle-v1", "tok7")
+
+
+def test_ask_for_consent_is_read_back() -> None:
+    meaning = _object(VECTORS["consent-ask"], "meaning")
+    expected = ConsentAsk(config_id=_text(meaning, "configId"), metadata=_text(meaning, "metadata"))
+    assert consents.decode_ask(_payload(VECTORS["consent-ask"])) == expected
+    assert consents.decode_ask(_payload(VECTORS["consent-ask-cleared"])) is None
 
 
 @pytest.mark.parametrize("name", [name for name in OUTGOING if name.startswith(("config-", "push-"))])

@@ -51,7 +51,7 @@ def begin(state: Endpoint = OFFERED) -> Draft:
 
 
 def inbound(resource: str, payload: str = "{}", qos: int = 1) -> Inbound:
-    instance = "cmx_ota" if resource.startswith(("config", "applied", "progress")) else "epmx"
+    instance = "cmx_ota" if resource.startswith(("config", "applied", "progress", "health", "consent")) else "epmx"
     return Inbound(topic=f"kp1/kettle-v1/{instance}/tok/{resource}", payload=payload.encode(), qos=qos)
 
 
@@ -232,6 +232,8 @@ def test_invariant_7_a_stopped_offer_is_not_answered() -> None:
     [
         ("applied/json", '{"configId":"1.1.0"}'),
         ("progress/json", '{"configId":"1.1.0","state":"rebooting"}'),
+        ("health/json", '{"healthy":true}'),
+        ("consent/json", '{"configId":"1.1.0","granted":true}'),
         ("update", '{"a":1}'),
         ("update/keys", '{"a":1}'),
         ("delete/keys", '["a"]'),
