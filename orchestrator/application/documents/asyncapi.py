@@ -58,7 +58,7 @@ def build() -> Json:
     operations: Json = {}
     for resource in wires.RESOURCES:
         operations |= channels.device(resource)
-    operations |= channels.push()
+    operations |= channels.pushes()
     for command, (summary, members, body) in _COMMANDS.items():
         known = {} if body is None else schemas[body.__name__]
         operations |= channels.command(command, summary, _payload(members, known))
@@ -133,12 +133,13 @@ class _Channels:
         operation["reply"] = {"channel": status}
         return {resource.name: operation}
 
-    def push(self) -> Json:
-        """The offer of an endpoint."""
-        description = "The offer, retained with QoS 1; zero bytes when there is none."
-        channel = self._add("offer", wires.PUSH, description, wires.reference("Offer"))
-        operation = {"action": "send", "channel": channel, "summary": description, "bindings": _mqtt(retain=True)}
-        return {"offer": operation}
+    def pushes(self) -> Json:
+        """What an endpoint is told unasked."""
+        offer = "The offer, retained with QoS 1; zero bytes when there is none."
+        ask = "Whether the endpoint may be offered a version, retained with QoS 1; zero bytes when nothing is asked."
+        return self._told("offer", wires.PUSH, offer, wires.reference("Offer"), retain=True) | self._told(
+            "consentAsk", wires.CONSENT, ask, wires.reference("ConsentAsk"), retain=True
+        )
 
     def command(self, command: Command, summary: str, payload: Json) -> Json:
         """What an operator may command."""
@@ -169,10 +170,12 @@ class _Channels:
         }
         found: Json = {}
         for name, (topic, description, payload, retain) in told.items():
-            channel = self._add(name, topic, description, payload)
-            bindings = _mqtt(retain=retain)
-            found[name] = {"action": "send", "channel": channel, "summary": description, "bindings": bindings}
+            found |= self._told(name, topic, description, payload, retain=retain)
         return found
+
+    def _told(self, name: str, topic: str, description: str, payload: Json, *, retain: bool) -> Json:
+        channel = self._add(name, topic, description, payload)
+        return {name: {"action": "send", "channel": channel, "summary": description, "bindings": _mqtt(retain=retain)}}
 
 
 def _mqtt(*, retain: bool) -> Json:

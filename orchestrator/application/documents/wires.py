@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from orchestrator.application.documents import events
-from protocol import topics
+from protocol import health, topics
 from protocol.progress import ProgressState
 from protocol.topics import Address, Instances, Kind
 
@@ -22,6 +22,7 @@ Json: TypeAlias = dict[str, Any]
 
 _INSTANCES = Instances()
 PUSH = topics.push_topic(_INSTANCES, "{appVersion}", "{token}")
+CONSENT = topics.consent_topic(_INSTANCES, "{appVersion}", "{token}")
 
 PARAMETERS: Json = {
     "appVersion": {"description": "The application version: one level of at most 64 characters."},
@@ -45,6 +46,12 @@ def _object(required: list[str], **properties: Json) -> Json:
 _VERSION: Json = {"type": "string", "description": "SemVer 2.0.0.", "maxLength": 128}
 _TEXT: Json = {"type": ["string", "null"]}
 _KEYS: Json = {"type": "array", "items": {"type": "string", "pattern": "^[a-zA-Z0-9_]{1,64}$"}}
+_METRICS: Json = {
+    "type": ["object", "null"],
+    "propertyNames": {"pattern": "^[a-zA-Z0-9_.-]{1,64}$"},
+    "additionalProperties": {"type": ["number", "string", "boolean"]},
+    "maxProperties": health.METRICS,
+}
 _ANY: Json = {"description": "Any JSON."}
 _EMPTY: Json = {"description": "Zero bytes.", "maxLength": 0, "type": "string"}
 
@@ -70,6 +77,15 @@ SCHEMAS: Json = {
         state={"enum": [str(state) for state in ProgressState]},
         percent={"type": ["number", "null"], "minimum": 0, "maximum": 100},
         message=_TEXT,
+    ),
+    "Health": _object(["healthy"], healthy={"type": "boolean"}, reason=_TEXT, metrics=_METRICS, configId=_VERSION),
+    "ConsentAsk": _object(
+        ["configId", "metadata"],
+        configId=_VERSION,
+        metadata={"type": "object", "description": "Of the software, as its author gave it."},
+    ),
+    "ConsentAnswer": _object(
+        ["configId", "granted"], configId=_VERSION, granted={"type": "boolean"}, reasonPhrase=_TEXT
     ),
     "Attributes": {
         "type": "object",
@@ -150,6 +166,8 @@ RESOURCES = (
     _software("config", "Ask what to install.", topics.Resource.CONFIG, "ConfigRequest", "Offer"),
     _software("applied", "Report what runs, or what failed.", topics.Resource.APPLIED, "Applied", "Nothing"),
     _software("progress", "Report how far an install is.", topics.Resource.PROGRESS, "Progress", "Nothing"),
+    _software("health", "Report how the endpoint fares.", topics.Resource.HEALTH, "Health", "Nothing"),
+    _software("consent", "Answer for the owner.", topics.Resource.CONSENT, "ConsentAnswer", "Nothing"),
     _metadata("updateKeys", "Set attributes.", topics.Resource.UPDATE_KEYS, "Attributes", "Nothing"),
     _metadata("update", "Replace all attributes.", topics.Resource.UPDATE, "Attributes", "Nothing"),
     _metadata("get", "Read attributes.", topics.Resource.GET, "AttributeQuery", "Values"),

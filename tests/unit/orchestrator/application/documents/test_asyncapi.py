@@ -23,7 +23,7 @@ DOCUMENT = asyncapi.build()
 COMMITTED = ROOT / "docs" / "reference" / "asyncapi.json"
 VECTORS = [
     vector
-    for name in ("configurations", "metadata", "progress", "controls")
+    for name in ("configurations", "metadata", "progress", "health", "consents", "controls")
     for vector in json.loads((ROOT / "tests" / "vectors" / f"{name}.json").read_text())["vectors"]
 ]
 
@@ -45,18 +45,20 @@ def schema_of(channel: str) -> Json:
 
 
 def channel_of(topic: str) -> str | None:
-    """The channel whose address a topic fits, placeholders standing for one level each, that of the ID for digits."""
+    """The channel whose address a topic fits, placeholders standing for one level each, that of the ID for digits.
+
+    One that fits as it is goes before one that fits without its ID: a push is no answer to a request without.
+    """
     levels = topic.split("/")
-    for name, channel in DOCUMENT["channels"].items():
-        address = channel["address"].split("/")
-        shorter = [level for level in address if level != "{requestId}"]
-        for given in (address, shorter):
-            same = len(given) == len(levels) and all(
-                other.isdigit() if one == "{requestId}" else one.startswith("{") or one == other
-                for one, other in zip(given, levels, strict=True)
-            )
-            if same:
-                return str(name)
+    addresses = {str(name): channel["address"].split("/") for name, channel in DOCUMENT["channels"].items()}
+    shorter = {name: [level for level in address if level != "{requestId}"] for name, address in addresses.items()}
+    for name, address in (*addresses.items(), *shorter.items()):
+        same = len(address) == len(levels) and all(
+            other.isdigit() if one == "{requestId}" else one.startswith("{") or one == other
+            for one, other in zip(address, levels, strict=True)
+        )
+        if same:
+            return name
     return None
 
 
@@ -102,6 +104,11 @@ def test_golden_messages_fit_their_channel_s_schema(vector: Json) -> None:
         ("config", {"x": 1}),
         ("applied", {}),
         ("progress", {"configId": "1.0.0", "state": "flying"}),
+        ("health", {"healthy": None}),
+        ("health", {"healthy": True, "metrics": {"a b": 1}}),
+        ("health", {"healthy": True, "metrics": {"a": [1]}}),
+        ("health", {"healthy": True, "metrics": {str(number): 1 for number in range(33)}}),
+        ("consent", {"configId": "1.0.0"}),
         ("control.software.put", {"rolloutStrategy": "general"}),
         ("control.software.put", {"version": "1.0.0"}),
         ("control.software.list", {"x": 1}),
