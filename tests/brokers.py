@@ -205,11 +205,10 @@ class Mosquitto:
         text = (ROOT / "deploy" / "mosquitto.acl").read_text()
         if not self._forgery_denied:
             return text
-        head, block = text.split("#   pattern deny ")
-        deny, stanza = block.split("\n#\n")
-        stanza = stanza.replace("#   ", "")
+        begin = text.index("#   pattern deny ")
+        denials, stanza = text[begin:].replace("#   ", "").split("\n#\n")
         named = [stanza.replace("TOKEN", token) for token in self._tokens if self._stanzas]
-        return "\n".join([head, f"pattern deny {deny}", *named])
+        return "\n".join([text[:begin], denials, *named])
 
     def _own(self, path: Path) -> None:
         # Started as root, Mosquitto drops to its own user before it opens the store.

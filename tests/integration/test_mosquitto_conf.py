@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 OWN = "kp1/kettle-v1/cmx_ota/tok7"
 OTHER = "kp1/kettle-v1/cmx_ota/tok8"
 PUSH = "config/json/status"
+ASK = "consent/json/status"
 DENIED = 0x87
 
 REQUESTS = [
@@ -36,6 +37,10 @@ REQUESTS = [
         "cmx_ota/tok7/applied/json/0",
         "cmx_ota/tok7/progress/json",
         "cmx_ota/tok7/progress/json/3",
+        "cmx_ota/tok7/health/json",
+        "cmx_ota/tok7/health/json/4",
+        "cmx_ota/tok7/consent/json",
+        "cmx_ota/tok7/consent/json/5",
         "cmx/tok7/config/json/1",
         "cmx/tok7/applied/json/1",
         "epmx/tok7/update",
@@ -87,7 +92,8 @@ async def test_an_endpoint_may_send_every_request_on_its_own_topics(broker: Mosq
 async def test_an_endpoint_may_send_nothing_on_another_s_topics(broker: Mosquitto) -> None:
     others = [topic.replace("tok7", "tok8") for topic in REQUESTS]
     async with connected(broker, "tok7") as device:
-        assert await codes(device, *others, f"{OTHER}/{PUSH}") == [DENIED] * (len(others) + 1)
+        pushes = [f"{OTHER}/{PUSH}", f"{OTHER}/{ASK}"]
+        assert await codes(device, *others, *pushes) == [DENIED] * (len(others) + len(pushes))
 
 
 async def test_an_endpoint_may_send_nothing_elsewhere(broker: Mosquitto) -> None:
@@ -100,11 +106,11 @@ async def test_an_endpoint_may_send_nothing_elsewhere(broker: Mosquitto) -> None
 async def test_an_endpoint_gets_its_own_offers_and_answers_and_no_others(
     broker: Mosquitto, protocol: Literal["5", "3.1.1"]
 ) -> None:
-    mine = [f"{OWN}/{PUSH}", f"{OWN}/applied/json/1/status", f"{OWN}/config/json/1/error"]
-    foreign = [f"{OTHER}/{PUSH}", "otao/v1/app/summary"]
+    mine = [f"{OWN}/{PUSH}", f"{OWN}/{ASK}", f"{OWN}/applied/json/1/status", f"{OWN}/config/json/1/error"]
+    foreign = [f"{OTHER}/{PUSH}", f"{OTHER}/{ASK}", "otao/v1/app/summary"]
     async with connected(broker, "otao") as service, connected(broker, "tok7", "#", protocol=protocol) as device:
-        assert await codes(service, *foreign, *mine) == [0] * 5
-        assert [message.topic for message in await take_acknowledged(device, 3)] == mine
+        assert await codes(service, *foreign, *mine) == [0] * (len(foreign) + len(mine))
+        assert [message.topic for message in await take_acknowledged(device, len(mine))] == mine
 
 
 async def test_a_retained_offer_reaches_its_endpoint_when_it_comes_and_no_other(broker: Mosquitto) -> None:
@@ -118,15 +124,18 @@ async def test_without_the_deny_an_endpoint_can_forge_only_its_own_offer(broker:
     """The price of a deny in Mosquitto is that no offer arrives; see deploy/mosquitto.acl."""
     async with connected(broker, "tok7") as device:
         assert await codes(device, f"{OWN}/{PUSH}", f"{OTHER}/{PUSH}") == [0, DENIED]
+        assert await codes(device, f"{OWN}/{ASK}", f"{OTHER}/{ASK}") == [0, DENIED]
 
 
 async def test_with_deny_and_stanza_an_endpoint_gets_its_offer_and_cannot_forge_one(hardened: Mosquitto) -> None:
     async with connected(hardened, "otao") as service, connected(hardened, "tok7", f"{OWN}/#") as device:
-        assert await codes(device, f"{OWN}/{PUSH}", f"{OTHER}/{PUSH}") == [DENIED, DENIED]
+        pushes = [f"{OWN}/{PUSH}", f"{OWN}/{ASK}"]
+        assert await codes(device, *pushes, f"{OTHER}/{PUSH}", f"{OTHER}/{ASK}") == [DENIED] * 4
         assert await codes(device, *REQUESTS) == [0] * len(REQUESTS)
-        await service.publish([Outbound(topic=f"{OWN}/{PUSH}", payload=b"offer")])
-        messages = await take_acknowledged(device, len([topic for topic in REQUESTS if topic.startswith(OWN)]) + 1)
-        assert (messages[-1].topic, messages[-1].payload) == (f"{OWN}/{PUSH}", b"offer")
+        await service.publish([Outbound(topic=topic, payload=b"told") for topic in pushes])
+        own = [topic for topic in REQUESTS if topic.startswith(OWN)]
+        messages = await take_acknowledged(device, len(own) + len(pushes))
+        assert [(message.topic, message.payload) for message in messages[-2:]] == [(each, b"told") for each in pushes]
 
 
 async def test_a_deny_without_the_stanza_would_keep_offers_from_their_endpoint() -> None:
@@ -139,6 +148,7 @@ async def test_a_deny_without_the_stanza_would_keep_offers_from_their_endpoint()
 async def test_the_service_may_do_all_it_needs(broker: Mosquitto) -> None:
     written = [
         f"{OWN}/{PUSH}",
+        f"{OWN}/{ASK}",
         f"{OWN}/applied/json/1/status",
         "kp1/kettle-v1/epmx/tok7/get/1/status",
         topics.marker_topic("p"),
@@ -160,9 +170,10 @@ async def test_the_service_may_do_all_it_needs(broker: Mosquitto) -> None:
 
 
 async def test_operators_may_command_and_watch_but_speak_for_nobody(broker: Mosquitto) -> None:
-    forbidden = [f"{OWN}/{PUSH}", f"{OWN}/applied/json", "otao/v1/app/summary", "otao/v1/partition/p/sentinel"]
+    device_topics = [f"{OWN}/{rest}" for rest in (PUSH, ASK, "applied/json", "health/json", "consent/json/1")]
+    forbidden = [*device_topics, "otao/v1/app/summary", "otao/v1/partition/p/sentinel"]
     async with connected(broker, "operators", f"{OWN}/#") as operator, connected(broker, "tok7") as device:
-        assert await codes(operator, "otao/v1/app/control/plan/1", *forbidden) == [0, *[DENIED] * 4]
+        assert await codes(operator, "otao/v1/app/control/plan/1", *forbidden) == [0, *[DENIED] * len(forbidden)]
         await codes(device, f"{OWN}/applied/json")
         assert [message.topic for message in await take_acknowledged(operator, 1)] == [f"{OWN}/applied/json"]
 
