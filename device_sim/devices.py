@@ -1,7 +1,7 @@
 """A simulated device: what it is, what it can be doing, what happens to it, and what it does about that.
 
-The way of an update is idle → downloading → downloaded → installing → rebooting → health-check → idle. `behaviours`
-holds what a device does; this module holds the words for it.
+The way of an update is idle → downloading → downloaded → installing → rebooting → health-check → idle. `behaviours`,
+`installs` and `reports` hold what a device does; this module holds the words for it.
 
 Rules:
 - Two slots: what runs is in the active one, an image is written to the other, and a restart changes over.
@@ -18,9 +18,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 from device_sim.errors import IllegalMoveError
+from device_sim.faults import Fault
 
 if TYPE_CHECKING:
-    from device_sim.faults import Fault
+    import random
 
 
 class State(StrEnum):
@@ -86,6 +87,11 @@ class Pace:
     """How long a new version runs before the watchdog of `Fault.FALL_BACK` strikes."""
 
 
+def about(seconds: float, chance: random.Random) -> float:
+    """Half of a time to one and a half of it."""
+    return seconds * chance.uniform(0.5, 1.5)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """What stays the same about a device."""
@@ -106,6 +112,11 @@ class Model:
     def metadata(self) -> str:
         """Its topics for attributes, up to the token with a slash."""
         return f"kp1/{self.app_version}/epmx/{self.token}/"
+
+    @property
+    def qos(self) -> int:
+        """What it publishes and subscribes with."""
+        return 0 if self.fault is Fault.QOS_0 else 1
 
     @property
     def topic_filters(self) -> tuple[str, ...]:
@@ -261,3 +272,5 @@ class CancelTimer:
 
 
 Command: TypeAlias = Connect | Disconnect | CutOff | Subscribe | Publish | SetTimer | CancelTimer
+Outcome: TypeAlias = tuple[Device, tuple[Command, ...]]
+"""The device after an event, and what it does then, in this order."""

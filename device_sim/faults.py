@@ -1,4 +1,4 @@
-"""What can be wrong with a device; each fault has one behaviour, which `behaviours` gives it.
+"""What can be wrong with a device; each fault has one behaviour, which `behaviours`, `installs` or `reports` gives it.
 
 Rules:
 - A device has at most one fault.
