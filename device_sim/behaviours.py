@@ -95,6 +95,8 @@ def _received(device: Device, event: Received, chance: random.Random) -> Outcome
         return device, ()
     if event.topic == f"{device.model.base}config/json/status":
         return installs.pushed(device, event.payload, chance)
+    if event.topic == f"{device.model.base}consent/json/status":
+        return reports.asked(device, event.payload, chance)
     return reports.answered(device, event.topic)
 
 
@@ -110,6 +112,10 @@ def _fired(device: Device, timer: Timer, chance: random.Random) -> Outcome:
             return _tired(device, chance)
         case Timer.WATCHDOG:
             return installs.fell(device, chance)
+        case Timer.HEALTH:
+            return reports.report_health(device, chance)
+        case Timer.REPEAT:
+            return reports.report_again(device, chance)
         case _:
             assert_never(timer)
 

@@ -85,6 +85,10 @@ class Pace:
     asleep_seconds: float = 30.0
     watchdog_seconds: float = 2.0
     """How long a new version runs before the watchdog of `Fault.FALL_BACK` strikes."""
+    health_seconds: float = 1.0
+    """How long a new version runs before the device says how it fares."""
+    report_every_seconds: float = 0.0
+    """How often a device at rest says again what it runs; 0: not unless it has to."""
 
 
 def about(seconds: float, chance: random.Random) -> float:
@@ -120,8 +124,9 @@ class Model:
 
     @property
     def topic_filters(self) -> tuple[str, ...]:
-        """What it subscribes to: its offer first, then the answers to its reports and attributes."""
-        filters = (f"{self.base}config/json/status", f"{self.base}applied/json/+/+")
+        """What it subscribes to: its offer first, asks for its consent, then the answers to all that it says."""
+        told = (f"{self.base}config/json/status", f"{self.base}consent/json/status")
+        filters = (*told, f"{self.base}+/json/+/+")
         return (*filters, f"{self.metadata}update/keys/+/+") if self.attributes else filters
 
 
@@ -187,6 +192,8 @@ class Timer(StrEnum):
     RETRY = "retry"
     SLEEP = "sleep"
     WATCHDOG = "watchdog"
+    HEALTH = "health"
+    REPEAT = "repeat"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,7 +80,8 @@ def fell(device: Device, chance: random.Random) -> Outcome:
         waiting=None,
         failures=device.failures + 1,
     )
-    return device, (CancelTimer(timer=Timer.STEP), Disconnect(), _boot(device, chance))
+    cancelled = (CancelTimer(timer=Timer.STEP), CancelTimer(timer=Timer.HEALTH))
+    return device, (*cancelled, Disconnect(), _boot(device, chance))
 
 
 def power_lost(device: Device, chance: random.Random) -> Outcome:
@@ -158,9 +159,11 @@ def _failed(device: Device, chance: random.Random) -> Outcome:
 
 def _checked(device: Device, chance: random.Random) -> Outcome:
     device = replace(device, state=moved(device.state, State.IDLE), installing=None)
+    pace = device.model.pace
     device, commands = reports.report(device, chance)
+    commands += (SetTimer(timer=Timer.HEALTH, seconds=about(pace.health_seconds, chance)),)
     if device.model.fault is Fault.FALL_BACK:
-        commands += (SetTimer(timer=Timer.WATCHDOG, seconds=about(device.model.pace.watchdog_seconds, chance)),)
+        commands += (SetTimer(timer=Timer.WATCHDOG, seconds=about(pace.watchdog_seconds, chance)),)
     device, more = _resume(device, chance)
     return device, commands + more
 

@@ -25,7 +25,7 @@ from device_sim.devices import (
     Timer,
     TimerFired,
 )
-from protocol import configurations
+from protocol import configurations, consents
 from protocol.configurations import Profile
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 BASE = "kp1/kettle-v1/cmx_ota/tok"
 PUSH = f"{BASE}/config/json/status"
+ASK = f"{BASE}/consent/json/status"
 PACE = Pace(retry_seconds=10, download_seconds=2)
+HEALTH = SetTimer(timer=Timer.HEALTH, seconds=1)
 RETRY = SetTimer(timer=Timer.RETRY, seconds=10)
 
 
@@ -51,11 +53,14 @@ class Script:
     fault: Fault | None = None
     attributes: bytes = b""
     chance: random.Random = field(default_factory=Middle)
+    pace: Pace = PACE
     device: Device = field(init=False)
     done: list[Command] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        model = Model(token="tok", app_version="kettle-v1", fault=self.fault, attributes=self.attributes, pace=PACE)
+        model = Model(
+            token="tok", app_version="kettle-v1", fault=self.fault, attributes=self.attributes, pace=self.pace
+        )
         self.device = Device(model=model, slots=("1.0.0", "1.0.0"))
 
     def when(self, *events: Event | Timer) -> list[Command]:
@@ -86,6 +91,12 @@ class Script:
         self.when(Timer.STEP, Timer.STEP, Timer.STEP, Timer.STEP)
         return self
 
+    def updated(self, version: str) -> Script:
+        """Running a version that it was offered, and its report confirmed."""
+        self.installed(version).when(Timer.BOOT, Connected(), Timer.STEP)
+        self.confirm()
+        return self
+
     def said(self) -> list[tuple[str, object]]:
         """All messages so far: resource, and version or state."""
         return [message for command in self.done if isinstance(command, Publish) for message in [spoken(command)]]
@@ -93,6 +104,15 @@ class Script:
 
 def offer(version: str) -> Received:
     return Received(topic=PUSH, payload=configurations.offer(version, '{"link":"https://x"}', Profile.KAA))
+
+
+def ask(version: str) -> Received:
+    return Received(topic=ASK, payload=consents.ask(version, '{"description":"quieter"}'))
+
+
+def answer(number: int, version: str, *, granted: bool, reason: str | None = None) -> Publish:
+    payload = consents.encode(config_id=version, granted=granted, reason_phrase=reason)
+    return Publish(topic=f"{BASE}/consent/json/{number}", payload=payload, qos=1)
 
 
 def spoken(message: Publish) -> tuple[str, object]:
@@ -108,4 +128,4 @@ def report(number: int, version: str = "1.0.0", qos: int = 1) -> Publish:
 
 
 def subscribe(qos: int = 1) -> Subscribe:
-    return Subscribe(topic_filters=(PUSH, f"{BASE}/applied/json/+/+"), qos=qos)
+    return Subscribe(topic_filters=(PUSH, ASK, f"{BASE}/+/json/+/+"), qos=qos)

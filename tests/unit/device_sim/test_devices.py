@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import random
 
 import pytest
 
-from device_sim.devices import MOVES, Device, Model, State, moved
+from device_sim.devices import MOVES, Device, Model, State, about, moved
 from device_sim.errors import IllegalMoveError
 
 MODEL = Model(token="tok", app_version="kettle-v1")
@@ -28,10 +29,20 @@ def test_every_state_but_the_last_leads_somewhere() -> None:
 def test_it_subscribes_to_its_offer_first_and_to_attributes_only_if_it_has_some() -> None:
     assert MODEL.topic_filters == (
         "kp1/kettle-v1/cmx_ota/tok/config/json/status",
-        "kp1/kettle-v1/cmx_ota/tok/applied/json/+/+",
+        "kp1/kettle-v1/cmx_ota/tok/consent/json/status",
+        "kp1/kettle-v1/cmx_ota/tok/+/json/+/+",
     )
     described = Model(token="tok", app_version="kettle-v1", attributes=b"{}")
-    assert described.topic_filters[2:] == ("kp1/kettle-v1/epmx/tok/update/keys/+/+",)
+    assert described.topic_filters[3:] == ("kp1/kettle-v1/epmx/tok/update/keys/+/+",)
+
+
+@pytest.mark.parametrize(("drawn", "seconds"), [(0.0, 5.0), (0.5, 10.0), (1.0, 15.0)])
+def test_times_are_half_of_what_they_say_to_one_and_a_half(drawn: float, seconds: float) -> None:
+    class Drawn(random.Random):
+        def random(self) -> float:
+            return drawn
+
+    assert about(10.0, Drawn()) == seconds
 
 
 def test_it_is_settled_when_it_rests_and_its_version_is_confirmed() -> None:

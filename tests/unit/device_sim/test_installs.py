@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from device_sim.devices import (
@@ -20,7 +22,7 @@ from device_sim.devices import (
     Timer,
 )
 from device_sim.faults import Fault
-from tests.unit.device_sim.scripts import PUSH, RETRY, Script, report, spoken, subscribe
+from tests.unit.device_sim.scripts import HEALTH, PACE, PUSH, RETRY, Script, report, spoken, subscribe
 
 
 def test_it_updates_in_steps_and_says_so() -> None:
@@ -34,7 +36,7 @@ def test_it_updates_in_steps_and_says_so() -> None:
     # The offer is still retained when it comes back, and its health is not yet known.
     assert script.when(Connected()) == [subscribe(), SetTimer(timer=Timer.STEP, seconds=0.5)]
     assert script.offered("1.1.0") == []
-    assert script.when(Timer.STEP) == [report(2, "1.1.0"), RETRY]
+    assert script.when(Timer.STEP) == [report(2, "1.1.0"), RETRY, HEALTH]
     script.confirm()
     assert script.device.settled
     assert script.said() == [
@@ -158,15 +160,21 @@ def test_failing_install_says_so_and_goes_on_with_the_old_version() -> None:
 def test_fall_back_reports_the_new_version_and_then_the_old() -> None:
     script = Script(Fault.FALL_BACK).started().installed("1.1.0")
     script.when(Timer.BOOT, Connected())
-    assert script.when(Timer.STEP) == [report(2, "1.1.0"), RETRY, SetTimer(timer=Timer.WATCHDOG, seconds=2)]
+    assert script.when(Timer.STEP) == [report(2, "1.1.0"), RETRY, HEALTH, SetTimer(timer=Timer.WATCHDOG, seconds=2)]
     script.confirm()
     assert script.when(Timer.WATCHDOG) == [
         CancelTimer(timer=Timer.STEP),
+        CancelTimer(timer=Timer.HEALTH),
         Disconnect(),
         SetTimer(timer=Timer.BOOT, seconds=1),
     ]
     script.when(Timer.BOOT)
     assert script.when(Connected())[1] == report(3, "1.0.0")
+
+
+def test_fall_back_takes_as_long_as_the_pace_says() -> None:
+    script = Script(Fault.FALL_BACK, pace=replace(PACE, watchdog_seconds=90)).started().installed("1.1.0")
+    assert script.when(Timer.BOOT, Connected(), Timer.STEP)[-1] == SetTimer(timer=Timer.WATCHDOG, seconds=90)
 
 
 def test_fall_back_strikes_a_download_as_well_but_not_a_restart() -> None:

@@ -23,7 +23,7 @@ from device_sim.faults import Fault
 from device_sim.mixes import Mix, Share
 from device_sim.plans import FleetPlan
 from device_sim.tallies import Progress, Tally, converged
-from protocol import configurations
+from protocol import configurations, consents
 from protocol.configurations import Profile
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 PLAN = FleetPlan(
     app_version="kettle-v1",
-    devices=30,
-    versions=Mix(shares=(Share(name="1.0.0", devices=20), Share(name="1.1.0", devices=10))),
+    devices=34,
+    versions=Mix(shares=(Share(name="1.0.0", devices=20), Share(name="1.1.0", devices=14))),
     faults=Mix(shares=tuple(Share(name=fault, devices=2) for fault in Fault)),
 )
 
@@ -43,13 +43,14 @@ def event(device: Device, chance: random.Random) -> Event:
         topic=f"{device.model.base}config/json/status",
         payload=configurations.offer(chance.choice(["1.1.0", "2.0.0"]), "{}", Profile.KAA),
     )
+    asked = Received(topic=f"{device.model.base}consent/json/status", payload=consents.ask("2.0.0", "{}"))
     topic = device.pending[-1].topic if device.pending else "none"
     answered = Received(topic=f"{topic}/{chance.choice(['status', 'error'])}", payload=b"")
     fired: list[Event] = [TimerFired(timer=timer) for timer in Timer if timer is not Timer.BOOT]
     fired += [TimerFired(timer=Timer.STEP)] * 10
     if device.state in {State.OFF, State.REBOOTING, State.FALLING_BACK, State.ASLEEP}:
         fired = [TimerFired(timer=Timer.BOOT)]
-    others: list[Event] = [Connected(), Connected(), Disconnected(), pushed, answered, answered, PowerLost()]
+    others: list[Event] = [Connected(), Connected(), Disconnected(), pushed, asked, answered, answered, PowerLost()]
     return chance.choice([*fired, *([] if device.state in {State.OFF, State.GONE} else others)])
 
 
@@ -71,7 +72,7 @@ def test_the_numbers_equal_a_recount_whatever_happens() -> None:
     assert progress.installs == sum(device.installs for device in devices) > 10
     assert progress.failures == sum(device.failures for device in devices) > 0
     assert progress.refused == sum(device.refused for device in devices) > 0
-    assert (progress.devices, progress.healthy, progress.seconds) == (30, len(healthy), 9.0)
+    assert (progress.devices, progress.healthy, progress.seconds) == (34, len(healthy), 9.0)
     assert progress.by_fault["none"] == 4
 
 
@@ -103,7 +104,7 @@ def test_a_fleet_has_converged_when_every_healthy_device_has() -> None:
 def test_the_numbers_for_json_have_names_in_camel_case() -> None:
     members = Tally(PLAN.build(), now=0.0).progress(1.23456).members()
     assert members["seconds"] == 1.235
-    assert members["byVersion"] == {"1.0.0": 20, "1.1.0": 10}
+    assert members["byVersion"] == {"1.0.0": 20, "1.1.0": 14}
     assert set(members) == {
         "".join([first, *map(str.capitalize, rest)])
         for first, *rest in (name.split("_") for name in Progress.__slots__)
