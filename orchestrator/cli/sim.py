@@ -85,6 +85,7 @@ def until_what(text: str) -> Goal:
 @click.option("--seed", default=1, show_default=True, help="The same seed gives the same fleet.")
 @click.option("--gateways", default=0, show_default=True, help="Connections that carry all devices; 0: one each.")
 @click.option("--keep-alive", default=60, show_default=True, metavar="SECONDS", help="1-65535.")
+@click.option("--pace", default="", metavar="PACE", help="How long things take: watchdog=30s,report-every=1m.")
 @click.option("--prefix", default="sim", show_default=True, help="Tokens begin with it.")
 @click.option("--until", type=until_what, metavar="GOAL", help="converged:VERSION, or a time like 90s; else for ever.")
 @click.option("--within", type=duration, default=600.0, metavar="TIME", help="For converged: at most; default 10m.")
@@ -100,6 +101,7 @@ def sim(  # noqa: PLR0913 - one argument per option
     seed: int,
     gateways: int,
     keep_alive: int,
+    pace: str,
     prefix: str,
     until: Goal | None,
     within: float,
@@ -109,12 +111,10 @@ def sim(  # noqa: PLR0913 - one argument per option
 
     They update themselves, and fail as they are told to; the same seed gives the same fleet.
     """
-    from device_sim import errors, mixes
+    from device_sim import errors, mixes, paces
     from device_sim.plans import FleetPlan, plan_attributes
 
-    goal = until or Goal(version=None, seconds=None)
-    if goal.version:
-        goal = replace(goal, seconds=within)
+    goal = _goal(until, within)
     try:
         plan = FleetPlan(
             app_version=app_version,
@@ -125,6 +125,7 @@ def sim(  # noqa: PLR0913 - one argument per option
             seed=seed,
             gateways=gateways,
             keep_alive=keep_alive,
+            pace=paces.parse(pace),
             prefix=prefix,
         )
         progress, last = asyncio.run(_simulate(plan, broker, goal, silent=as_json))
@@ -133,6 +134,11 @@ def sim(  # noqa: PLR0913 - one argument per option
     except (errors.PlanError, errors.AddressError, errors.TooManyConnectionsError) as error:
         raise RefusedError(str(error)) from error
     _conclude(goal, progress, last, as_json=as_json)
+
+
+def _goal(until: Goal | None, within: float) -> Goal:
+    goal = until or Goal(version=None, seconds=None)
+    return replace(goal, seconds=within) if goal.version else goal
 
 
 async def _simulate(plan: FleetPlan, broker: str, goal: Goal, *, silent: bool) -> tuple[Progress, tuple[Device, ...]]:

@@ -40,6 +40,7 @@ def test_a_goal_is_read() -> None:
         (["--attribute", "ring"], "NAME:VALUE"),
         (["--keep-alive", "0"], "keep-alive is 1 to 65535"),
         (["--gateways", "101"], "101 gateways for 100"),
+        (["--pace", "speed=1s"], "no pace of its own; there are download"),
         (["--broker", "http://h"], "looks like mqtt://"),
         (["--prefix", "a/b"], "cannot begin a token"),
         (["--devices", "900000"], "ulimit -n"),
