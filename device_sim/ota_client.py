@@ -14,6 +14,7 @@ Rules:
 - An offer of what runs is answered by reporting that, and never installed; one install at a time.
 - That an install has begun is written down before it begins: one that is interrupted is begun again, three times.
 - A failure is reported with a status code and a reason, survives a restart, and is never a reason to end.
+- Whoever decides is asked for consent once, however often Otao's question is seen. An offer is not asked about.
 - Only the client's own topics count: some brokers deliver other clients' retained messages.
 
 Spec: 7/CMP; MQTT 3.1.1, which every broker speaks.
@@ -26,26 +27,30 @@ import asyncio
 import logging
 import random
 import ssl
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import aiomqtt
 
-from device_sim import addresses, offers, state_files
+from device_sim import addresses, offers, outboxes, state_files
 from device_sim.errors import BrokerRefusedError, PlanError
 from device_sim.offers import InstallError
+from device_sim.outboxes import Outbox
+from device_sim.owners import Owner
 from device_sim.state_files import Failure, Remembered
-from protocol import configurations, progress, topics
+from protocol import configurations, health, progress, topics
 from protocol.errors import PayloadError
 from protocol.fields import SEMVER
 from protocol.progress import ProgressState
+from protocol.topics import Instances, Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
     from device_sim.offers import Offer
+    from device_sim.owners import Asked
+    from protocol.health import Metric
 
 MOST_STARTS = 3
 """How often an install that is interrupted by a restart is begun."""
@@ -55,16 +60,6 @@ _REFUSED = frozenset({4, 5, 134, 135})
 _INTERNAL = 500
 _LOGGED_BYTES = 500
 _log = logging.getLogger("otao.client")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Request:
-    """A report that Otao has not yet confirmed."""
-
-    topic: str
-    payload: bytes
-    failure: Failure | None
-    """What it is about; None when it says what runs."""
 
 
 class OtaClient:
@@ -80,6 +75,8 @@ class OtaClient:
         install: installs what is offered, and returns when it runs; or restarts the device; or raises. What it raises
             is reported as the failure, an `InstallError` with its status code.
         state_file: what has to survive a restart; its folder must exist.
+        consent: asks the owner whether a version may come, and returns the answer, with a reason or without; it is
+            cancelled when Otao takes the question back. None: Otao's questions are not heard.
         keep_alive: seconds.
         retry_seconds: until an unconfirmed report is repeated.
         tls_context: for `mqtts`, instead of the system's authorities.
@@ -99,6 +96,7 @@ class OtaClient:
         running: str | Callable[[], str],
         install: Callable[[Offer], Awaitable[None]],
         state_file: Path,
+        consent: Callable[[Asked], Awaitable[bool | tuple[bool, str]]] | None = None,
         keep_alive: int = 60,
         retry_seconds: float = 10.0,
         tls_context: ssl.SSLContext | None = None,
@@ -119,9 +117,8 @@ class OtaClient:
         self._state = remembered if self._actual is None else replace(remembered, running=_checked(stated))
         self._offered: configurations.Offer | None = None
         self._arrived = asyncio.Event()
-        self._mqtt: aiomqtt.Client | None = None
-        self._pending: dict[str, _Request] = {}
-        self._last_id = 0
+        self._outbox = Outbox(self._base)
+        self._owner = None if consent is None else Owner(consent, self._consent)
 
     @property
     def running(self) -> str:
@@ -140,8 +137,32 @@ class OtaClient:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._stay_connected(), name="ota.connection")
                 group.create_task(self._install_offers(), name="ota.install")
+                if self._owner is not None:
+                    group.create_task(self._owner.run(), name="ota.owner")
         except* (BrokerRefusedError, state_files.StateFileError) as errors:
             raise errors.exceptions[0] from None
+
+    async def report_health(
+        self, *, healthy: bool, reason: str | None = None, metrics: Mapping[str, Metric] | None = None
+    ) -> None:
+        """Say how the device fares with what runs; said again until Otao has confirmed it, or there is newer health.
+
+        Without a connection it waits for one; it does not survive a restart.
+
+        Args:
+            healthy: whether all is well.
+            reason: for people; 500 characters of it are kept.
+            metrics: at most 32 numbers, strings and booleans, by names of letters, digits, `_`, `.` and `-`.
+
+        Raises:
+            ValueError: the metrics are none that Otao takes.
+        """
+        payload = health.encode(healthy=healthy, reason=reason, metrics=metrics, config_id=self.running)
+        try:
+            health.decode(topics.parse(f"{self._base}{Resource.HEALTH}", Instances()), payload)
+        except PayloadError as error:
+            raise ValueError(error.reason) from error
+        await self._outbox.ask(outboxes.HEALTH, Resource.HEALTH, payload)
 
     def _recover(self) -> None:
         """Settle what the last run has left behind."""
@@ -173,7 +194,7 @@ class OtaClient:
             except aiomqtt.MqttError as error:
                 _log.warning("connection lost: %s", error)
             finally:
-                self._mqtt = None
+                self._outbox.disconnect()
             longest: float = min(_FIRST_WAIT * 2 ** min(failures, _DOUBLINGS), _LONGEST_WAIT)
             failures += 1
             await asyncio.sleep(random.uniform(0, longest))
@@ -192,20 +213,25 @@ class OtaClient:
         )
 
     async def _serve(self, mqtt: aiomqtt.Client) -> None:
-        await mqtt.subscribe([(f"{self._base}config/json/status", 1), (f"{self._base}applied/json/+/+", 1)])
-        self._mqtt = mqtt
-        self._pending.clear()
+        await mqtt.subscribe([(f"{self._base}{path}", 1) for path in self._subscriptions()])
+        self._outbox.connect(mqtt)
+        # What runs and what failed is said anew, and what is asked comes anew.
+        self._outbox.keep({outboxes.HEALTH})
         await self._report()
         await self._report_failure()
+        await self._outbox.repeat(outboxes.HEALTH)
         while True:
             try:
                 async with asyncio.timeout(self._retry_seconds):
                     message = await anext(mqtt.messages)
             except TimeoutError:
-                for request in list(self._pending.values()):
-                    await mqtt.publish(request.topic, request.payload, qos=1)
+                await self._outbox.repeat()
             else:
                 await self._received(message.topic.value, message.payload)
+
+    def _subscriptions(self) -> list[str]:
+        asks = [f"{Resource.CONSENT}/status", f"{Resource.CONSENT}/+/+"] if self._owner is not None else []
+        return [f"{Resource.CONFIG}/status", f"{Resource.APPLIED}/+/+", f"{Resource.HEALTH}/+/+", *asks]
 
     async def _received(self, topic: str, payload: object) -> None:
         if not topic.startswith(self._base) or not isinstance(payload, bytes):
@@ -213,13 +239,15 @@ class OtaClient:
         if topic == f"{self._base}config/json/status":
             await self._pushed(payload)
             return
-        asked, _, answer = topic.rpartition("/")
-        request = self._pending.pop(asked, None)
-        if request is None:
+        if topic == f"{self._base}consent/json/status":
+            if self._owner is not None:
+                self._owner.hear(payload)
             return
-        if answer == "error":
+        asked, _, answer = topic.rpartition("/")
+        about = self._outbox.answered(asked)
+        if about is not None and answer == "error":
             _log.error("a report was refused: %s", payload[:_LOGGED_BYTES])
-        if request.failure is not None and request.failure == self._state.failure:
+        if self._state.failure is not None and about == outboxes.failure_of(self._state.failure.version):
             self._remember(replace(self._state, failure=None))
 
     async def _pushed(self, payload: bytes) -> None:
@@ -233,7 +261,7 @@ class OtaClient:
             return
         if self._offered.config_id != self.running:
             self._arrived.set()
-        elif not any(request.failure is None for request in self._pending.values()):
+        elif not self._outbox.waits(outboxes.RUNNING):
             await self._report()
 
     async def _install_offers(self) -> None:
@@ -288,13 +316,14 @@ class OtaClient:
         return None
 
     async def _tell(self, payload: bytes) -> None:
-        await self._publish(f"{self._base}progress/json", payload)
+        await self._outbox.tell(Resource.PROGRESS, payload)
+
+    async def _consent(self, payload: bytes) -> None:
+        await self._outbox.ask(outboxes.CONSENT, Resource.CONSENT, payload)
 
     async def _report(self) -> None:
-        for topic, request in list(self._pending.items()):
-            if request.failure is None:
-                del self._pending[topic]
-        await self._ask(configurations.encode_applied(config_id=self.running))
+        payload = configurations.encode_applied(config_id=self.running)
+        await self._outbox.ask(outboxes.RUNNING, Resource.APPLIED, payload)
 
     async def _report_failure(self) -> None:
         failure = self._state.failure
@@ -302,19 +331,7 @@ class OtaClient:
             payload = configurations.encode_applied(
                 config_id=failure.version, status_code=failure.status_code, reason_phrase=failure.reason
             )
-            await self._ask(payload, failure)
-
-    async def _ask(self, payload: bytes, failure: Failure | None = None) -> None:
-        self._last_id += 1
-        topic = f"{self._base}applied/json/{self._last_id}"
-        self._pending[topic] = _Request(topic=topic, payload=payload, failure=failure)
-        await self._publish(topic, payload)
-
-    async def _publish(self, topic: str, payload: bytes) -> None:
-        """Publish if there is a connection; what has to arrive is among the pending ones."""
-        if self._mqtt is not None:
-            with suppress(aiomqtt.MqttError):
-                await self._mqtt.publish(topic, payload, qos=1)
+            await self._outbox.ask(outboxes.failure_of(failure.version), Resource.APPLIED, payload)
 
 
 def _checked(version: str) -> str:

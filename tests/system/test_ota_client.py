@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
@@ -14,12 +15,16 @@ from device_sim import state_files
 from device_sim.errors import BrokerRefusedError, PlanError
 from device_sim.offers import InstallError, Offer
 from device_sim.ota_client import OtaClient
+from device_sim.owners import Asked
+from protocol import consents
 from tests.brokers import ROOT, Mosquitto
 from tests.services import SECONDS, Service, connect, eventually, report, topic
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
+
+    import aiomqtt
 
 IMAGE = b"firmware" * 1000
 APPLICATION = "smart-kettle"
@@ -187,6 +192,64 @@ def test_names_that_cannot_work_are_refused(tmp_path: Path) -> None:
                 "mqtt://h", app_version=app_version, token=token, running=version, install=install,
                 state_file=tmp_path / "s",
             )  # fmt: skip
+
+
+async def test_it_says_how_it_fares_until_that_is_confirmed(stage: tuple[Mosquitto, Service], tmp_path: Path) -> None:
+    broker, service = stage
+    device = client(broker, tmp_path, refuse_to_install, "2.0.0")
+    with pytest.raises(ValueError, match="the metric's name 'the pump' must be"):
+        await device.report_health(healthy=True, metrics={"the pump": 1})
+    # It waits for a connection.
+    await device.report_health(healthy=False, reason="too hot", metrics={"celsius": 93.5})
+    async with connect(broker, "otao") as otao:
+        await otao.subscribe(topic("tok7", "health/json/#", app_version="smart-kettle-v1"))
+        async with running(device), asyncio.timeout(SECONDS):
+            said, confirmed = await anext(otao.messages), await anext(otao.messages)
+            assert isinstance(said.payload, bytes)
+            members = {"healthy": False, "reason": "too hot", "metrics": {"celsius": 93.5}, "configId": "2.0.0"}
+            assert json.loads(said.payload) == members
+            assert (confirmed.topic.value, confirmed.payload) == (f"{said.topic.value}/status", b"")
+            await device.report_health(healthy=True)
+            assert (await anext(otao.messages)).payload == b'{"healthy":true,"configId":"2.0.0"}'
+    await service.until_running("tok7", "2.0.0", application=APPLICATION)
+
+
+async def test_it_answers_for_its_owner_until_that_is_confirmed(tmp_path: Path) -> None:
+    questions: list[Asked] = []
+
+    async def decide(asked: Asked) -> tuple[bool, str]:
+        questions.append(asked)
+        return False, "not before tea time"
+
+    async with Mosquitto(tokens=["tok7"]) as broker, connect(broker, "otao") as otao:
+        own = topic("tok7", "consent/json", app_version="smart-kettle-v1")
+        await otao.subscribe(f"{own}/+")
+        await otao.publish(f"{own}/status", consents.ask("1.1.0", '{"description":"quieter"}'), qos=1, retain=True)
+        device = OtaClient(
+            broker.url("tok7"), app_version="smart-kettle-v1", token="tok7", running="1.0.0", consent=decide,
+            install=refuse_to_install, state_file=tmp_path / "ota.json", retry_seconds=0.2,
+        )  # fmt: skip
+        async with running(device), asyncio.timeout(SECONDS):
+            answers = [message async for message in limited(otao, f"{own}/status", 2)]
+            # Said again, as nobody has confirmed it.
+            assert answers[0].topic.value == answers[1].topic.value
+            assert isinstance(answers[0].payload, bytes)
+            members = {"configId": "1.1.0", "granted": False, "reasonPhrase": "not before tea time"}
+            assert json.loads(answers[0].payload) == members
+    assert questions == [Asked(version="1.1.0", metadata={"description": "quieter"})]
+
+
+async def refuse_to_install(offer: Offer) -> None:
+    raise AssertionError(offer)
+
+
+async def limited(mqtt: aiomqtt.Client, but: str, amount: int) -> AsyncIterator[aiomqtt.Message]:
+    """Yield so many messages that are not on one topic."""
+    while amount:
+        message = await anext(mqtt.messages)
+        if message.topic.value != but:
+            amount -= 1
+            yield message
 
 
 class Images:

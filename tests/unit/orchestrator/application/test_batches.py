@@ -19,6 +19,7 @@ from orchestrator.application.records import Registration
 from orchestrator.application.tallies import Tallies
 from orchestrator.domain.endpoints import TokenState
 from orchestrator.domain.filters import Filter
+from protocol import health
 from protocol.links import Inbound
 from protocol.payloads import Limits
 from protocol.topics import Instances
@@ -119,7 +120,7 @@ def message(
     **members: Unpack[Members],
 ) -> Inbound:
     """A message of an endpoint, of the open application if `app_version` does not say otherwise."""
-    instance = "cmx_ota" if resource.startswith(("config", "applied", "progress")) else "epmx"
+    instance = "cmx_ota" if resource.startswith(("config", "applied", "progress", "health", "consent")) else "epmx"
     return Inbound(
         topic=f"kp1/{app_version}/{instance}/{who}/{resource}",
         payload=payload.encode() if isinstance(payload, str) else payload,
@@ -430,6 +431,12 @@ RUBBISH = [
     ("config-id-not-semver", report("b3f4-foreign")),
     ("attribute-key-invalid", message("update/1", '{"a-b":1}')),
     ("attribute-count", message("update/1", "{}")),
+    ("metric-name-invalid", message("health/json/1", '{"healthy":true,"metrics":{"a b":1}}')),
+    (
+        "metric-count",
+        message("health/json/1", health.encode(healthy=True, metrics={str(number): 1 for number in range(33)})),
+    ),
+    ("member-missing", message("consent/json/1", '{"configId":"1.1.0"}')),
     ("text-not-storable", message("update/1", '{"a":"\\u0000"}')),
     ("text-not-storable", message("update/1", '{"a":"\\ud800"}')),
     ("number-out-of-range", message("update/1", '{"a":1e999}')),
