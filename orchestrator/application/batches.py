@@ -22,9 +22,9 @@ import orjson
 from orchestrator.application import drafts
 from orchestrator.application.answers import Answer
 from orchestrator.application.handling import METADATA, Handling, answer
-from orchestrator.application.memberships import Subject
+from orchestrator.application.newcomers import newcomer
 from orchestrator.application.pushes import CLEARED
-from orchestrator.application.records import EndpointRecord, PushMode, Registration
+from orchestrator.application.records import PushMode, Registration
 from orchestrator.application.refusals import (
     FloodError,
     IllegalEndpointIdError,
@@ -33,7 +33,7 @@ from orchestrator.application.refusals import (
     UnknownTokenError,
 )
 from orchestrator.domain import changes
-from orchestrator.domain.endpoints import Endpoint, TokenState
+from orchestrator.domain.endpoints import TokenState
 from protocol import configurations, requests, topics
 from protocol.errors import MessageError
 from protocol.links import Outbound
@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 
     from orchestrator.application.directory import Directory, Entry
     from orchestrator.application.ports import Steps, Transaction
-    from orchestrator.application.records import Draft
+    from orchestrator.application.records import Draft, EndpointRecord
+    from orchestrator.application.rooms import Ledger, Rooms
     from orchestrator.application.tallies import Tallies
     from orchestrator.domain.versions import Version
     from protocol.links import Inbound
@@ -175,7 +176,14 @@ class Application:
     """Applies parsed messages inside a transaction."""
 
     def __init__(
-        self, transaction: Transaction, directory: Directory, settings: Settings, batch: Batch, *, watermark: int
+        self,
+        transaction: Transaction,
+        directory: Directory,
+        settings: Settings,
+        batch: Batch,
+        *,
+        rooms: Rooms,
+        watermark: int,
     ) -> None:
         """Work for one batch; `watermark` is the revision up to which pushes are acknowledged."""
         self._transaction = transaction
@@ -183,6 +191,8 @@ class Application:
         self._settings = settings
         self._batch = batch
         self._watermark = watermark
+        self._rooms = rooms
+        self._ledger: Ledger
         self._drafts: dict[Place, Draft] = {}
         self._attributes: dict[Place, dict[str, JsonValue]] = {}
         self._taken: set[Place] = set()
@@ -190,7 +200,7 @@ class Application:
     async def run(self, parsed: Sequence[Parsed], at: datetime, steps: Steps) -> None:
         """Load, apply and store."""
         parsed = self._as_of_now(parsed)
-        await self._load(parsed)
+        await self._load(parsed, at)
         steps("batch-read")
         for item in parsed:
             try:
@@ -220,12 +230,14 @@ class Application:
                 self._batch.refuse(UnknownAppVersionError(), item.inbound, topics.error_topic(item.inbound.topic))
         return current
 
-    async def _load(self, parsed: Sequence[Parsed]) -> None:
+    async def _load(self, parsed: Sequence[Parsed], at: datetime) -> None:
         places = list({item.place for item in parsed})
         applications = {application for application, _ in places}
-        membership = self._directory.membership if self._directory.filters_used_by(applications) else None
+        self._ledger = await self._rooms.enter(self._transaction, map(self._directory.by_key, applications), at)
+        membership = self._directory.membership_for(applications)
         for record in await self._transaction.find(places, membership):
-            self._drafts[record.application, record.token] = drafts.begin(record)
+            room = self._ledger.room(self._directory.by_key(record.application))
+            self._drafts[record.application, record.token] = drafts.begin(record, room)
         unknown = [place for place in places if place not in self._drafts and self._open(place)]
         self._taken = await self._transaction.taken(unknown)
         await self._load_attributes(parsed)
@@ -249,7 +261,7 @@ class Application:
         place = item.place
         draft = self._drafts.get(place)
         if draft is None:
-            draft = drafts.begin(self._newcomer(item, at))
+            draft = drafts.begin(self._newcomer(item, at), self._ledger.room(item.entry))
         elif draft.after.token_state is not TokenState.ACTIVE:
             raise TokenRefusedError(draft.after.token_state)
         attributes = self._attributes.get(place, {})
@@ -298,24 +310,7 @@ class Application:
             raise UnknownTokenError
         if not topics.ENDPOINT_ID.fullmatch(token) or item.place in self._taken:
             raise IllegalEndpointIdError
-        app_version = item.request.address.app_version
-        subject = Subject(
-            attributes="{}",
-            endpoint_id=token,
-            app_version=app_version,
-            running=None,
-            registered_at=at,
-            last_seen_at=None,
-        )
-        return EndpointRecord(
-            key=0,
-            application=application.key,
-            endpoint_id=token,
-            app_version=app_version,
-            token=token,
-            endpoint=Endpoint(registered_at=at, filters=item.entry.memberships.of(subject)),
-            subject=subject,
-        )
+        return newcomer(item.entry, token, token, item.request.address.app_version, at)
 
     async def _store(self, at: datetime) -> None:
         changed = [draft for draft in self._drafts.values() if drafts.changed(draft)]

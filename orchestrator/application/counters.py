@@ -5,7 +5,8 @@ Rules:
   (invariant 8: it can be, and a test does).
 - `running`: endpoints by running version. `latest`: endpoints by version and state of their latest attempt.
   `attempts`: all attempts ever made, by version, version they started from, and state. `failures`: endpoints whose
-  latest attempt failed, by version and reason.
+  latest attempt failed, by version and reason. `stages`: all attempts ever made in a stage, by version and what the
+  gates look at. `slots`: attempts that hold a slot, by version and version they started from.
 
 Layer: application; pure.
 """
@@ -13,15 +14,16 @@ Layer: application; pure.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
+from orchestrator.application.gradings import Grade
 from orchestrator.domain.attempts import AttemptState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from orchestrator.application.records import Draft
-    from orchestrator.domain.endpoints import Endpoint
+    from orchestrator.domain.endpoints import Attempt, Endpoint
     from orchestrator.domain.versions import Version
 
 FAILED = frozenset({AttemptState.FAILED, AttemptState.REVERTED, AttemptState.EXPIRED})
@@ -29,8 +31,19 @@ MAX_REASON = 120
 """Characters of a failure's reason that tell it apart in the numbers; the whole one is in the history."""
 
 
-_Face: TypeAlias = "tuple[Version | None, Version | None, Version | None, AttemptState | None, str]"
-"""What of an endpoint is counted: what it runs; of its latest attempt version, origin, state, reason of failure."""
+class _Face(NamedTuple):
+    """What of an endpoint is counted."""
+
+    running: Version | None
+    version: Version | None = None
+    """Of its latest attempt, as all that follows."""
+    origin: Version | None = None
+    state: AttemptState | None = None
+    reason: str = ""
+    """Of a failure."""
+    grade: str = ""
+    """What the gates look at, as a label; empty outside stages."""
+    slot: bool = False
 
 
 class CounterKey(NamedTuple):
@@ -52,12 +65,22 @@ def deltas(drafts: Iterable[Draft]) -> Counter[CounterKey]:
         before = draft.before
         steps[before.application, _face(before.endpoint) if before.key else None, _face(draft.after)] += 1
         for attempt in draft.superseded:
-            total[CounterKey(before.application, "attempts", attempt.version, attempt.origin, attempt.state.value)] += 1
+            _leave_behind(total, before.application, attempt, 1)
     for (application, old, new), amount in steps.items():
         if old is not None:
             _add(total, application, old, -amount)
         _add(total, application, new, amount)
     return Counter({key: amount for key, amount in total.items() if amount})
+
+
+def step(
+    total: Counter[CounterKey], application: int, before: Endpoint, after: Endpoint, left: Attempt | None, amount: int
+) -> None:
+    """Add what it does to the numbers that `amount` endpoints go from `before` to `after`, and leave an attempt."""
+    _add(total, application, _face(before), -amount)
+    _add(total, application, _face(after), amount)
+    if left is not None:
+        _leave_behind(total, application, left, amount)
 
 
 def add(total: Counter[CounterKey], application: int, endpoint: Endpoint, amount: int) -> None:
@@ -68,18 +91,32 @@ def add(total: Counter[CounterKey], application: int, endpoint: Endpoint, amount
 def _face(endpoint: Endpoint) -> _Face:
     attempt = endpoint.attempt
     if attempt is None:
-        return endpoint.running, None, None, None, ""
+        return _Face(endpoint.running)
     state = attempt.state
     reason = (attempt.reason or state.value)[:MAX_REASON] if state in FAILED else ""
-    return endpoint.running, attempt.version, attempt.origin, state, reason
+    return _Face(endpoint.running, attempt.version, attempt.origin, state, reason, _graded(attempt), attempt.holds_slot)
+
+
+def _graded(attempt: Attempt) -> str:
+    return "" if attempt.stage is None else Grade.of(attempt).label
+
+
+def _leave_behind(total: Counter[CounterKey], application: int, attempt: Attempt, amount: int) -> None:
+    """Count an attempt that a newer one has replaced; such hold no slot."""
+    total[CounterKey(application, "attempts", attempt.version, attempt.origin, attempt.state.value)] += amount
+    if attempt.stage is not None:
+        total[CounterKey(application, "stages", attempt.version, None, _graded(attempt))] += amount
 
 
 def _add(total: Counter[CounterKey], application: int, face: _Face, amount: int) -> None:
-    running, version, origin, state, reason = face
-    total[CounterKey(application, "running", running)] += amount
-    if state is None:
+    total[CounterKey(application, "running", face.running)] += amount
+    if face.state is None:
         return
-    total[CounterKey(application, "attempts", version, origin, state.value)] += amount
-    total[CounterKey(application, "latest", version, None, state.value)] += amount
-    if state in FAILED:
-        total[CounterKey(application, "failures", version, None, reason)] += amount
+    total[CounterKey(application, "attempts", face.version, face.origin, face.state.value)] += amount
+    total[CounterKey(application, "latest", face.version, None, face.state.value)] += amount
+    if face.state in FAILED:
+        total[CounterKey(application, "failures", face.version, None, face.reason)] += amount
+    if face.grade:
+        total[CounterKey(application, "stages", face.version, None, face.grade)] += amount
+    if face.slot:
+        total[CounterKey(application, "slots", face.version, face.origin)] += amount

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from orchestrator.application.memberships import Memberships
+from orchestrator.application.memberships import Belonging, Memberships
 from orchestrator.domain.decisions import Decider
 from protocol import configurations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.application.memberships import Subject
+    from orchestrator.application.ports import Membership
     from orchestrator.application.records import Application, FilterRecord, SoftwareRecord
     from orchestrator.domain.catalogues import Catalogue
     from orchestrator.domain.decisions import Decision
@@ -46,7 +47,12 @@ class Entry:
         """Start with nothing remembered."""
         self.decider = Decider(self.catalogue)
         used = sorted(self.catalogue.filters_in_use & self.filters.keys())
-        self.memberships = Memberships(self.filters[name].filter for name in used)
+        self.memberships = Memberships((self.filters[name].filter for name in used), zoned=self.catalogue.zoned)
+
+    @property
+    def looks_at_subjects(self) -> bool:
+        """Whether the decision looks at endpoints' attributes, through filters or windows."""
+        return bool(self.catalogue.filters_in_use) or self.catalogue.zoned
 
     def decide(self, endpoint: Endpoint, now: datetime) -> Decision:
         """The decision for one endpoint, remembered by class."""
@@ -62,11 +68,11 @@ class Entry:
         return self.catalogue.policy_of(version)
 
     def offerable(self, version: Version, *, started: bool) -> bool:
-        """Whether an open attempt of this version may be seen; a started install outlives a suspension and a freeze."""
+        """Whether an open attempt of this version may be seen; a started install outlives all stops but a recall."""
         software = self.software_of(version)
         if software is None or software.recalled or not software.has_specification:
             return False
-        return started or not (software.stopped or self.application.frozen is not None)
+        return started or not (software.stopped or software.rollout.held or self.application.frozen is not None)
 
     def offer(self, version: Version) -> bytes:
         """The payload that offers a version; the software must exist and have a specification."""
@@ -134,11 +140,15 @@ class Directory:
         """All, by name."""
         return [self._by_name[name] for name in sorted(self._by_name)]
 
-    def membership(self, application: int, subject: Subject) -> frozenset[str]:
-        """The filters in use of an application that an endpoint is in."""
+    def membership(self, application: int, subject: Subject) -> Belonging:
+        """What an endpoint of an application belongs to."""
         entry = self._by_key.get(application)
-        return entry.memberships.of(subject) if entry is not None else frozenset()
+        return entry.memberships.belonging(subject) if entry is not None else Belonging(frozenset(), None)
 
-    def filters_used_by(self, applications: Iterable[int]) -> bool:
-        """Whether any of these applications has a software that lists filters."""
-        return any(entry.catalogue.filters_in_use for entry in map(self._by_key.get, applications) if entry is not None)
+    def membership_for(self, applications: Iterable[int]) -> Membership | None:
+        """Whom to ask what endpoints of these applications belong to; None: it does not matter to any."""
+        return self.membership if any(self._looks(application) for application in applications) else None
+
+    def _looks(self, application: int) -> bool:
+        entry = self._by_key.get(application)
+        return entry is not None and entry.looks_at_subjects

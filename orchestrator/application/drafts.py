@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.application.records import Draft, EndpointRecord, PushMode
 from orchestrator.domain import changes
-from orchestrator.domain.attempts import OPEN, AttemptState, move
+from orchestrator.domain.attempts import SETTLED, AttemptState, move
 from orchestrator.domain.endpoints import HistoryKind
 from orchestrator.domain.facts import Heard, ObserveAsked, Reported
 from protocol import topics
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.application.directory import Entry
-    from orchestrator.domain.changes import Change
+    from orchestrator.domain.changes import Change, Room
     from orchestrator.domain.endpoints import Attempt, Endpoint
     from orchestrator.domain.facts import Fact
     from orchestrator.domain.versions import Version
     from protocol.topics import Instances
 
 
-def begin(record: EndpointRecord) -> Draft:
-    """An endpoint to which nothing has happened yet."""
-    return Draft(before=record, after=record.endpoint, app_version=record.app_version)
+def begin(record: EndpointRecord, room: Room = changes.unlimited) -> Draft:
+    """An endpoint to which nothing has happened yet; `room` is asked before it is offered something."""
+    return Draft(before=record, after=record.endpoint, app_version=record.app_version, room=room)
 
 
 def hear(draft: Draft, entry: Entry, fact: Fact, *, watermark: int, at: datetime) -> None:
@@ -63,16 +63,19 @@ def regroup(draft: Draft, entry: Entry) -> None:
         running=draft.after.running,
         last_seen_at=draft.after.last_seen_at,
     )
-    filters = entry.memberships.of(present)
-    if filters != draft.after.filters:
-        draft.after = replace(draft.after, filters=filters)
+    filters, zone = entry.memberships.belonging(present)
+    if filters != draft.after.filters or zone != draft.after.zone:
+        draft.after = replace(draft.after, filters=filters, zone=zone)
 
 
 def settle(draft: Draft, entry: Entry, at: datetime) -> None:
     """Decide, and make the offer agree."""
     decision = entry.decide(draft.after, at)
+    draft.held = None
     if not changes.agrees(draft.after, decision):
-        _take(draft, changes.replan(draft.after, decision, entry.catalogue, at), at)
+        change = changes.replan(draft.after, decision, entry.catalogue, at, draft.room)
+        draft.held = change.held
+        _take(draft, change, at)
 
 
 def relocate(draft: Draft, app_version: str, instances: Instances) -> None:
@@ -103,13 +106,13 @@ def _take(draft: Draft, change: Change, at: datetime) -> None:
     old = before.attempt
     if old is not None and (change.endpoint.attempt is None or change.endpoint.attempt.sequence != old.sequence):
         draft.superseded.append(_settled(old, change, at))
-    if not draft.push and _pushed(before) != _pushed(change.endpoint):
+    if not draft.push and (_pushed(before) != _pushed(change.endpoint) or before.asked != change.endpoint.asked):
         draft.push = True
 
 
 def _settled(old: Attempt, change: Change, at: datetime) -> Attempt:
-    """An attempt that a newer offer has replaced; an open one was withdrawn for the reason that the history has."""
-    if old.state not in OPEN:
+    """An attempt that a newer offer has replaced; an undecided one was withdrawn, the history says why."""
+    if old.state in SETTLED:
         return old
     reason = next((entry.reason for entry in change.entries if entry.kind is HistoryKind.WITHDRAWN), None)
     return move(old, AttemptState.WITHDRAWN, at, reason=reason)
@@ -131,7 +134,9 @@ def push_anew(draft: Draft, entry: Entry, instances: Instances) -> None:
 
 def changed(draft: Draft) -> bool:
     """Whether anything has to be written."""
-    return draft.after is not draft.before.endpoint or draft.push or bool(draft.cleared_topics)
+    return (
+        draft.after is not draft.before.endpoint or draft.push or bool(draft.cleared_topics) or draft.held is not None
+    )
 
 
 def offered(draft: Draft) -> set[Version]:

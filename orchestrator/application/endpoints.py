@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from orchestrator.application.ports import Clock
     from orchestrator.application.preconditions import Precondition
     from orchestrator.application.records import EndpointDocument
+    from orchestrator.application.rooms import Rooms
     from orchestrator.domain.versions import Version
     from protocol.topics import Instances
 
@@ -54,6 +55,7 @@ class Endpoints:
         gate: Gate,
         wake: Wake,
         *,
+        rooms: Rooms,
         instances: Instances,
     ) -> None:
         """Take what the use cases need; `instances` name the push topics."""
@@ -62,6 +64,7 @@ class Endpoints:
         self._clock = clock
         self._gate = gate
         self._wake = wake
+        self._rooms = rooms
         self._instances = instances
 
     def entry(self, application: str) -> Entry:
@@ -112,7 +115,7 @@ class Endpoints:
                 visit = await self._create(edit, entry, endpoint_id, body)
                 stored = await visit.settle(visit.document)
             else:
-                visit = self._visit(edit, entry, document)
+                visit = await self._visit(edit, entry, document)
                 stored = await self._revise(visit, body)
             await visit.audit(by, Action.ENDPOINT_PUT, document, stored)
         visit.follow(self._wake)
@@ -237,16 +240,18 @@ class Endpoints:
         document = await edit.document(entry, endpoint_id)
         if document is None:
             raise NotFoundError("endpoint", endpoint_id)
-        return self._visit(edit, entry, document)
+        return await self._visit(edit, entry, document)
 
-    def _visit(self, edit: Edit, entry: Entry, document: EndpointDocument) -> Visit:
+    async def _visit(self, edit: Edit, entry: Entry, document: EndpointDocument) -> Visit:
+        now = self._clock.now()
+        ledger = await self._rooms.enter(edit, [entry], now)
         return Visit(
             edit=edit,
             entry=entry,
             document=document,
-            draft=drafts.begin(document.record),
+            draft=drafts.begin(document.record, ledger.room(entry)),
             token=document.record.token,
-            now=self._clock.now(),
+            now=now,
             instances=self._instances,
         )
 
@@ -263,7 +268,7 @@ class Endpoints:
             token_state=TokenState.ACTIVE,
             pinned=body.pin,
         )
-        visit = self._visit(edit, entry, await edit.add_endpoint(entry, new))
+        visit = await self._visit(edit, entry, await edit.add_endpoint(entry, new))
         drafts.settle(visit.draft, entry, visit.now)
         return visit
 

@@ -19,12 +19,10 @@ from orchestrator.application import drafts
 from orchestrator.application.audits import Action, AuditEntry
 from orchestrator.application.documents import imports as documents
 from orchestrator.application.documents import texts
-from orchestrator.application.memberships import Subject
+from orchestrator.application.newcomers import newcomer
 from orchestrator.application.problems import NotFoundError, RequestError, TokenTakenError
-from orchestrator.application.records import EndpointRecord
 from orchestrator.application.visits import app_version_of, first_token
 from orchestrator.domain import changes
-from orchestrator.domain.endpoints import Endpoint
 from orchestrator.domain.errors import DomainError
 from orchestrator.domain.facts import Asserted
 from protocol.errors import MessageError, PayloadTooLargeError
@@ -39,6 +37,8 @@ if TYPE_CHECKING:
     from orchestrator.application.editing import Edit, EditingStorage, Wake
     from orchestrator.application.ports import Clock
     from orchestrator.application.records import Draft, EndpointDocument
+    from orchestrator.application.rooms import Ledger, Rooms
+    from orchestrator.domain.endpoints import Endpoint
     from protocol.topics import Instances
 
 PAGE = 250
@@ -116,6 +116,7 @@ class _Work:
     edit: Edit
     entry: Entry
     now: datetime
+    ledger: Ledger
     present: dict[str, EndpointDocument]
     owners: dict[str, str]
     """Token → endpointId."""
@@ -132,13 +133,21 @@ class Imports:
     """Imports endpoints."""
 
     def __init__(
-        self, storage: EditingStorage, directory: Directory, clock: Clock, wake: Wake, *, instances: Instances
+        self,
+        storage: EditingStorage,
+        directory: Directory,
+        clock: Clock,
+        wake: Wake,
+        *,
+        rooms: Rooms,
+        instances: Instances,
     ) -> None:
         """Take what the use case needs."""
         self._storage = storage
         self._directory = directory
         self._clock = clock
         self._wake = wake
+        self._rooms = rooms
         self._instances = instances
 
     async def run(self, application: str, lines: AsyncIterable[Line], *, by: Author) -> Imported:
@@ -180,7 +189,8 @@ class Imports:
             key = entry.application.key
             present = {item.endpoint_id: item for item in await edit.documents_of(entry, list(page.names))}
             owners = await edit.token_owners(key, list(page.tokens))
-            work = _Work(edit=edit, entry=entry, now=now, present=present, owners=owners)
+            ledger = await self._rooms.enter(edit, [entry], now)
+            work = _Work(edit=edit, entry=entry, now=now, ledger=ledger, present=present, owners=owners)
             for number, body in page.lines:
                 self._take(work, number, body)
             fresh = entry.unfrozen({version for draft in work.drafts for version in drafts.offered(draft)})
@@ -242,24 +252,9 @@ class Imports:
         entry, now = work.entry, work.now
         token = body.token or first_token(body.endpoint_id)
         _check_token(work, token, body.endpoint_id)
-        subject = Subject(
-            attributes=body.attributes,
-            endpoint_id=body.endpoint_id,
-            app_version=app_version_of(entry, body.app_version, None),
-            running=None,
-            registered_at=now,
-            last_seen_at=None,
-        )
-        record = EndpointRecord(
-            key=0,
-            application=entry.application.key,
-            endpoint_id=body.endpoint_id,
-            app_version=subject.app_version,
-            token=token,
-            endpoint=Endpoint(registered_at=now, pinned=body.pin, filters=entry.memberships.of(subject)),
-            subject=subject,
-        )
-        draft = drafts.begin(record)
+        app_version = app_version_of(entry, body.app_version, None)
+        record = newcomer(entry, body.endpoint_id, token, app_version, now, attributes=body.attributes, pinned=body.pin)
+        draft = drafts.begin(record, work.ledger.room(entry))
         draft.new_attributes = body.attributes
         self._settle(work, draft, body)
 
@@ -277,7 +272,7 @@ class Imports:
         asserted = _asserts(before.endpoint, body)
         if not edited and not asserted:
             return False
-        draft = drafts.begin(before)
+        draft = drafts.begin(before, work.ledger.room(entry))
         draft.after = replace(draft.after, pinned=body.pin)
         draft.new_attributes = body.attributes
         drafts.relocate(draft, app_version, self._instances)

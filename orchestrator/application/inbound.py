@@ -49,6 +49,7 @@ class InboundPipeline:
         self._publisher = publisher
         self._presence = parts.presence
         self._clock = parts.clock
+        self._rooms = parts.rooms
         self._settings = parts.settings
         self._batch_size = batch_size
         self._marker_topic = topics.marker_topic(parts.partition)
@@ -132,7 +133,9 @@ class InboundPipeline:
         at = self._clock.now()
         async with self._storage.transaction() as transaction:
             watermark = self._publisher.watermark
-            application = Application(transaction, self._directory, self._settings, batch, watermark=watermark)
+            application = Application(
+                transaction, self._directory, self._settings, batch, rooms=self._rooms, watermark=watermark
+            )
             await application.run(parsed, at, self._steps)
         self._steps("batch-committed")
         self._delivered.update(batch.deliveries)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from orchestrator.domain.filters import Filter
     from orchestrator.domain.versions import Version
 
+ZONE = "timeZone"
+"""The attribute that holds an endpoint's time zone."""
 _REMEMBERED = 4096
 """How many different subjects have their filters remembered, per application."""
 _UNIQUE = INSTANTS | {Name.ENDPOINT_ID}
@@ -56,12 +58,22 @@ class Subject:
         )
 
 
+class Belonging(NamedTuple):
+    """What of an endpoint's own the decision looks at."""
+
+    filters: frozenset[str]
+    """The filters in use that it is in."""
+    zone: str | None
+    """Its time zone, where some window is in the endpoints' own; None also where it names none."""
+
+
 class Memberships:
     """The filters in use of one application."""
 
-    def __init__(self, filters: Iterable[Filter]) -> None:
-        """Take the filters that software lists; nothing is remembered yet."""
+    def __init__(self, filters: Iterable[Filter], *, zoned: bool = False) -> None:
+        """Take the filters that software lists, and whether time zones matter; nothing is remembered yet."""
         self._filters = tuple(filters)
+        self._zoned = zoned
         seen = frozenset(name for item in self._filters for name in item.reads)
         self.follows_reports = bool(seen & REPORTED)
         """Whether a message alone may move an endpoint into a filter or out of it."""
@@ -70,6 +82,10 @@ class Memberships:
         self._running = Name.RUNNING_VERSION in seen
         self._remembers = not seen & _UNIQUE
         self._known: OrderedDict[tuple[str, str, str], frozenset[str]] = OrderedDict()
+
+    def belonging(self, subject: Subject) -> Belonging:
+        """What the decision looks at of the endpoint."""
+        return Belonging(self.of(subject), zone_of(subject.attributes) if self._zoned else None)
 
     def of(self, subject: Subject) -> frozenset[str]:
         """The identifiers of the filters that the endpoint is in."""
@@ -94,3 +110,9 @@ class Memberships:
             return frozenset()
         values = subject.values()
         return frozenset(item.filter_id for item in self._filters if item.matches(values))
+
+
+def zone_of(attributes: str) -> str | None:
+    """The time zone that an endpoint's attributes (JSON text) name; None: none."""
+    zone = orjson.loads(attributes).get(ZONE)
+    return zone if isinstance(zone, str) else None

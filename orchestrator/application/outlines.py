@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from orchestrator.application import preconditions
 from orchestrator.application.problems import ConflictError, FilterUnknownError, PlacedError, SpecificationFrozenError
-from orchestrator.application.records import Application, FilterRecord, SoftwareRecord
+from orchestrator.application.records import Application, FilterRecord, RolloutStatus, SoftwareRecord
 from orchestrator.domain.catalogues import Catalogue, VersionConflict
 from orchestrator.domain.policies import UNLIMITED
-from orchestrator.domain.software import Software
+from orchestrator.domain.rollouts import STARTED
+from orchestrator.domain.software import Software, revised
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -93,6 +94,7 @@ def software(
         policy=definition.policy,
         recalled_at=None if present is None else present.software.recalled_at,
         rollout_date=definition.rollout_date,
+        rollout=STARTED if present is None else revised(present.software, definition.policy),
     )
     given = SoftwareRecord(
         software=item,
@@ -104,6 +106,7 @@ def software(
         revision=1 if present is None else present.revision,
         created_at=now if present is None else present.created_at,
         updated_at=now if present is None else present.updated_at,
+        status=RolloutStatus() if present is None else present.status,
     )
     if present is None or given == present:
         return present or given

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.application.feeds import Feed
 from orchestrator.application.presence import Presence
+from orchestrator.application.rooms import Rooms
 from orchestrator.application.signals import Signals
 from orchestrator.application.tallies import Tallies
 
@@ -42,6 +43,7 @@ class Parts:
     steps: Steps = no_steps
     feed: Feed = field(default_factory=Feed)
     presence: Presence = field(default_factory=Presence)
+    rooms: Rooms = field(default_factory=Rooms)
     signals: Signals = field(default_factory=Signals)
     tallies: Tallies = field(default_factory=Tallies)
 

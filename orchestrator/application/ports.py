@@ -13,19 +13,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Collection, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime, timedelta
 
+    from orchestrator.application.classes import ClassVerdict, Page, Work
+    from orchestrator.application.counters import CounterKey
     from orchestrator.application.directory import Entry
-    from orchestrator.application.memberships import Subject
+    from orchestrator.application.memberships import Belonging, Subject
     from orchestrator.application.pushes import ParkedPush, Push
     from orchestrator.application.records import Draft, EndpointRecord
-    from orchestrator.application.sweeps import ClassVerdict, Page, Work
     from orchestrator.domain.versions import Version
 
-    Membership: TypeAlias = Callable[[int, Subject], frozenset[str]]
-    """An application and an endpoint of it → the filters in use that the endpoint is in."""
+    Membership: TypeAlias = Callable[[int, Subject], Belonging]
+    """An application and an endpoint of it → the filters in use that the endpoint is in, and its time zone."""
 
 
 class StorageError(Exception):
@@ -55,7 +57,7 @@ class Transaction(Protocol):
     async def find(self, tokens: Sequence[tuple[int, str]], membership: Membership | None) -> list[EndpointRecord]:
         """Load the endpoints of (application, token) pairs; unknown pairs are absent, order is not kept.
 
-        `membership` is asked for the filters of each; None: nobody wants to know.
+        `membership` is asked what each belongs to; None: nobody wants to know.
         """
 
     async def find_keys(self, keys: Sequence[int], membership: Membership | None) -> list[EndpointRecord]:
@@ -76,8 +78,21 @@ class Transaction(Protocol):
     async def store(self, drafts: Sequence[Draft], due: Sequence[datetime | None], at: datetime) -> None:
         """Write what has become of endpoints: state, setbacks, superseded attempts, history, pushes, counters.
 
-        `due` holds each draft's next timer. A draft whose key is 0 is a new endpoint.
+        `due` holds each draft's next timer. A draft whose key is 0 is a new endpoint. Those that are held for want of
+        room are queued, as `queue` does.
         """
+
+    async def numbers(self, applications: Collection[int], names: Collection[str]) -> Counter[CounterKey]:
+        """The numbers of these names of some applications, as this transaction sees them, zeros left out."""
+
+    async def queue(self, application: int, version: Version, after: int, at: datetime) -> None:
+        """Have a version offered, as room comes, to endpoints with keys above `after`.
+
+        There is one queue for each version. One that has come further than `after` begins again at its end.
+        """
+
+    async def requeue(self, work: Work) -> bool:
+        """The queue has come to its end: begin it again, if anybody has joined behind it; return whether it does."""
 
     async def mark_offered(self, offered: Collection[tuple[int, Version]], at: datetime) -> None:
         """Freeze the specifications of software (application, version) that is offered for the first time."""
@@ -153,7 +168,10 @@ class Storage(Protocol):
         """Parked pushes whose retry is due."""
 
     async def works(self) -> list[Work]:
-        """All unfinished work items, oldest first."""
+        """All unfinished changes, oldest first."""
+
+    async def queues(self) -> list[Work]:
+        """All queues of endpoints that wait for room, oldest first."""
 
     async def deliveries(self) -> dict[int, int]:
         """Packet identifier → digest of everything remembered."""

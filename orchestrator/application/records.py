@@ -9,10 +9,11 @@ Layer: application.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from orchestrator.domain import changes
 from orchestrator.domain.policies import UNLIMITED
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.application.memberships import Subject
     from orchestrator.domain.attempts import AttemptState
     from orchestrator.domain.attentions import Trouble
+    from orchestrator.domain.changes import Room
     from orchestrator.domain.endpoints import Attempt, Endpoint, HistoryEntry, TokenState
     from orchestrator.domain.filters import Filter
     from orchestrator.domain.freezes import Freeze
@@ -70,6 +72,42 @@ class Application:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageMark:
+    """What is kept of one stage beside its attempts."""
+
+    acknowledged: int = 0
+    """Failures that were seen when the rollout was resumed: they stop it no more."""
+    acknowledged_unhealthy: int = 0
+    """The same for endpoints that were unwell."""
+    passed_at: datetime | None = None
+    endpoints: int | None = None
+    """How many it had when it was passed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutStatus:
+    """What is kept of a rollout beside what the decision looks at."""
+
+    since: datetime | None = None
+    """Since when it is in its present phase and stage; None: since it was defined."""
+    by: str | None = None
+    """Who brought it there; None: nobody has changed it yet."""
+    reason: str | None = None
+    marks: tuple[StageMark, ...] = ()
+    """By stage; those that are missing have nothing to keep."""
+
+    def mark(self, stage: int) -> StageMark:
+        """What is kept of a stage."""
+        return self.marks[stage] if stage < len(self.marks) else StageMark()
+
+    def marked(self, stage: int, mark: StageMark) -> RolloutStatus:
+        """The same with another mark of one stage."""
+        marks = [self.mark(number) for number in range(max(len(self.marks), stage + 1))]
+        marks[stage] = mark
+        return replace(self, marks=tuple(marks))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SoftwareRecord:
     """One software as stored: what `decide` needs, and what is handed on as given."""
 
@@ -86,6 +124,7 @@ class SoftwareRecord:
     revision: int
     created_at: datetime
     updated_at: datetime
+    status: RolloutStatus = field(default_factory=RolloutStatus)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +150,8 @@ class EndpointRecord:
     """Revision of the last change of what its push topic shall retain; 0 when there was none."""
     last_history: int = 0
     """Identifier of its newest history entry; entries are chained from there."""
+    due_at: datetime | None = None
+    """When its timer is set to go off."""
     subject: Subject | None = field(default=None, compare=False)
     """What filters looked at when it was loaded; None: nobody wanted to know."""
 
@@ -132,6 +173,10 @@ class Draft:
     """Topics that it has left and that must not retain anything of it."""
     new_attributes: str | None = None
     """JSON text of its attributes, when they have changed."""
+    room: Room = changes.unlimited
+    """Asked before it is offered something."""
+    held: Version | None = None
+    """What it would be offered now, but for want of room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,6 @@ from orchestrator.application.audits import AuditEntry
 from orchestrator.application.documents import fleets
 from orchestrator.application.problems import NotFoundError
 from orchestrator.domain import graphs
-from orchestrator.domain.software import Strategy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -135,10 +134,6 @@ class Revisions:
         running = fleets.running(await self._storage.counters(revision.key))
         versions = [version for version in running if version is not None]
         found = graphs.concerned(before.catalogue, after.catalogue, versions)
-        meant = {
-            item.version
-            for item in after.catalogue.software
-            if item.strategy is Strategy.TARGETED and any(use.filter_id in revision.filters for use in item.filters)
-        }
+        meant = {item.version for item in after.catalogue.software if not item.filter_ids.isdisjoint(revision.filters)}
         found |= graphs.concerned_by(after.catalogue, meant, versions)
         return found & running.keys()

@@ -19,7 +19,7 @@ import structlog
 
 from orchestrator.application import drafts
 from orchestrator.application.ports import StorageError
-from orchestrator.domain import changes
+from orchestrator.domain import changes, trials
 from orchestrator.domain.facts import DeadlinePassed
 from orchestrator.domain.graphs import concerned_by
 from protocol.links import LinkLost
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.application.publisher import Publisher
     from orchestrator.application.reconciler import Reconciler
     from orchestrator.application.records import Draft, EndpointRecord
+    from orchestrator.application.rooms import Ledger
     from orchestrator.domain.versions import Version
 
 log = structlog.get_logger(__name__)
@@ -64,6 +65,7 @@ class Timers:
         self._presence = parts.presence
         self._outages = outages
         self._clock = parts.clock
+        self._rooms = parts.rooms
         self._signals = parts.signals
         self._feed = parts.feed
         self._tallies = parts.tallies
@@ -130,13 +132,14 @@ class Timers:
 
     async def _work_off_due(self) -> int:
         now = self._clock.now()
-        uses_filters = self._directory.filters_used_by(entry.application.key for entry in self._directory.entries())
-        membership = self._directory.membership if uses_filters else None
+        membership = self._directory.membership_for(entry.application.key for entry in self._directory.entries())
         async with self._storage.transaction() as transaction:
             records = await transaction.find_due(now, DUE, membership)
             if not records:
                 return 0
-            worked = [self._work_off(record, now) for record in records]
+            concerned = {record.application for record in records}
+            ledger = await self._rooms.enter(transaction, map(self._directory.by_key, concerned), now)
+            worked = [self._work_off(record, ledger, now) for record in records]
             done = [draft for draft, _ in worked]
             offered = {(draft.before.application, version) for draft in done for version in drafts.offered(draft)}
             await transaction.store(done, [due for _, due in worked], now)
@@ -152,12 +155,12 @@ class Timers:
         self._publisher.wake()
         return len(records)
 
-    def _work_off(self, record: EndpointRecord, now: datetime) -> tuple[Draft, datetime | None]:
-        draft = drafts.begin(record)
+    def _work_off(self, record: EndpointRecord, ledger: Ledger, now: datetime) -> tuple[Draft, datetime | None]:
         entry = self._directory.by_key(record.application)
+        draft = drafts.begin(record, ledger.room(entry))
         if entry is None:
             return draft, None
-        pause = self._pause(record, now)
+        pause = self._pause(record, entry, now)
         if not pause:
             drafts.hear(draft, entry, DeadlinePassed(at=now), watermark=self._publisher.watermark, at=now)
         else:
@@ -168,15 +171,13 @@ class Timers:
             due += pause
         return draft, due if due is None or due > now else now + timedelta(seconds=1)
 
-    def _pause(self, record: EndpointRecord, now: datetime) -> timedelta:
-        """How much later the endpoint's deadline is than its attempt says; zero when it is over."""
-        offer = record.endpoint.offer
-        if offer is None or offer.reached_at is None:
+    def _pause(self, record: EndpointRecord, entry: Entry, now: datetime) -> timedelta:
+        """How much later the attempt's term ends than it says; zero when it is over."""
+        term = trials.term(record.endpoint.attempt, entry.policy_of)
+        if term is None:
             return timedelta()
-        entry = self._directory.by_key(record.application)
-        limit = offer.reached_at if entry is None else offer.reached_at + entry.policy_of(offer.version).installing
-        lost = self._outages.within(offer.reached_at, now)
-        if limit + lost > now:
+        lost = self._outages.within(term.since, now)
+        if term.until + lost > now:
             return lost
         return timedelta(hours=1) if self._clock.deadlines_suspended() else timedelta()
 

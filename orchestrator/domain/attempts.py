@@ -1,7 +1,7 @@
 """The life of one offer at one endpoint: the states, the table of legal moves, the one function that moves.
 
 Rules:
-- Nothing changes the state of an attempt but `move`, and `confirm`, which makes two moves at once.
+- Nothing changes the state of an attempt but `move`, `soak`, and `confirm`, which makes two moves at once.
 - Every state but `offered`, `installing` and `soaking` is a settled one.
 
 Layer: orchestrator.domain; pure.
@@ -9,7 +9,7 @@ Layer: orchestrator.domain; pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -65,7 +65,15 @@ LEGAL: Mapping[AttemptState, frozenset[AttemptState]] = {
             AttemptState.WITHDRAWN,
         }
     ),
-    AttemptState.SOAKING: frozenset({AttemptState.CONFIRMED, AttemptState.REVERTED}),
+    AttemptState.SOAKING: frozenset(
+        {
+            AttemptState.CONFIRMED,
+            AttemptState.REVERTED,
+            AttemptState.FAILED,  # it says itself that the version does not do
+            AttemptState.EXPIRED,  # further reports are asked for, and none comes
+            AttemptState.WITHDRAWN,  # it left for a version that says nothing of this one, or was rescued
+        }
+    ),
     AttemptState.CONFIRMED: frozenset({AttemptState.REVERTED}),  # a late revert
     AttemptState.FAILED: frozenset(),
     AttemptState.REVERTED: frozenset(),
@@ -110,6 +118,21 @@ class Attempt:
     """When the last counted return was."""
     reason: str | None = None
     """Why it failed, was reverted, expired or was withdrawn."""
+    stage: int | None = None
+    """The stage of the rollout in which it was offered; None: outside stages, to a pinned or a rescued endpoint."""
+    soaking_at: datetime | None = None
+    """When it was reported, and the soak began; None without a soak."""
+    soak_reports: int = 0
+    """Reports of the version since."""
+    healthy: bool | None = None
+    """What the endpoint said last of its health on this version; None: nothing."""
+    lapsed: bool = False
+    """Whether it was not reached in time and has given its slot back."""
+
+    @property
+    def holds_slot(self) -> bool:
+        """Whether it counts among those in progress."""
+        return self.state in OPEN and not (self.lapsed and self.reached_at is None)
 
 
 def move(attempt: Attempt, state: AttemptState, at: datetime, *, reason: str | None = None) -> Attempt:
@@ -121,6 +144,18 @@ def move(attempt: Attempt, state: AttemptState, at: datetime, *, reason: str | N
     _check(attempt.state, state)
     settled_at = at if state in SETTLED else None
     return _moved(attempt, state, settled_at, reached_at=attempt.reached_at, reason=reason)
+
+
+def soak(attempt: Attempt, at: datetime) -> Attempt:
+    """Return the attempt moved to soaking, from `at` on; the report makes it reached, if nothing had before.
+
+    Raises:
+        IllegalMove: `LEGAL` has no such move.
+    """
+    _check(attempt.state, AttemptState.SOAKING)
+    reached_at = attempt.reached_at or at
+    moved = _moved(attempt, AttemptState.SOAKING, None, reached_at=reached_at, reason=None)
+    return replace(moved, soaking_at=at)
 
 
 def confirm(attempt: Attempt, at: datetime) -> Attempt:
@@ -164,4 +199,9 @@ def _moved(
         returns=attempt.returns,
         returned_at=attempt.returned_at,
         reason=reason,
+        stage=attempt.stage,
+        soaking_at=attempt.soaking_at,
+        soak_reports=attempt.soak_reports,
+        healthy=attempt.healthy,
+        lapsed=attempt.lapsed,
     )

@@ -13,15 +13,17 @@ Layer: orchestrator.domain; pure.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from orchestrator.domain import windows
 from orchestrator.domain.bitsets import members, span
 from orchestrator.domain.errors import DomainError
-from orchestrator.domain.policies import DEFAULT_POLICY
+from orchestrator.domain.policies import DEFAULT_POLICY, UNLIMITED
 from orchestrator.domain.ranges import RELEASE
+from orchestrator.domain.rollouts import rank, shift
 from orchestrator.domain.software import Strategy
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.domain.freezes import Freeze
-    from orchestrator.domain.policies import RolloutPolicy
+    from orchestrator.domain.policies import Limits, RolloutPolicy, Window
     from orchestrator.domain.ranges import Bound, Interval
     from orchestrator.domain.software import Software
     from orchestrator.domain.versions import Constraint, Version
@@ -49,6 +51,20 @@ class VersionConflict(DomainError):
         self.given = given
 
 
+class Restriction(NamedTuple):
+    """A software that some endpoints are not admitted to yet."""
+
+    number: int
+    turned: int
+    """By how much it turns the order of endpoints."""
+    limit: int
+    filters: frozenset[str]
+
+    def admits(self, cohort: int, filters: frozenset[str]) -> bool:
+        """Whether an endpoint of this cohort, in these filters, is admitted."""
+        return rank(cohort, self.turned) < self.limit or not self.filters.isdisjoint(filters)
+
+
 @dataclass(eq=False, kw_only=True)
 class Catalogue:
     """The software of one application; make it with `Catalogue.of`. Compared by identity."""
@@ -60,11 +76,22 @@ class Catalogue:
     freeze: Freeze | None = None
     """While there is one, nothing of it is open to anybody."""
     consent: bool = False
-    """Whether an endpoint gets only what was consented to for it."""
+    """Whether an endpoint gets only what was consented to for it, where a rollout says nothing of it."""
+    application: str = ""
+    """Its name: it takes part in the order in which a rollout reaches endpoints."""
+    limits: Limits = UNLIMITED
+    """Of all its rollouts together."""
     _foreign: dict[Version, int] = field(default_factory=dict)
 
     @staticmethod
-    def of(software: Iterable[Software], *, freeze: Freeze | None = None, consent: bool = False) -> Catalogue:
+    def of(
+        software: Iterable[Software],
+        *,
+        freeze: Freeze | None = None,
+        consent: bool = False,
+        application: str = "",
+        limits: Limits = UNLIMITED,
+    ) -> Catalogue:
         """Build a catalogue from definitions in any order.
 
         Raises:
@@ -75,7 +102,9 @@ class Catalogue:
             if lower.version == upper.version:
                 raise VersionConflict(lower.version, upper.version)
         index = {item.version: number for number, item in enumerate(ordered)}
-        return Catalogue(software=ordered, index=index, freeze=freeze, consent=consent)
+        return Catalogue(
+            software=ordered, index=index, freeze=freeze, consent=consent, application=application, limits=limits
+        )
 
     def get(self, version: Version | None) -> Software | None:
         """Return the definition of a version, if there is one."""
@@ -93,9 +122,24 @@ class Catalogue:
             raise VersionConflict(present.version, version)
 
     def policy_of(self, version: Version) -> RolloutPolicy:
-        """Return the knobs of a version's rollout; the defaults when it is not defined any more."""
-        item = self.get(version)
-        return DEFAULT_POLICY if item is None else item.policy
+        """Return the knobs of a version's rollout; the defaults when it is not defined any more.
+
+        Where the application limits who may be in progress, so does the rollout.
+        """
+        number = self.index.get(version)
+        return DEFAULT_POLICY if number is None else self._policies[number]
+
+    @cached_property
+    def _policies(self) -> Sequence[RolloutPolicy]:
+        most = self.limits.in_progress
+        if most is None:
+            return [item.policy for item in self.software]
+        bounded = []
+        for item in self.software:
+            own = item.policy.limits
+            limits = replace(own, in_progress=most if own.in_progress is None else min(most, own.in_progress))
+            bounded.append(replace(item.policy, limits=limits))
+        return bounded
 
     def edges_from(self, running: Version | None) -> tuple[Software, ...]:
         """Return the software that may be installed over `running`, ascending; None is an unknown version."""
@@ -120,15 +164,17 @@ class Catalogue:
         return known
 
     def next_date_after(self, now: datetime) -> datetime | None:
-        """Return the next rollout date after `now` that will take effect; None when there is none."""
+        """Return the next instant after `now` at which something opens or closes; None when there is none."""
         position = bisect_right(self._dates, now)
-        return self._dates[position] if position < len(self._dates) else None
+        moments = [self._dates[position]] if position < len(self._dates) else []
+        for window in self._windows:
+            change = windows.next_change(window, now)
+            moments += [] if change is None else [change]
+        return min(moments, default=None)
 
     def opening_between(self, after: datetime, until: datetime) -> frozenset[Version]:
-        """Return the software that has a rollout date in (after, until]: what a tick of the clock may change."""
-        return frozenset(
-            item.version for item in self.software if any(after < date <= until for date in _dates_of(item))
-        )
+        """Return the software that opens or closes in (after, until]: what a tick of the clock may change."""
+        return frozenset(item.version for item in self.software if _changes_between(item, after, until))
 
     def place(self, version: Version) -> int:
         """Return how many defined versions are lower: a defined one's own number."""
@@ -136,8 +182,47 @@ class Catalogue:
 
     @cached_property
     def filters_in_use(self) -> frozenset[str]:
-        """The filters that targeted software lists."""
-        return frozenset(self._listed)
+        """The filters that targeted software lists, and those that are stages."""
+        staged = (item.filter_ids for item in self.software if item.policy.stages)
+        return frozenset(self._listed).union(*staged)
+
+    @cached_property
+    def restrictions(self) -> Sequence[Restriction]:
+        """The servable software that some endpoints are not admitted to yet, ascending."""
+        found = []
+        for number, item in enumerate(self.software):
+            admission = item.admission
+            if item.servable and not admission.everybody:
+                turned = shift(self.application, item.version)
+                found.append(Restriction(number, turned, admission.limit, admission.filters))
+        return found
+
+    @cached_property
+    def zoned(self) -> bool:
+        """Whether some window is in the endpoints' own time zones."""
+        return any(window.time_zone is None for window in self._windows)
+
+    @cached_property
+    def paced(self) -> bool:
+        """Whether there are limits to how fast offers may be made."""
+        return self.limits.paced or any(item.policy.limits.paced for item in self.software)
+
+    @cached_property
+    def particular(self) -> bool:
+        """Whether more than what an endpoint runs tells the standing of one with nothing particular."""
+        return bool(self.restrictions) or self.zoned
+
+    @cached_property
+    def consenting(self) -> int:
+        """The software that an endpoint gets only where it was consented to."""
+        return self._number_all(
+            self.consent if item.policy.consent is None else item.policy.consent for item in self.software
+        )
+
+    @cached_property
+    def _windows(self) -> Sequence[Window]:
+        found = (item.policy.window for item in self.software if not item.stopped)
+        return list({window for window in found if window is not None})
 
     @cached_property
     def onward(self) -> Sequence[int]:
@@ -226,10 +311,17 @@ class Catalogue:
         return found
 
 
+def _changes_between(item: Software, after: datetime, until: datetime) -> bool:
+    if any(after < date <= until for date in _dates_of(item)):
+        return True
+    window = item.policy.window
+    return window is not None and not item.stopped and windows.changing_between(window, after, until)
+
+
 def _dates_of(item: Software) -> Iterable[datetime]:
     if item.stopped:
         return ()
-    dates = [item.rollout_date]
+    dates = [item.rollout_date, item.policy.end]
     if item.strategy is Strategy.TARGETED:
         dates.extend(use.rollout_date for use in item.filters)
     return [date for date in dates if date is not None]

@@ -6,7 +6,7 @@ Rules:
   that is recalled (then the best that is reached) or the endpoint is pinned (then the pin).
 - The hop is an open direct successor on a route to the goal, with the fewest hops left, ties to the higher.
   Later hops need not be open.
-- While the catalogue is frozen no hop is open.
+- Which hops are open, `openings` says; where only consent is wanting, the endpoint is to be asked.
 - No cycles, ever: see `routes`.
 
 Layer: orchestrator.domain; pure.
@@ -17,8 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.domain import rules, summaries
-from orchestrator.domain.bitsets import highest, members
+from orchestrator.domain import openings, rules, summaries
+from orchestrator.domain.bitsets import highest
 from orchestrator.domain.outcomes import Outcome
 from orchestrator.domain.routes import Routes, reachable
 from orchestrator.domain.rules import Rule, SoftwareVerdict
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from orchestrator.domain.catalogues import Catalogue
     from orchestrator.domain.endpoints import Endpoint
+    from orchestrator.domain.openings import Openness
     from orchestrator.domain.versions import Version
 
 __all__ = ["Decider", "Decision", "Outcome", "Rule", "SoftwareVerdict", "Standing", "decide", "standing"]
@@ -50,6 +51,10 @@ class Decision:
     """From the hop, or from the one that is waited for, to the goal, both included; empty without a goal."""
     waits_until: datetime | None = None
     """The earliest instant at which a hop opens that is not open now; None when none is known."""
+    asks: Version | None = None
+    """The hop for which only consent is wanting: the endpoint is to be asked."""
+    kept: frozenset[Version] = frozenset()
+    """Hops that only their window closes, and leaves offered where they are."""
     standing: Standing
     catalogue: Catalogue = field(compare=False, repr=False)
     now: datetime = field(compare=False)
@@ -75,16 +80,19 @@ def decide(standing: Standing, catalogue: Catalogue, now: datetime) -> Decision:
         outcome = _without_goal(standing, catalogue)
         return Decision(outcome=outcome, standing=standing, catalogue=catalogue, now=now)
     routes = Routes.of(catalogue, rules.start(standing, catalogue), goal, allowed)
-    opened, waits_until = _openness(routes.hops, standing, catalogue, now)
-    hop = routes.choose(opened)
-    ahead = routes.choose(routes.hops) if hop is None else hop
+    found = openings.of(routes.hops, standing, catalogue, now)
+    hop = routes.choose(found.open)
+    asked = routes.choose(found.asking) if hop is None else None
+    ahead = next((number for number in (hop, asked) if number is not None), routes.choose(routes.hops))
     software = catalogue.software
     return Decision(
-        outcome=Outcome.WAITING if hop is None else Outcome.OFFER,
+        outcome=_with_goal(hop, routes.hops, found),
         hop=None if hop is None else software[hop].version,
         goal=software[goal].version,
         path=() if ahead is None else tuple(software[number].version for number in routes.path(ahead)),
-        waits_until=waits_until,
+        waits_until=found.until,
+        asks=None if asked is None else software[asked].version,
+        kept=frozenset(item.version for item in catalogue.among(found.kept)),
         standing=standing,
         catalogue=catalogue,
         now=now,
@@ -107,7 +115,8 @@ class Decider:
         if self._since is None or now < self._since or (self._until is not None and now >= self._until):
             self._known.clear()
             self._since, self._until = now, self.catalogue.next_date_after(now)
-        key = endpoint.running if plain(endpoint) else standing(endpoint, self.catalogue, now)
+        simple = not self.catalogue.particular and plain(endpoint)
+        key = endpoint.running if simple else standing(endpoint, self.catalogue, now)
         decision = self._known.get(key)
         if decision is None:
             if len(self._known) >= _REMEMBERED:
@@ -125,6 +134,12 @@ def _goal(standing: Standing, catalogue: Catalogue, allowed: int) -> int | None:
     if best is None or standing.running is None or rules.rescued(standing, catalogue):
         return best
     return best if catalogue.software[best].version > standing.running else None
+
+
+def _with_goal(hop: int | None, hops: int, found: Openness) -> Outcome:
+    if hop is not None:
+        return Outcome.OFFER
+    return Outcome.REFUSED if found.refused and found.refused == hops else Outcome.WAITING
 
 
 def _without_goal(standing: Standing, catalogue: Catalogue) -> Outcome:
@@ -147,18 +162,3 @@ def _wanting(standing: Standing, catalogue: Catalogue) -> bool:
     everything = ~rules.numbers((running,), catalogue)
     connected = highest(reachable(catalogue, catalogue.successors(running), everything))
     return connected is not None and catalogue.software[connected].version > running
-
-
-def _openness(hops: int, standing: Standing, catalogue: Catalogue, now: datetime) -> tuple[int, datetime | None]:
-    """Return the hops that are open, and the first instant at which another one opens."""
-    if catalogue.freeze is not None or (standing.soaking is not None and not rules.rescued(standing, catalogue)):
-        return 0, None
-    opened = 0
-    moments: list[datetime] = []
-    for number in members(rules.consented(hops, standing, catalogue)):
-        moment = rules.opens_at(catalogue.software[number], standing)
-        if moment is None or moment <= now:
-            opened |= 1 << number
-        else:
-            moments.append(moment)
-    return opened, min(moments, default=None)

@@ -60,6 +60,14 @@ class HistoryKind(Enum):
     """Consent to `version` was refused, or taken back."""
     ASSERTED = "asserted"
     """An import said that it runs `version`; its first report replaces that."""
+    SOAKING = "soaking"
+    """It reported the offered version, and has to stay on it for a while."""
+    UNHEALTHY = "unhealthy"
+    """It said that it is not well on the version."""
+    RECOVERED = "recovered"
+    """It said that it is well again."""
+    ASKED = "asked"
+    """It was asked for consent to `version`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +127,14 @@ class Endpoint:
     filters: frozenset[str] = frozenset()
     """The application's filters whose expression matches its attributes."""
     consents: Mapping[Version, Consent] = field(default_factory=dict)
+    asked: Version | None = None
+    """The version for which its consent is asked now."""
+    consulted: bool = False
+    """Whether it was ever asked: then its topic of consent is kept up to date."""
+    cohort: int = 0
+    """Where it stands in the order in which rollouts reach the fleet, before a version turns that."""
+    zone: str | None = None
+    """Its own time zone, where software looks at that."""
 
     @property
     def offer(self) -> Attempt | None:
@@ -157,4 +173,8 @@ class Endpoint:
             setbacks=self.setbacks,
             filters=self.filters,
             consents=self.consents,
+            asked=self.asked,
+            consulted=self.consulted,
+            cohort=self.cohort,
+            zone=self.zone,
         )

@@ -1,7 +1,8 @@
 """What may have happened to one endpoint, in the past tense.
 
 Rules:
-- `Heard`, `Reported`, `Progressed` and `ObserveAsked` are accepted messages of the endpoint itself.
+- `Heard`, `Reported`, `Progressed`, `HealthReported` and `ObserveAsked` are accepted messages of the endpoint itself;
+  `Consented` may be, or an operator's word.
 - A fact carries its instant; nothing here reads a clock.
 
 Layer: orchestrator.domain; pure.
@@ -56,6 +57,17 @@ class Progressed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HealthReported:
+    """The endpoint said whether it is well."""
+
+    healthy: bool
+    version: Version | None = None
+    """What it is about; None: what it runs."""
+    reason: str | None = None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObserveAsked:
     """The endpoint asked for pushes, or for none."""
 
@@ -96,4 +108,6 @@ class Asserted:
     version: Version
 
 
-Fact: TypeAlias = Heard | Reported | Progressed | ObserveAsked | DeadlinePassed | Retried | Consented | Asserted
+Fact: TypeAlias = (
+    Heard | Reported | Progressed | HealthReported | ObserveAsked | DeadlinePassed | Retried | Consented | Asserted
+)

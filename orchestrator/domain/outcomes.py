@@ -13,6 +13,8 @@ class Outcome(Enum):
     """A hop towards the goal is open."""
     WAITING = "waiting"
     """There is a goal, and no hop is open."""
+    REFUSED = "refused"
+    """There is a goal, and consent to every hop towards it was refused."""
     EXHAUSTED = "exhausted"
     """There would be a goal but for exhaustion."""
     BLOCKED = "blocked"

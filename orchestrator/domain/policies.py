@@ -88,7 +88,7 @@ class Stage:
     @property
     def rank_limit(self) -> int:
         """The ranks below it are admitted by a percentage; 0 where the stage has none."""
-        return 0 if self.percent is None else ceil(self.percent * COHORTS / 100)
+        return 0 if self.percent is None else ceil(round(self.percent * COHORTS / 100, 6))
 
 
 WHOLE = Stage(percent=100)

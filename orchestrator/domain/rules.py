@@ -1,12 +1,12 @@
 """The rules that make software eligible for an endpoint, and open for it now.
 
 Rules:
-- *Eligible*: servable (not suspended, not recalled, a specification), matched by its filters, not exhausted at the
-  endpoint, on the way to its pin.
-- *Open*: eligible, no freeze, its date has come, the back-off is over, the endpoint is not soaking, and consent is
-  given where the application requires it.
-- A pin sets filters and dates aside, nothing else. A rescue from a recalled version waits neither for a soak nor for
-  consent. A freeze holds all of them.
+- *Eligible*: servable (not suspended, not recalled, not aborted, a specification), matched by its filters, not
+  exhausted at the endpoint, on the way to its pin.
+- *Open*: eligible, no freeze, not paused, a stage admits the endpoint, its date has come and its end has not, its
+  window is open, the back-off is over, the endpoint is not soaking, consent is given where it is required.
+- A pin sets filters, stages, dates and windows aside, nothing else. A rescue from recalled software waits neither for
+  a soak, nor for stages, windows and consent. A freeze holds all of them.
 - `eligible` answers for the whole catalogue at once, for the hot path; `judge` names every rule of one software.
   A property test holds the two together.
 
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+from orchestrator.domain import windows
 from orchestrator.domain.routes import Start, reachable, reaching
 from orchestrator.domain.software import Strategy
 
@@ -105,15 +106,16 @@ def eligible(standing: Standing, catalogue: Catalogue, *, exhaustion: bool = Tru
 
 def consented(hops: int, standing: Standing, catalogue: Catalogue) -> int:
     """Return the hops that need no consent, or have it; a rescue from recalled software needs none."""
-    if not catalogue.consent or rescued(standing, catalogue):
+    asking = hops & catalogue.consenting
+    if not asking or rescued(standing, catalogue):
         return hops
-    return hops & numbers(standing.consented, catalogue)
+    return hops & (~asking | numbers(standing.consented, catalogue))
 
 
 def consented_to(version: Version, endpoint: Endpoint, catalogue: Catalogue) -> bool:
     """Return the same for one version at one endpoint."""
     running = catalogue.get(endpoint.running)
-    if not catalogue.consent or (running is not None and running.recalled):
+    if not numbers((version,), catalogue) & catalogue.consenting or (running is not None and running.recalled):
         return True
     consent = endpoint.consents.get(version)
     return consent is not None and consent.granted
@@ -150,9 +152,14 @@ def judge(
 ) -> SoftwareVerdict:
     """Return every rule for one software."""
     first = _eligibility(item, standing, to_pin=to_pin)
+    rescue = rescued(standing, catalogue)
     second = (
         _freeze(catalogue.freeze),
+        _rollout(item),
+        _stage(item, standing, catalogue, rescue=rescue),
         _date(item, standing, now),
+        _end(item, now),
+        _window(item, standing, now, rescue=rescue),
         _back_off(item, standing),
         _soak(standing, catalogue),
         _consent(item, standing, catalogue),
@@ -176,6 +183,11 @@ def _eligibility(item: Software, standing: Standing, *, to_pin: bool) -> tuple[R
             rule="recall",
             passed=recalled_at is None,
             detail="not recalled" if recalled_at is None else f"recalled at {instant(recalled_at)}",
+        ),
+        Rule(
+            rule="abort",
+            passed=not item.rollout.aborted,
+            detail="the rollout is aborted" if item.rollout.aborted else "not aborted",
         ),
         Rule(
             rule="specification",
@@ -221,6 +233,47 @@ def _freeze(freeze: Freeze | None) -> Rule:
     return Rule(rule="freeze", passed=False, detail=f"{scope} frozen since {instant(freeze.since)} by {freeze.by}{why}")
 
 
+def _rollout(item: Software) -> Rule:
+    return Rule(rule="rollout", passed=not item.rollout.held, detail=item.rollout.phase.value)
+
+
+def _stage(item: Software, standing: Standing, catalogue: Catalogue, *, rescue: bool) -> Rule:
+    admission = item.admission
+    if admission.everybody:
+        return Rule(rule="stage", passed=True, detail="for every endpoint")
+    number = min(item.rollout.stage, len(item.policy.staging) - 1) + 1
+    admitted = not standing.held >> catalogue.index[item.version] & 1
+    detail = f"stage {number} {'admits' if admitted else 'does not admit'} the endpoint yet"
+    if admitted:
+        detail = detail.removesuffix(" yet")
+    if rescue or standing.pinned is not None:
+        return Rule(rule="stage", passed=True, detail=f"set aside by the {_aside(standing)}; {detail}")
+    return Rule(rule="stage", passed=admitted, detail=detail)
+
+
+def _aside(standing: Standing) -> str:
+    return "pin" if standing.pinned is not None else "recall of what runs"
+
+
+def _end(item: Software, now: datetime) -> Rule:
+    end = item.policy.end
+    if end is None:
+        return Rule(rule="end", passed=True, detail="none")
+    return Rule(rule="end", passed=now < end, detail=f"{instant(end)}; now {instant(now)}")
+
+
+def _window(item: Software, standing: Standing, now: datetime, *, rescue: bool) -> Rule:
+    window = item.policy.window
+    if window is None:
+        return Rule(rule="window", passed=True, detail="none")
+    opening = windows.state(window, now, standing.zone)
+    until = "for good" if opening.until is None else f"until {instant(opening.until)}"
+    detail = f"{'open' if opening.open else 'closed'} {until}"
+    if rescue or standing.pinned is not None:
+        return Rule(rule="window", passed=True, detail=f"set aside by the {_aside(standing)}; {detail}")
+    return Rule(rule="window", passed=opening.open, detail=detail)
+
+
 def _date(item: Software, standing: Standing, now: datetime) -> Rule:
     date = item.opens_at(standing.filters)
     if date is None:
@@ -245,7 +298,7 @@ def _soak(standing: Standing, catalogue: Catalogue) -> Rule:
 
 
 def _consent(item: Software, standing: Standing, catalogue: Catalogue) -> Rule:
-    if not catalogue.consent:
+    if not catalogue.consenting >> catalogue.index[item.version] & 1:
         return Rule(rule="consent", passed=True, detail="not required")
     if item.version in standing.consented:
         return Rule(rule="consent", passed=True, detail="given")

@@ -9,17 +9,18 @@ Layer: orchestrator.domain; pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from orchestrator.domain.cohorts import COHORTS
 from orchestrator.domain.policies import DEFAULT_POLICY
 from orchestrator.domain.rollouts import STARTED
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from orchestrator.domain.policies import RolloutPolicy
+    from orchestrator.domain.policies import RolloutPolicy, Stage
     from orchestrator.domain.rollouts import Rollout
     from orchestrator.domain.versions import Constraint, Version
 
@@ -42,6 +43,21 @@ class FilterUse:
     filter_id: str
     rollout_date: datetime | None = None
     """From when on the filter counts; None is always."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """Whom a rollout admits."""
+
+    limit: int
+    """Ranks below it are in."""
+    filters: frozenset[str]
+    """So are the endpoints that one of these matches."""
+
+    @property
+    def everybody(self) -> bool:
+        """Whether nobody is left out."""
+        return self.limit >= COHORTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +84,25 @@ class Software:
 
     @property
     def stopped(self) -> bool:
-        """Whether it is offered to nobody, pinned endpoints included: recalled or suspended."""
-        return self.recalled or self.strategy is Strategy.SUSPENDED
+        """Whether it is offered to nobody, pinned endpoints included: recalled, suspended or aborted."""
+        return self.recalled or self.strategy is Strategy.SUSPENDED or self.rollout.aborted
+
+    @property
+    def admission(self) -> Admission:
+        """Whom its stages admit up to now."""
+        staging = self.policy.staging
+        present = min(self.rollout.stage, len(staging) - 1)
+        known = self.rollout.limits
+        limits = [
+            max(stage.rank_limit, known[number] if number < len(known) else 0)
+            for number, stage in enumerate(staging[: present + 1])
+        ]
+        filters = [stage.filter_id for stage in staging[: present + 1] if stage.filter_id is not None]
+        return Admission(limit=max(limits), filters=frozenset(filters))
+
+    def stage_for(self, *, pinned: bool, rescue: bool) -> int | None:
+        """Return the stage that an offer made now belongs to."""
+        return None if pinned or rescue else min(self.rollout.stage, len(self.policy.staging) - 1)
 
     @property
     def servable(self) -> bool:
@@ -93,3 +126,18 @@ class Software:
             matching = [use.rollout_date for use in self.filters if use.filter_id in filters]
             dates.append(None if None in matching else min((date for date in matching if date), default=None))
         return max((date for date in dates if date is not None), default=None)
+
+
+def revised(software: Software, policy: RolloutPolicy) -> Rollout:
+    """Return how far the rollout of a software is when its policy becomes `policy`.
+
+    Stages are known by their position; where one is another one now, whom it admits is worked out anew.
+    """
+    rollout, before, after = software.rollout, software.policy.staging, policy.staging
+    pairs = enumerate(zip(before, after, strict=False))
+    same = next((number for number, (old, new) in pairs if _share(old) != _share(new)), min(len(before), len(after)))
+    return replace(rollout, stage=min(rollout.stage, len(after) - 1), limits=rollout.limits[:same])
+
+
+def _share(stage: Stage) -> tuple[float | None, int | None, str | None]:
+    return stage.percent, stage.count, stage.filter_id

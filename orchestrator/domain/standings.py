@@ -44,10 +44,17 @@ class Standing:
     """Versions to which consent is given, where the catalogue asks for it."""
     refused: frozenset[Version] = _NO_VERSIONS
     """The same, to which it was refused."""
+    held: int = 0
+    """The numbers of the software whose stages do not admit it yet."""
+    zone: str | None = None
+    """Its own time zone, where some window is in that."""
 
 
 def plain(endpoint: Endpoint) -> bool:
-    """Whether nothing but what it runs tells the endpoint's standing, under any catalogue; so it is for most."""
+    """Whether nothing particular is known of the endpoint: so it is for most.
+
+    Then what it runs tells its standing, under every catalogue that is not `particular`.
+    """
     attempt = endpoint.attempt
     return (
         not endpoint.setbacks
@@ -76,11 +83,22 @@ def standing(endpoint: Endpoint, catalogue: Catalogue, now: datetime) -> Standin
         soaking=attempt.version if attempt is not None and attempt.state is AttemptState.SOAKING else None,
         consented=_consents(endpoint, catalogue, granted=True),
         refused=_consents(endpoint, catalogue, granted=False),
+        held=held(endpoint.cohort, endpoint.filters, catalogue) if catalogue.restrictions else 0,
+        zone=endpoint.zone if catalogue.zoned else None,
     )
 
 
+def held(cohort: int, filters: frozenset[str], catalogue: Catalogue) -> int:
+    """Return the numbers of the software whose stages do not admit an endpoint yet."""
+    found = 0
+    for restriction in catalogue.restrictions:
+        if not restriction.admits(cohort, filters):
+            found |= 1 << restriction.number
+    return found
+
+
 def _consents(endpoint: Endpoint, catalogue: Catalogue, *, granted: bool) -> frozenset[Version]:
-    if not catalogue.consent or not endpoint.consents:
+    if not catalogue.consenting or not endpoint.consents:
         return _NO_VERSIONS
     said = endpoint.consents.items()
     return frozenset(version for version, item in said if item.granted is granted and version in catalogue.index)

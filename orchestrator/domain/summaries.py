@@ -27,8 +27,8 @@ def of(decision: Decision) -> str:
     match decision.outcome:
         case Outcome.OFFER:
             return f"{runs}; offered {decision.hop}{_onward(decision)}"
-        case Outcome.WAITING:
-            return f"{runs}; waits for {decision.path[0]}{_onward(decision)}: {_reasons(decision)}"
+        case Outcome.WAITING | Outcome.REFUSED:
+            return f"{runs}; {_awaited(decision)}"
         case Outcome.EXHAUSTED:
             failed = ", ".join(version.text for version in sorted(decision.standing.exhausted))
             return f"{runs}; the way on leads over {failed}, which failed too often: retry it when the cause is gone"
@@ -42,6 +42,13 @@ def of(decision: Decision) -> str:
             return f"{runs}; no higher version is connected to it"
         case _:
             assert_never(decision.outcome)
+
+
+def _awaited(decision: Decision) -> str:
+    ahead = f"{decision.path[0]}{_onward(decision)}"
+    if decision.outcome is Outcome.REFUSED:
+        return f"consent to {ahead} was refused"
+    return f"waits for {ahead}: {_reasons(decision)}"
 
 
 def _runs(decision: Decision) -> str:

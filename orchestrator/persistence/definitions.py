@@ -24,7 +24,7 @@ from orchestrator.domain.catalogues import Catalogue
 from orchestrator.domain.filters import Filter
 from orchestrator.domain.software import FilterUse, Software, Strategy
 from orchestrator.domain.versions import Constraint
-from orchestrator.persistence import audits, policies, schema
+from orchestrator.persistence import audits, policies, rollouts, schema
 from orchestrator.persistence.instants import from_ms, from_ms_or_none, to_ms, to_ms_or_none
 from orchestrator.persistence.schema import KEY_SPAN
 from protocol.configurations import Profile
@@ -52,6 +52,7 @@ def application_row(application: Application) -> dict[str, Any]:
         "description": application.description,
         "revision": application.revision,
         "created_ms": to_ms(application.created_at),
+        "limits": policies.build_limits(application.limits),
     }
 
 
@@ -75,6 +76,7 @@ def application_of(row: Row[Any], app_versions: tuple[str, ...], everywhere: Fre
         revision=row.revision,
         created_at=from_ms(row.created_ms),
         frozen=everywhere or audits.freeze_of(row.freeze, everywhere=False),
+        limits=policies.parse_limits(row.limits),
     )
 
 
@@ -95,6 +97,7 @@ def software_row(record: SoftwareRecord) -> dict[str, Any]:
         "revision": record.revision,
         "created_ms": to_ms(record.created_at),
         "updated_ms": to_ms(record.updated_at),
+        "state": rollouts.build(software.rollout, record.status),
     }
 
 
@@ -102,6 +105,7 @@ def software_of(row: Row[Any], version: Version) -> SoftwareRecord:
     """The inverse."""
     upgradable_from = tuple(orjson.loads(row.upgradable_from))
     policy, start = policies.parse(row.policy)
+    rollout, status = rollouts.parse(row.state)
     software = Software(
         version=version,
         upgradable_from=tuple(Constraint.parse(item) for item in upgradable_from),
@@ -114,6 +118,7 @@ def software_of(row: Row[Any], version: Version) -> SoftwareRecord:
         policy=policy,
         recalled_at=from_ms_or_none(row.recalled_ms),
         rollout_date=start,
+        rollout=rollout,
     )
     return SoftwareRecord(
         software=software,
@@ -125,6 +130,7 @@ def software_of(row: Row[Any], version: Version) -> SoftwareRecord:
         revision=row.revision,
         created_at=from_ms(row.created_ms),
         updated_at=from_ms(row.updated_ms),
+        status=status,
     )
 
 
@@ -151,6 +157,8 @@ async def load_entry(connection: AsyncConnection, application: int, dictionary: 
             (record.software for record in software.values()),
             freeze=application_record.frozen,
             consent=application_record.consent == REQUIRED,
+            application=application_record.name,
+            limits=application_record.limits,
         ),
     )
 

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import aiosqlite
 import orjson
-from sqlalchemy import func, literal, select
+from sqlalchemy import case, func, literal, select
 from sqlalchemy.dialects.sqlite import dialect
+from sqlalchemy.dialects.sqlite import insert as upserting
 from sqlalchemy.exc import DBAPIError
 
 from orchestrator.persistence.functions import FUNCTIONS
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection as SqliteConnection
 
     from sqlalchemy import ColumnElement, FromClause, Select, Table
+    from sqlalchemy.dialects.sqlite import Insert
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 Value = int | float | str | bytes | None
@@ -151,6 +153,17 @@ async def _run(connection: AsyncConnection, text: str, parameters: tuple[Any, ..
     if not isinstance(driver, aiosqlite.Connection):
         raise TypeError(type(driver))
     return await driver.execute_fetchall(text, parameters)
+
+
+def text_member(document: ColumnElement[str], name: str) -> ColumnElement[str]:
+    """The member of a JSON object, where it is a text; else an empty one."""
+    path = f'$."{name}"'
+    return case((func.json_type(document, path) == "text", func.json_extract(document, path)), else_="")
+
+
+def upsert(table: Table) -> Insert:
+    """Start an INSERT that may have an ON CONFLICT."""
+    return upserting(table)
 
 
 def driver_error(error: BaseException) -> BaseException | None:

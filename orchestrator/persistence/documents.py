@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, literal, select
 
+from orchestrator.application.memberships import Belonging, zone_of
 from orchestrator.application.records import EndpointDocument, StoredHistory
 from orchestrator.domain.endpoints import HistoryEntry
 from orchestrator.persistence import dialects, filters, narrowing, particulars, schema
@@ -37,6 +38,7 @@ _DOCUMENT = select(
     _endpoint.attributes,
     _endpoint.registered_ms,
     _endpoint.revision,
+    _endpoint.cohort,
 ).join_from(schema.endpoint, schema.endpoint_state, _state.id == _endpoint.id)
 
 
@@ -122,9 +124,10 @@ async def _read(
 
 
 def _document(row: Row[Any], entry: Entry, dictionary: Dictionary, beside: Particulars) -> EndpointDocument:
-    def matching(_application: int, subject: Subject) -> frozenset[str]:
+    def matching(_application: int, subject: Subject) -> Belonging:
         values = subject.values()
-        return frozenset(name for name, record in entry.filters.items() if record.filter.matches(values))
+        filters = frozenset(name for name, record in entry.filters.items() if record.filter.matches(values))
+        return Belonging(filters, zone_of(subject.attributes) if entry.catalogue.zoned else None)
 
     record = decode(
         row[: len(STATE_COLUMNS)],
@@ -134,6 +137,7 @@ def _document(row: Row[Any], entry: Entry, dictionary: Dictionary, beside: Parti
         setbacks=beside.setbacks.get(row.id, {}),
         consents=beside.consents.get(row.id, {}),
         registered_ms=row.registered_ms,
+        cohort=row.cohort,
     )
     return EndpointDocument(
         endpoint_id=row.endpoint_id,

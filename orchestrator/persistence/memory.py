@@ -13,8 +13,8 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from orchestrator.application.classes import Work
 from orchestrator.application.pushes import Push
-from orchestrator.application.sweeps import Work
 from orchestrator.domain.endpoints import TokenState
 from orchestrator.persistence.memory_transactions import MemoryTransaction, State
 
@@ -100,7 +100,11 @@ class MemoryStorage:
 
     async def works(self) -> list[Work]:
         """See `ports.Storage.works`."""
-        return [work for _, work in sorted(self.state.works.items(), key=lambda item: item[0])]
+        return [work for _, work in sorted(self.state.works.items()) if work.version is None]
+
+    async def queues(self) -> list[Work]:
+        """See `ports.Storage.queues`."""
+        return [work for _, work in sorted(self.state.works.items()) if work.version is not None]
 
     async def deliveries(self) -> dict[int, int]:
         """See `ports.Storage.deliveries`."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.application import counters, drafts
+from orchestrator.application.classes import EndpointClass, Page, Work
 from orchestrator.application.memberships import Subject
-from orchestrator.application.sweeps import EndpointClass, Page, Work
 from orchestrator.domain.attempts import OPEN, Attempt, AttemptState, move
 from orchestrator.domain.endpoints import HistoryEntry, HistoryKind, TokenState
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from orchestrator.application.classes import ClassVerdict
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.directory import Entry
     from orchestrator.application.ports import Membership
     from orchestrator.application.pushes import ParkedPush
     from orchestrator.application.records import Draft, EndpointRecord
-    from orchestrator.application.sweeps import ClassVerdict
     from orchestrator.domain.endpoints import Endpoint
     from orchestrator.domain.versions import Version
 
@@ -59,6 +59,9 @@ class State:
     offered: dict[tuple[int, Version], datetime] = field(default_factory=dict)
     parked: dict[str, ParkedPush] = field(default_factory=dict)
     works: dict[int, Work] = field(default_factory=dict)
+    """Changes and queues."""
+    again: set[int] = field(default_factory=set)
+    """Queues that begin again at their end."""
     deliveries: dict[int, int] = field(default_factory=dict)
     dead_letters: dict[int, tuple[str, bytes, str, datetime]] = field(default_factory=dict)
     outages: dict[datetime, datetime] = field(default_factory=dict)
@@ -80,6 +83,7 @@ class State:
             offered=self.offered.copy(),
             parked=self.parked.copy(),
             works=self.works.copy(),
+            again=self.again.copy(),
             deliveries=self.deliveries.copy(),
             dead_letters=self.dead_letters.copy(),
             outages=self.outages.copy(),
@@ -125,10 +129,37 @@ class MemoryTransaction:
 
     async def store(self, drafts: Sequence[Draft], due: Sequence[datetime | None], at: datetime) -> None:
         """See `ports.Transaction.store`."""
-        del at
         for draft, due_at in zip(drafts, due, strict=True):
             self._store(draft, due_at)
         self._state.counters.update(counters.deltas(drafts))
+        for draft in drafts:
+            if draft.held is not None:
+                await self.queue(draft.before.application, draft.held, max(draft.before.key - 1, 0), at)
+
+    async def numbers(self, applications: Collection[int], names: Collection[str]) -> Counter[CounterKey]:
+        """See `ports.Transaction.numbers`."""
+        stored = self._state.counters.items()
+        return Counter({key: n for key, n in stored if key.application in applications and key.name in names and n})
+
+    async def queue(self, application: int, version: Version, after: int, at: datetime) -> None:
+        """See `ports.Transaction.queue`."""
+        del at
+        works = self._state.works
+        for work in works.values():
+            if (work.application, work.version) == (application, version):
+                if after < work.cursor:
+                    self._state.again.add(work.number)
+                return
+        number = max(works, default=0) + 1
+        works[number] = Work(number=number, application=application, running=frozenset(), cursor=after, version=version)
+
+    async def requeue(self, work: Work) -> bool:
+        """See `ports.Transaction.requeue`."""
+        again = work.number in self._state.again
+        if again:
+            self._state.again.discard(work.number)
+            self._state.works[work.number] = replace(self._state.works[work.number], cursor=0)
+        return again
 
     def _store(self, draft: Draft, due_at: datetime | None) -> None:
         state, before = self._state, draft.before
@@ -148,7 +179,8 @@ class MemoryTransaction:
             self._push(0, topic)
         revision = self._push(key, None) if draft.push else before.push_revision
         record = drafts.stored(draft, key=key, push_revision=revision, last_history=last)
-        record = replace(record, endpoint=replace(record.endpoint, filters=frozenset()), subject=None)
+        endpoint = replace(record.endpoint, filters=frozenset(), zone=None)
+        record = replace(record, endpoint=endpoint, subject=None, due_at=due_at)
         state.endpoints[key] = replace(state.endpoints[key], record=record, due_at=due_at)
 
     def _push(self, key: int, topic: str | None) -> int:
@@ -181,11 +213,11 @@ class MemoryTransaction:
         classes: Counter[EndpointClass] = Counter()
         particular = []
         for kept in map(self._state.endpoints.__getitem__, keys):
-            record = _loaded(kept, lambda _, subject: entry.memberships.of(subject))
+            record = _loaded(kept, lambda _, subject: entry.memberships.belonging(subject))
             if not _concerned(record.endpoint, work):
                 continue
             if _plain(kept) and (work.running is not None or record.endpoint.offer is None):
-                classes[_class(record.endpoint)] += 1
+                classes[_class(record.endpoint, entry)] += 1
             else:
                 particular.append(record)
         return Page(end=keys[-1], classes=dict(classes), particular=particular)
@@ -201,24 +233,29 @@ class MemoryTransaction:
         if page.end is None:
             return
         moves = {item.of: item for item in verdicts}
+        placed: Counter[EndpointClass] = Counter()
         lone = {record.key for record in page.particular}
-        moved = []
+        moved, due = [], []
         for key, kept in sorted(self._inside(work), key=lambda item: item[0]):
-            record = _loaded(kept, lambda _, subject: entry.memberships.of(subject))
+            record = _loaded(kept, lambda _, subject: entry.memberships.belonging(subject))
+            of = _class(record.endpoint, entry)
             concerned = work.cursor < key <= page.end and key not in lone and _concerned(record.endpoint, work)
-            verdict = moves.get(_class(record.endpoint)) if concerned else None
+            verdict = moves.get(of) if concerned else None
             if verdict is not None:
-                draft = _moved(record, verdict, at)
+                placed[of] += 1
+                draft = _moved(record, verdict, at, room=placed[of] <= verdict.most)
                 draft.push = drafts.pushes_needed(draft, entry)
                 moved.append(draft)
-        await self.store(moved, [None] * len(moved), at)
+                due.append(verdict.due_at if draft.after.sequence != record.endpoint.sequence else None)
+        await self.store(moved, due, at)
 
     async def advance(self, work: Work, cursor: int | None) -> None:
         """See `ports.Transaction.advance`."""
         if cursor is None:
             self._state.works.pop(work.number, None)
+            self._state.again.discard(work.number)
         else:
-            self._state.works[work.number] = replace(work, cursor=cursor)
+            self._state.works[work.number] = replace(self._state.works[work.number], cursor=cursor)
 
     async def park(self, pushes: Sequence[ParkedPush]) -> None:
         """See `ports.Transaction.park`."""
@@ -268,8 +305,8 @@ def _loaded(kept: Kept, membership: Membership | None) -> EndpointRecord:
         registered_at=endpoint.registered_at,
         last_seen_at=endpoint.last_seen_at,
     )
-    filters = membership(kept.record.application, subject)
-    return replace(kept.record, endpoint=replace(endpoint, filters=filters), subject=subject)
+    filters, zone = membership(kept.record.application, subject)
+    return replace(kept.record, endpoint=replace(endpoint, filters=filters, zone=zone), subject=subject)
 
 
 def _concerned(endpoint: Endpoint, work: Work) -> bool:
@@ -284,34 +321,58 @@ def _plain(kept: Kept) -> bool:
     return ordinary and unhindered and (endpoint.attempt is None or endpoint.attempt.state in _CLEAR)
 
 
-def _class(endpoint: Endpoint) -> EndpointClass:
+def _class(endpoint: Endpoint, entry: Entry) -> EndpointClass:
     attempt = endpoint.attempt
-    return EndpointClass(
+    restrictions = enumerate(entry.catalogue.restrictions)
+    held = (1 << place for place, item in restrictions if not item.admits(endpoint.cohort, endpoint.filters))
+    of = EndpointClass(
         running=endpoint.running,
-        attempt=None if attempt is None else attempt.version,
-        origin=None if attempt is None else attempt.origin,
-        state=AttemptState.OFFERED if attempt is None else attempt.state,
+        attempt=None,
+        origin=None,
+        state=AttemptState.OFFERED,
         filters=endpoint.filters,
+        asked=endpoint.asked,
+        held=sum(held),
+        zone=endpoint.zone,
+        cohort=endpoint.cohort,
+    )
+    if attempt is None:
+        return of
+    return replace(
+        of,
+        attempt=attempt.version,
+        origin=attempt.origin,
+        state=attempt.state,
+        stage=attempt.stage,
+        reached=attempt.reached_at is not None,
+        healthy=attempt.healthy,
+        lapsed=attempt.lapsed,
     )
 
 
-def _moved(record: EndpointRecord, verdict: ClassVerdict, at: datetime) -> Draft:
+def _moved(record: EndpointRecord, verdict: ClassVerdict, at: datetime, *, room: bool) -> Draft:
     """The draft of one endpoint of a class that a verdict was given on."""
     draft = drafts.begin(record)
-    attempt = record.endpoint.attempt
-    draft.push = True
+    before = record.endpoint
+    attempt = before.attempt
+    asks = (verdict.after if room else verdict.rest).asked
+    hop = verdict.hop if room else None
+    draft.push = hop is not None or verdict.withdraws or asks != before.asked
     if attempt is not None and attempt.state in OPEN:
         attempt = move(attempt, AttemptState.WITHDRAWN, at, reason=verdict.reason)
         draft.entries.append(
             HistoryEntry(at=at, kind=HistoryKind.WITHDRAWN, version=attempt.version, reason=verdict.reason)
         )
-    sequence = record.endpoint.sequence
-    if verdict.hop is not None:
+    sequence = before.sequence
+    if hop is not None:
         draft.superseded += [] if attempt is None else [attempt]
         sequence += 1
         attempt = Attempt(
-            version=verdict.hop, number=1, sequence=sequence, origin=record.endpoint.running, offered_at=at
+            version=hop, number=1, sequence=sequence, origin=before.running, offered_at=at, stage=verdict.stage
         )
-        draft.entries.append(HistoryEntry(at=at, kind=HistoryKind.OFFERED, version=verdict.hop))
-    draft.after = replace(record.endpoint, attempt=attempt, sequence=sequence)
+        draft.entries.append(HistoryEntry(at=at, kind=HistoryKind.OFFERED, version=hop))
+    if asks is not None and asks != before.asked:
+        draft.entries.append(HistoryEntry(at=at, kind=HistoryKind.ASKED, version=asks))
+    consulted = before.consulted or asks is not None
+    draft.after = replace(before, attempt=attempt, sequence=sequence, asked=asks, consulted=consulted)
     return draft

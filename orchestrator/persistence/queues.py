@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from sqlalchemy import bindparam, func, null, select
 
+from orchestrator.application.classes import Work
 from orchestrator.application.pushes import ParkedPush, Push
-from orchestrator.application.sweeps import Work
 from orchestrator.domain.endpoints import TokenState
 from orchestrator.persistence import dialects, schema
 from orchestrator.persistence.databases import translated
@@ -178,7 +178,8 @@ class SqlQueues:
     async def works(self) -> list[Work]:
         """See `ports.Storage.works`."""
         async with self.reading() as connection:
-            rows = (await connection.execute(select(schema.work).order_by(schema.work.c.id))).all()
+            changes = select(schema.work).where(schema.work.c.version_id.is_(None)).order_by(schema.work.c.id)
+            rows = (await connection.execute(changes)).all()
         return [
             Work(
                 number=row.id,
@@ -187,6 +188,22 @@ class SqlQueues:
                 if row.running_ids is None
                 else frozenset(self._dictionary.version(number) for number in orjson.loads(row.running_ids)),
                 cursor=row.cursor,
+            )
+            for row in rows
+        ]
+
+    async def queues(self) -> list[Work]:
+        """See `ports.Storage.queues`."""
+        async with self.reading() as connection:
+            waiting = select(schema.work).where(schema.work.c.version_id.is_not(None)).order_by(schema.work.c.id)
+            rows = (await connection.execute(waiting)).all()
+        return [
+            Work(
+                number=row.id,
+                application=row.application_id,
+                running=frozenset(),
+                cursor=row.cursor,
+                version=self._dictionary.version(row.version_id),
             )
             for row in rows
         ]

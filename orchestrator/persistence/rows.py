@@ -49,6 +49,10 @@ HISTORY_CODES = {kind: code for code, kind in enumerate(HISTORY_KINDS)}
 STATE_COLUMNS: tuple[str, ...] = tuple(column.name for column in endpoint_state.columns)
 _ATTEMPT = STATE_COLUMNS.index("attempt_version_id")
 _AFTER_ATTEMPT = STATE_COLUMNS.index("due_ms")
+_TRIAL = _AFTER_ATTEMPT - _ATTEMPT
+"""Of an attempt's columns, those that stand beside each other; the others came later."""
+WAS_ASKED = -1
+"""Consent was asked for, and is not now."""
 
 
 def application_of(key: int) -> int:
@@ -63,12 +67,13 @@ def decode(
     token: str,
     dictionary: Dictionary,
     setbacks: Mapping[Version, Setback],
+    cohort: int,
     registered_ms: int | None = None,
     consents: Mapping[Version, Consent] | None = None,
 ) -> EndpointRecord:
     """The endpoint of one row, given in the order of `STATE_COLUMNS`; in no filter yet."""
     key, app_version_id, running_id, running_ms, seen_ms, token_state, observe, _, pinned_id, sequence = row[:_ATTEMPT]
-    _due_ms, push_revision, last_history, _ = row[_AFTER_ATTEMPT:]
+    due_ms, push_revision, last_history, _, *trial, asked_id = row[_AFTER_ATTEMPT:]
     application, app_version = dictionary.app_versions[app_version_id]
     endpoint = Endpoint(
         running=dictionary.version(running_id),
@@ -79,9 +84,12 @@ def decode(
         token_state=TOKEN_STATES[token_state],
         pinned=None if pinned_id is None else dictionary.version(pinned_id),
         sequence=sequence,
-        attempt=_decode_attempt(row[_ATTEMPT:_AFTER_ATTEMPT], sequence, dictionary),
+        attempt=_decode_attempt((*row[_ATTEMPT:_AFTER_ATTEMPT], *trial), sequence, dictionary),
         setbacks=setbacks,
         consents=consents or {},
+        asked=dictionary.version(asked_id) if asked_id > 0 else None,
+        consulted=asked_id != 0,
+        cohort=cohort,
     )
     return EndpointRecord(
         key=key,
@@ -92,6 +100,7 @@ def decode(
         endpoint=endpoint,
         push_revision=push_revision,
         last_history=last_history,
+        due_at=from_ms_or_none(due_ms),
     )
 
 
@@ -105,14 +114,16 @@ def grouped(record: EndpointRecord, attributes: str, registered_ms: int, members
         registered_at=from_ms(registered_ms),
         last_seen_at=record.endpoint.last_seen_at,
     )
-    filters = membership(record.application, subject)
-    endpoint = replace(record.endpoint, filters=filters) if filters else record.endpoint
+    filters, zone = membership(record.application, subject)
+    endpoint = record.endpoint
+    if filters or zone is not None:
+        endpoint = replace(endpoint, filters=filters, zone=zone)
     return replace(record, endpoint=endpoint, subject=subject)
 
 
 def _decode_attempt(part: Sequence[Any], sequence: int, dictionary: Dictionary) -> Attempt | None:
-    version_id, origin_id, state, number, _stage, offered, reached, settled, percent, progress, *rest = part
-    returns, returned, reason = rest
+    version_id, origin_id, state, number, stage, offered, reached, settled, percent, progress, *rest = part
+    returns, returned, reason, soaking, soak_reports, healthy, lapsed = rest
     version = dictionary.version(version_id)
     if version is None:
         return None
@@ -130,6 +141,11 @@ def _decode_attempt(part: Sequence[Any], sequence: int, dictionary: Dictionary) 
         returns=returns,
         returned_at=from_ms_or_none(returned),
         reason=reason,
+        stage=stage_of(stage),
+        soaking_at=from_ms_or_none(soaking),
+        soak_reports=soak_reports,
+        healthy=None if healthy is None else bool(healthy),
+        lapsed=bool(lapsed),
     )
 
 
@@ -140,6 +156,7 @@ def encode(
     endpoint = record.endpoint
     number = dictionary.number
     application = record.application
+    attempt = _encode_attempt(endpoint.attempt, application, dictionary, in_ms)
     return (
         record.key,
         dictionary.app_version_ids[record.app_version],
@@ -151,23 +168,40 @@ def encode(
         int(bool(endpoint.setbacks)),
         None if endpoint.pinned is None else number(application, endpoint.pinned),
         endpoint.sequence,
-        *_encode_attempt(endpoint.attempt, application, dictionary, in_ms),
+        *attempt[:_TRIAL],
         due_ms,
         record.push_revision,
         record.last_history,
         int(bool(endpoint.consents)),
+        *attempt[_TRIAL:],
+        _asked(endpoint, number(application, endpoint.asked)),
     )
+
+
+def _asked(endpoint: Endpoint, number: int) -> int:
+    """What it is asked for; 0 when it never was asked, negative when it was and is not now."""
+    return number or (WAS_ASKED if endpoint.consulted else 0)
+
+
+def stage_code(stage: int | None) -> int:
+    """How a stage is stored: 0 for none."""
+    return 0 if stage is None else stage + 1
+
+
+def stage_of(code: int) -> int | None:
+    """The inverse."""
+    return code - 1 if code else None
 
 
 def _encode_attempt(attempt: Attempt | None, application: int, dictionary: Dictionary, in_ms: Milliseconds) -> Row:
     if attempt is None:
-        return (0, 0, 0, 0, 0, None, None, None, None, 0, 0, None, None)
+        return (0, 0, 0, 0, 0, None, None, None, None, 0, 0, None, None, None, 0, None, 0)
     return (
         dictionary.number(application, attempt.version),
         dictionary.number(application, attempt.origin),
         ATTEMPT_CODES[attempt.state],
         attempt.number,
-        0,
+        stage_code(attempt.stage),
         in_ms(attempt.offered_at),
         in_ms(attempt.reached_at),
         in_ms(attempt.settled_at),
@@ -176,4 +210,8 @@ def _encode_attempt(attempt: Attempt | None, application: int, dictionary: Dicti
         attempt.returns,
         in_ms(attempt.returned_at),
         attempt.reason,
+        in_ms(attempt.soaking_at),
+        attempt.soak_reports,
+        None if attempt.healthy is None else int(attempt.healthy),
+        int(attempt.lapsed),
     )

@@ -72,6 +72,7 @@ application = Table(
     Column("revision", Key, nullable=False),
     Column("created_ms", Key, nullable=False),
     Column("freeze", Text),
+    Column("limits", Text),
 )
 
 app_version = Table(
@@ -109,6 +110,7 @@ software = Table(
     Column("revision", Key, nullable=False),
     Column("created_ms", Key, nullable=False),
     Column("updated_ms", Key, nullable=False),
+    Column("state", Text),
     PrimaryKeyConstraint("application_id", "version_id"),
 )
 
@@ -169,6 +171,11 @@ endpoint_state = Table(
     Column("push_revision", Key, nullable=False),
     Column("last_history_id", Key, nullable=False),
     Column("consents", Boolean(create_constraint=False), nullable=False, server_default=text("0")),
+    Column("soaking_ms", Key),
+    Column("soak_reports", Integer, nullable=False, server_default=text("0")),
+    Column("healthy", SmallInteger),
+    Column("lapsed", SmallInteger, nullable=False, server_default=text("0")),
+    Column("asked_id", Key, nullable=False, server_default=text("0")),
 )
 Index(
     "ix_endpoint_state_due_ms",
@@ -218,6 +225,7 @@ attempt = Table(
     Column("reached_ms", Key),
     Column("settled_ms", Key),
     Column("reason", Text),
+    Column("healthy", SmallInteger),
     PrimaryKeyConstraint("id", "endpoint_id"),
     sqlite_with_rowid=False,
 )
@@ -285,6 +293,9 @@ work = Table(
     Column("running_ids", Text),
     Column("cursor", Key, nullable=False),
     Column("created_ms", Key, nullable=False),
+    Column("version_id", Key),
+    Column("again", SmallInteger, nullable=False, server_default=text("0")),
+    UniqueConstraint("application_id", "version_id"),
 )
 
 outage = Table(

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import and_, bindparam, case, delete, func, insert, select, update
 
+from orchestrator.application.classes import Page, differences
 from orchestrator.application.counters import deltas
-from orchestrator.application.sweeps import Page, differences
 from orchestrator.domain.cohorts import cohort
-from orchestrator.persistence import dialects, particulars, schema, writes
+from orchestrator.persistence import counts, dialects, particulars, schema, writes
 from orchestrator.persistence.dictionaries import add_versions
 from orchestrator.persistence.instants import near, to_ms
 from orchestrator.persistence.rows import STATE_COLUMNS, decode, grouped
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Select
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from orchestrator.application.classes import ClassVerdict, Work
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.directory import Entry
     from orchestrator.application.ports import Membership
     from orchestrator.application.pushes import ParkedPush
     from orchestrator.application.records import Draft, EndpointRecord
-    from orchestrator.application.sweeps import ClassVerdict, Work
     from orchestrator.domain.versions import Version
     from orchestrator.persistence.dictionaries import Dictionary
     from orchestrator.persistence.numbers import Numbers
@@ -44,7 +44,7 @@ _SUBJECT = [_endpoint.c.attributes, _endpoint.c.registered_ms]
 
 
 def _selection(*, by_token: bool, subjects: bool) -> Select[str]:
-    columns = [*_STATE, _endpoint.c.endpoint_id, _endpoint.c.token, *(_SUBJECT if subjects else ())]
+    columns = [*_STATE, _endpoint.c.endpoint_id, _endpoint.c.token, _endpoint.c.cohort, *(_SUBJECT if subjects else ())]
     if by_token:
         application = func.json_extract(_wanted.c.value, "$[0]")
         token = func.json_extract(_wanted.c.value, "$[1]")
@@ -70,6 +70,8 @@ _DUE_KEYS = dialects.prepared(dialects.rows_as_json([_DUE.c.id]))
 _SETBACKS_FLAG = STATE_COLUMNS.index("setbacks")
 _CONSENTS_FLAG = STATE_COLUMNS.index("consents")
 _WIDTH = len(STATE_COLUMNS)
+QUEUE = "queue"
+"""The kind of a work item that is a queue of endpoints that wait for room."""
 _NOTHING: Mapping[Any, Any] = {}
 
 
@@ -114,6 +116,7 @@ class SqlTransaction:
                 row[:_WIDTH],
                 endpoint_id=row[_WIDTH],
                 token=row[_WIDTH + 1],
+                cohort=row[_WIDTH + 2],
                 dictionary=self._dictionary,
                 setbacks=beside.setbacks.get(row[0], _NOTHING),
                 consents=beside.consents.get(row[0], _NOTHING),
@@ -162,6 +165,46 @@ class SqlTransaction:
         await dialects.insert(self._connection, _endpoint, columns, created)
         await self.write(batch)
         await self.count(deltas(drafts))
+        await self._queue_held(drafts, at)
+
+    async def _queue_held(self, drafts: Sequence[Draft], at: datetime) -> None:
+        held: dict[tuple[int, Version], int] = {}
+        for draft in drafts:
+            if draft.held is not None:
+                # A new one has the highest key of all, so that every queue comes to it.
+                place, after = (draft.before.application, draft.held), max(draft.before.key - 1, 0)
+                held[place] = min(after, held.get(place, after))
+        for (application, version), after in held.items():
+            await self.queue(application, version, after, at)
+
+    async def numbers(self, applications: Collection[int], names: Collection[str]) -> Counter[CounterKey]:
+        """See `ports.Transaction.numbers`."""
+        chosen = and_(schema.counter.c.application_id.in_(applications), schema.counter.c.name.in_(names))
+        return await counts.read(self._connection, chosen, self._dictionary)
+
+    async def queue(self, application: int, version: Version, after: int, at: datetime) -> None:
+        """See `ports.Transaction.queue`."""
+        await self.number([(application, version)])
+        table = schema.work
+        statement = dialects.upsert(table).values(
+            application_id=application,
+            kind=QUEUE,
+            version_id=self._dictionary.number(application, version),
+            cursor=after,
+            created_ms=to_ms(at),
+        )
+        behind = case((statement.excluded.cursor < table.c.cursor, 1), else_=table.c.again)
+        await self._connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=[table.c.application_id, table.c.version_id], set_={"again": behind}
+            )
+        )
+
+    async def requeue(self, work: Work) -> bool:
+        """See `ports.Transaction.requeue`."""
+        table = schema.work
+        again = update(table).where(table.c.id == work.number, table.c.again == 1).values(cursor=0, again=0)
+        return (await self._connection.execute(again)).rowcount > 0
 
     def _new_endpoint(self, key: int, draft: Draft, at: datetime) -> dialects.Row:
         application, token, name = draft.before.application, draft.before.token, draft.before.endpoint_id
@@ -229,7 +272,7 @@ class SqlTransaction:
         if end is None:
             return Page(end=None)
         classes, keys = await sweep.read(end)
-        membership = None if not entry.catalogue.filters_in_use else (lambda _, subject: entry.memberships.of(subject))
+        membership = (lambda _, subject: entry.memberships.belonging(subject)) if entry.looks_at_subjects else None
         return Page(end=end, classes=classes, particular=await self.find_keys(keys, membership) if keys else ())
 
     async def move_classes(

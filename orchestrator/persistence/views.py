@@ -5,21 +5,21 @@ Layer: persistence; the reading half of `editing.EditingStorage`.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from orchestrator.application.counters import CounterKey
-from orchestrator.persistence import attentions, audits, definitions, documents, inspections, schema
+from orchestrator.persistence import attentions, audits, counts, definitions, documents, inspections, schema
 from orchestrator.persistence.censuses import Census
 from orchestrator.persistence.queues import SqlQueues
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from orchestrator.application.audits import StoredAudit
+    from orchestrator.application.counters import CounterKey
     from orchestrator.application.diagnoses import Inspection
     from orchestrator.application.directory import Entry
     from orchestrator.application.records import (
@@ -60,15 +60,9 @@ class SqlViews(SqlQueues):
 
     async def counters(self, application: int) -> Counter[CounterKey]:
         """See `editing.EditingStorage.counters`."""
-        table, version = schema.counter, self._dictionary.version
-        chosen = select(table).where(table.c.application_id == application, table.c.amount != 0)
-        total: Counter[CounterKey] = Counter()
         async with self.reading() as connection:
-            for row in await connection.execute(chosen):
-                # Versions that differ in build metadata only are one version here, and two in the table.
-                key = CounterKey(application, row.name, version(row.version_id), version(row.origin_id), row.label)
-                total[key] += row.amount
-        return total
+            chosen = schema.counter.c.application_id == application
+            return await counts.read(connection, chosen, self._dictionary)
 
     async def freeze(self, application: int | None) -> Freeze | None:
         """See `editing.EditingStorage.freeze`."""

@@ -45,6 +45,7 @@ ATTEMPT = (
     "reached_ms",
     "settled_ms",
     "reason",
+    "healthy",
 )
 PUSH = ("revision", "endpoint_id", "topic")
 SETBACK = ("endpoint_id", "version_id", "failures", "retry_ms", "exhausted", "reason")
@@ -142,11 +143,12 @@ def attempt_row(
         attempt.number,
         attempt.sequence,
         ATTEMPT_CODES[attempt.state],
-        0,
+        rows.stage_code(attempt.stage),
         in_ms(attempt.offered_at),
         in_ms(attempt.reached_at),
         in_ms(attempt.settled_at),
         attempt.reason,
+        None if attempt.healthy is None else int(attempt.healthy),
     )
 
 
@@ -160,6 +162,8 @@ def versions_in(drafts: Sequence[Draft]) -> Iterator[tuple[int, Version]]:
             *after.setbacks,
             *after.consents,
             *[entry.version for entry in draft.entries],
+            after.asked,
+            draft.held,
         ]
         if after.attempt is not None:
             named += [after.attempt.version, after.attempt.origin]

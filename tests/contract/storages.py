@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import select
 
+from orchestrator.application.classes import ClassVerdict
 from orchestrator.application.directory import Entry
 from orchestrator.application.records import (
     REQUIRED,
@@ -21,8 +22,9 @@ from orchestrator.application.records import (
     Registration,
     SoftwareRecord,
 )
+from orchestrator.application.rooms import PLENTY
 from orchestrator.domain import changes
-from orchestrator.domain.attempts import Attempt
+from orchestrator.domain.attempts import OPEN, Attempt, AttemptState, move
 from orchestrator.domain.catalogues import Catalogue
 from orchestrator.domain.endpoints import Endpoint, HistoryEntry
 from orchestrator.persistence import schema
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
 
+    from orchestrator.application.classes import EndpointClass
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.ports import Storage
     from orchestrator.domain.filters import Filter
@@ -313,7 +316,7 @@ async def found(shelf: Shelf, entry: Entry, tokens: Sequence[str]) -> list[Endpo
     """The endpoints of these tokens, in order of key, with the filters that match."""
     places = [(entry.application.key, token) for token in tokens]
     async with shelf.storage.transaction() as transaction:
-        records = await transaction.find(places, lambda _, subject: entry.memberships.of(subject))
+        records = await transaction.find(places, lambda _, subject: entry.memberships.belonging(subject))
     return sorted(records, key=lambda record: record.key)
 
 
@@ -341,3 +344,16 @@ def seen(endpoint: Endpoint) -> Endpoint:
 def kept(attempt: Attempt) -> Attempt:
     """An attempt as it is kept when a newer one has replaced it."""
     return replace(attempt, percent=None, progress=None, returns=0, returned_at=None)
+
+
+def verdict_on(of: EndpointClass, hop: Version | None, reason: str | None) -> ClassVerdict:
+    """What offers `hop` to every endpoint of a class, or with None takes away what it is offered."""
+    before = of.endpoint(NOW)
+    attempt = before.attempt
+    if attempt is not None and attempt.state in OPEN:
+        attempt = move(attempt, AttemptState.WITHDRAWN, NOW, reason=reason)
+    after = replace(before, attempt=attempt)
+    if hop is not None:
+        made = Attempt(version=hop, number=1, sequence=2, origin=of.running, offered_at=NOW)
+        after = replace(after, attempt=made, sequence=2)
+    return ClassVerdict(of=of, before=before, after=after, rest=after, reason=reason, most=PLENTY, due_at=None)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
+from orchestrator.application.classes import EndpointClass, Page
 from orchestrator.application.counters import CounterKey
-from orchestrator.application.memberships import Subject
+from orchestrator.application.memberships import Belonging, Subject
 from orchestrator.application.pushes import ParkedPush
 from orchestrator.application.records import Draft, PushMode
-from orchestrator.application.sweeps import ClassVerdict, EndpointClass, Page
 from orchestrator.domain.attempts import Attempt, AttemptState, move
 from orchestrator.domain.endpoints import Endpoint, HistoryEntry, HistoryKind, Setback, TokenState
 from orchestrator.domain.filters import Filter
@@ -32,6 +32,7 @@ from tests.contract.storages import (
     one,
     seen,
     store,
+    verdict_on,
 )
 from tests.unit.orchestrator.domain.builders import general, targeted, use, v
 
@@ -40,9 +41,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from orchestrator.application.classes import Work
     from orchestrator.application.directory import Entry
     from orchestrator.application.ports import Transaction
-    from orchestrator.application.sweeps import Work
     from orchestrator.domain.versions import Version
 
 OFFERED = AttemptState.OFFERED
@@ -167,9 +168,9 @@ async def test_everything_that_a_filter_may_look_at_is_handed_out(shelf: Shelf, 
     await store(shelf, entry, draft)
     asked: list[tuple[int, Subject]] = []
 
-    def membership(application: int, subject: Subject) -> frozenset[str]:
+    def membership(application: int, subject: Subject) -> Belonging:
         asked.append((application, subject))
-        return frozenset({"lab"})
+        return Belonging(frozenset({"lab"}), None)
 
     async with shelf.storage.transaction() as transaction:
         (record,) = await transaction.find([(entry.application.key, "inside")], membership)
@@ -513,7 +514,7 @@ async def move_all(shelf: Shelf, entry: Entry, hop: Version | None, reason: str 
     work = await only_work(shelf)
     async with shelf.storage.transaction() as transaction:
         page = await transaction.page(work, 100, entry)
-        verdicts = [ClassVerdict(of=of, hop=hop, reason=reason) for of in page.classes]
+        verdicts = [verdict_on(of, hop, reason) for of in page.classes]
         await transaction.move_classes(work, page, verdicts, entry, NOW)
         await transaction.advance(work, None)
 

@@ -19,6 +19,7 @@ from orchestrator.application.batches import Batch
 from orchestrator.application.counters import CounterKey
 from orchestrator.application.directory import Directory
 from orchestrator.application.imports import Imports, Line
+from orchestrator.application.rooms import Rooms
 from orchestrator.domain import changes
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.facts import DeadlinePassed
@@ -160,7 +161,9 @@ class World:
         parsed = batches.parse(inbound, directory, fleets.SETTINGS, {}, batch)
         assert len(parsed) == len(messages)
         async with self.shelf.storage.transaction() as transaction:
-            application = batches.Application(transaction, directory, fleets.SETTINGS, batch, watermark=WATERMARK)
+            application = batches.Application(
+                transaction, directory, fleets.SETTINGS, batch, rooms=Rooms(), watermark=WATERMARK
+            )
             await application.run(parsed, self.clock.at, lambda _: None)
         self.entry.freeze(batch.offered.get(self.entry.application.key, set()), self.clock.at)
 
@@ -168,7 +171,7 @@ class World:
         at, entry = self.clock.at, self.entry
         async with self.shelf.storage.transaction() as transaction:
             done = []
-            for record in await transaction.find_due(at, 100, lambda _, subject: entry.memberships.of(subject)):
+            for record in await transaction.find_due(at, 100, lambda _, subject: entry.memberships.belonging(subject)):
                 if record.application == entry.application.key:
                     draft = drafts.begin(record)
                     drafts.hear(draft, entry, DeadlinePassed(at=at), watermark=WATERMARK, at=at)
@@ -192,7 +195,9 @@ class World:
                 )
 
         directory = Directory([self.entry])
-        imports = Imports(self.shelf.storage, directory, self.clock, Bells(), instances=fleets.SETTINGS.instances)
+        imports = Imports(
+            self.shelf.storage, directory, self.clock, Bells(), rooms=Rooms(), instances=fleets.SETTINGS.instances
+        )
         told = await imports.run(self.entry.application.name, lines(), by=ANONYMOUS)
         assert told.failed == 0
 

@@ -26,6 +26,7 @@ from orchestrator.application.observations import Observations
 from orchestrator.application.plans import Plans
 from orchestrator.application.records import EndpointQuery, Registration
 from orchestrator.application.revisions import Revisions
+from orchestrator.application.rooms import Rooms
 from orchestrator.application.sweeps import Sweeper
 from orchestrator.domain import changes
 from orchestrator.domain.facts import Reported
@@ -225,8 +226,8 @@ def _context(storage: SqlStorage, directory: Directory, fakes: _Fakes) -> api.Ap
         audits=Audits(storage),
         freezes=Freezes(storage, directory, clock, gate, wake),
         groups=Groups(revisions),
-        imports=Imports(storage, directory, clock, wake, instances=Instances()),
-        endpoints=Endpoints(storage, directory, clock, gate, wake, instances=Instances()),
+        imports=Imports(storage, directory, clock, wake, rooms=Rooms(), instances=Instances()),
+        endpoints=Endpoints(storage, directory, clock, gate, wake, rooms=Rooms(), instances=Instances()),
         observations=Observations(storage, directory, clock),
         plans=plans,
         declarations=Declarations(storage, revisions, plans, clock, registration=Registration.CLOSED),

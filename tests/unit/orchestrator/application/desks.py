@@ -26,6 +26,7 @@ from orchestrator.application.plans import Plans
 from orchestrator.application.preconditions import UNCONDITIONAL, Precondition
 from orchestrator.application.records import Registration
 from orchestrator.application.revisions import Revisions
+from orchestrator.application.rooms import Rooms
 from orchestrator.application.sweeps import Sweeper
 from orchestrator.domain import changes
 from orchestrator.domain.facts import Reported
@@ -130,8 +131,10 @@ class Desk:
         self.applications = Applications(storage, directory, clock, self.bells, registration=Registration.CLOSED)
         self.definitions = Definitions(storage, self.revisions)
         self.groups = Groups(self.revisions)
-        self.imports = Imports(storage, directory, clock, self.bells, instances=Instances())
-        self.endpoints = Endpoints(storage, directory, clock, self.gate, self.bells, instances=Instances())
+        self.imports = Imports(storage, directory, clock, self.bells, rooms=Rooms(), instances=Instances())
+        self.endpoints = Endpoints(
+            storage, directory, clock, self.gate, self.bells, rooms=Rooms(), instances=Instances()
+        )
         self.freezes = Freezes(storage, directory, clock, self.gate, self.bells)
         self.audits = Audits(storage)
         self.observations = Observations(storage, directory, clock)

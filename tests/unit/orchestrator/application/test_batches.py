@@ -16,6 +16,7 @@ from orchestrator.application import batches
 from orchestrator.application.batches import FLOOD, Batch, Settings
 from orchestrator.application.directory import Directory
 from orchestrator.application.records import Registration
+from orchestrator.application.rooms import Rooms
 from orchestrator.application.tallies import Tallies
 from orchestrator.domain.endpoints import TokenState
 from orchestrator.domain.filters import Filter
@@ -64,7 +65,9 @@ class Desk:
         parsed = batches.parse(messages, directory, self.settings, self.delivered, batch)
         if parsed:
             async with self.shelf.storage.transaction() as transaction:
-                application = batches.Application(transaction, directory, self.settings, batch, watermark=ACKNOWLEDGED)
+                application = batches.Application(
+                    transaction, directory, self.settings, batch, rooms=Rooms(), watermark=ACKNOWLEDGED
+                )
                 await application.run(parsed, NOW, self.steps.append)
         self.delivered |= dict(batch.deliveries)
         return batch

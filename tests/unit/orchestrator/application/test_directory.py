@@ -108,14 +108,14 @@ def test_an_endpoint_is_decided_by_the_catalogue() -> None:
 def test_membership_is_of_filters_that_are_in_use_and_defined() -> None:
     software = [targeted("1.1.0", filters=[use("lab"), use("undefined")])]
     directory = Directory([entry_of(KETTLE, software, [LAB, FIELD])])
-    assert directory.membership(1, subject('{"site":"lab"}')) == {"lab"}
+    assert directory.membership(1, subject('{"site":"lab"}')).filters == {"lab"}
     # A filter that no software lists is asked by nobody.
-    assert directory.membership(1, subject('{"site":"field"}')) == frozenset()
-    assert directory.membership(9, subject('{"site":"lab"}')) == frozenset()
+    assert directory.membership(1, subject('{"site":"field"}')).filters == frozenset()
+    assert directory.membership(9, subject('{"site":"lab"}')).filters == frozenset()
 
 
 def test_filters_are_used_by_applications_with_targeted_software() -> None:
     software = [targeted("1.1.0", filters=[use("lab")])]
     directory = Directory([entry_of(KETTLE, software, [LAB]), entry_of(TOASTER)])
-    assert directory.filters_used_by([1, 2])
-    assert not directory.filters_used_by([2, 9])
+    assert directory.membership_for([1, 2]) == directory.membership
+    assert directory.membership_for([2, 9]) is None

@@ -6,6 +6,7 @@ from orchestrator.application import batches
 from orchestrator.application.answers import Answer
 from orchestrator.application.parts import no_steps
 from orchestrator.application.publisher import PARKED_FIRST, WAITING_REFUSALS, Publisher
+from orchestrator.application.rooms import Rooms
 from orchestrator.domain.versions import Version
 from protocol.links import Inbound, Outbound
 from tests.parts import Retainer, with_link
@@ -128,6 +129,6 @@ async def test_invariant_7_a_message_that_was_read_before_a_recall_is_decided_af
     parsed = batches.parse([message], desk.directory, parts.settings, {}, batch)
     await desk.definitions.recall(APP, Version.parse("1.1.0"))
     async with desk.storage.transaction() as transaction:
-        work = batches.Application(transaction, desk.directory, parts.settings, batch, watermark=0)
+        work = batches.Application(transaction, desk.directory, parts.settings, batch, rooms=Rooms(), watermark=0)
         await work.run(parsed, desk.clock.now(), no_steps)
     assert await desk.offer_of("a") is None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 
-from orchestrator.application.memberships import Subject
+from orchestrator.application.memberships import Belonging, Subject
 from orchestrator.application.records import EndpointRecord
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.endpoints import Endpoint, HistoryKind, TokenState
@@ -54,6 +54,7 @@ def decoded(row: Row, endpoint: Endpoint) -> EndpointRecord:
         token="tok",
         dictionary=dictionary(),
         setbacks=endpoint.setbacks,
+        cohort=endpoint.cohort,
         registered_ms=to_ms(endpoint.registered_at),
         consents=endpoint.consents,
     )
@@ -71,13 +72,13 @@ def test_encode_and_decode_are_inverse(endpoint: Endpoint) -> None:
 def test_an_endpoint_is_put_into_the_filters_that_look_at_it() -> None:
     seen = []
 
-    def membership(application: int, subject: Subject) -> frozenset[str]:
+    def membership(application: int, subject: Subject) -> Belonging:
         seen.append((application, subject))
-        return frozenset({"lab"})
+        return Belonging(frozenset({"lab"}), "Europe/Berlin")
 
     endpoint = Endpoint(registered_at=NOW, running=VERSIONS[0], last_seen_at=NOW)
     found = rows.grouped(record_of(endpoint), '{"site":"lab"}', to_ms(NOW - MINUTE), membership)
-    assert found.endpoint == replace(endpoint, filters=frozenset({"lab"}))
+    assert found.endpoint == replace(endpoint, filters=frozenset({"lab"}), zone="Europe/Berlin")
     expected = Subject(
         attributes='{"site":"lab"}',
         endpoint_id="kettle-7",

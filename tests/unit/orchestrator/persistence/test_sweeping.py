@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.application.sweeps import ClassVerdict
 from orchestrator.domain.endpoints import Endpoint
-from tests.contract.storages import NOW, found, newcomer, store
+from tests.contract.storages import NOW, found, newcomer, store, verdict_on
 from tests.unit.orchestrator.domain.builders import v
 from tests.unit.orchestrator.persistence.statements import counted
 
@@ -27,7 +26,7 @@ async def page(shelf: SqlShelf, entry: Entry, hop: str, size: int) -> list[str]:
     (work,) = await shelf.storage.works()
     async with counted(shelf) as statements, shelf.storage.transaction() as transaction:
         read = await transaction.page(work, 10_000, entry)
-        verdicts = [ClassVerdict(of=of, hop=v("2.0.0"), reason=None) for of in read.classes]
+        verdicts = [verdict_on(of, v("2.0.0"), None) for of in read.classes]
         await transaction.move_classes(work, read, verdicts, entry, NOW)
         await transaction.advance(work, None)
     moved = await found(shelf, entry, tokens)

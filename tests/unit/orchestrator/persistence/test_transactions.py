@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from orchestrator.application import batches
 from orchestrator.application.batches import Batch, Settings
 from orchestrator.application.directory import Directory
+from orchestrator.application.rooms import Rooms
 from orchestrator.domain.endpoints import Endpoint, Setback
 from protocol.links import Inbound
 from protocol.payloads import Limits
@@ -43,7 +44,7 @@ async def run(shelf: SqlShelf, entry: Entry, said: Sequence[tuple[str, str, str]
     directory, batch = Directory([entry]), Batch()
     parsed = batches.parse(messages, directory, SETTINGS, {}, batch)
     async with counted(shelf) as statements, shelf.storage.transaction() as transaction:
-        application = batches.Application(transaction, directory, SETTINGS, batch, watermark=2**40)
+        application = batches.Application(transaction, directory, SETTINGS, batch, rooms=Rooms(), watermark=2**40)
         await application.run(parsed, NOW, lambda _: None)
     assert batch.accepted.total() == len(said)
     entry.freeze(batch.offered.get(entry.application.key, set()), NOW)

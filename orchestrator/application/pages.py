@@ -1,0 +1,185 @@
+"""One page of a work item: its endpoints are read by class, decided, written, and told.
+
+Rules:
+- A page is one transaction; it is made as small as ingestion needs (`paces`).
+- A change concerns all that runs certain versions; a queue only those that would be offered its version, and it goes
+  no further than there is room.
+
+Layer: application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from orchestrator.application import classes, drafts
+from orchestrator.application.paces import Pace
+from orchestrator.domain import changes
+from orchestrator.domain.endpoints import HistoryKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from orchestrator.application.classes import ClassVerdict, Page, Work
+    from orchestrator.application.directory import Entry
+    from orchestrator.application.parts import Parts
+    from orchestrator.application.ports import Transaction
+    from orchestrator.application.records import Draft, EndpointRecord
+    from orchestrator.application.rooms import Ledger
+    from orchestrator.domain.versions import Version
+    from protocol.topics import Instances
+
+PAGE = 4_000
+"""Endpoints looked at in one transaction, at most."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Swept:
+    """What a page has come to: how many offers of each version were made and withdrawn."""
+
+    offered: Counter[Version] = field(default_factory=Counter)
+    withdrawn: Counter[Version] = field(default_factory=Counter)
+    fresh: set[Version] = field(default_factory=set)
+    """Software that nobody was offered before."""
+    held: set[Version] = field(default_factory=set)
+    """Software for which there was not room enough."""
+
+    def add(self, verdict: ClassVerdict, size: int) -> None:
+        """Count what happens to the endpoints of a class."""
+        hop, offered = verdict.hop, verdict.offered(size)
+        if hop is not None:
+            self.offered[hop] += offered
+            self.held |= {hop} if offered < size else set()
+        if verdict.of.attempt is not None and verdict.withdraws:
+            self.withdrawn[verdict.of.attempt] += size
+
+    def add_one(self, draft: Draft) -> None:
+        """Count what has happened to one endpoint."""
+        for entry in draft.entries:
+            if entry.version is not None and entry.kind in {HistoryKind.OFFERED, HistoryKind.WITHDRAWN}:
+                counted = self.offered if entry.kind is HistoryKind.OFFERED else self.withdrawn
+                counted[entry.version] += 1
+        if draft.held is not None:
+            self.held.add(draft.held)
+
+
+class Pages:
+    """Turns the pages of work items."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Take what it works with."""
+        self._instances = parts.instances
+        self._storage = parts.storage
+        self._directory = parts.directory
+        self._clock = parts.clock
+        self._rooms = parts.rooms
+        self._signals = parts.signals
+        self._feed = parts.feed
+        self._steps = parts.steps
+        self._pace = Pace(most=PAGE)
+
+    async def turn(self, work: Work) -> int | None:
+        """Do the next page of a work item; return the cursor from which to go on, None when it is done.
+
+        A queue whose cursor stays where it was has come to the end of its room.
+        """
+        elapsed = asyncio.get_running_loop().time
+        async with self._storage.transaction() as transaction:
+            begun = elapsed()
+            # Inside: a change that is being made has the writer's turn, and replaces the entry before it gives it up.
+            entry = self._directory.by_key(work.application)
+            at = self._clock.now()
+            if entry is None or not _worthwhile(work, entry):
+                await transaction.advance(work, None)
+                return None
+            ledger = await self._rooms.enter(transaction, [entry], at)
+            if work.version is not None and not ledger.may_offer(entry, work.version):
+                return work.cursor
+            page = await transaction.page(work, self._pace.size, entry)
+            self._steps("sweep-read")
+            swept = await _Turning(transaction, entry, ledger, at).write(work, page, self._instances)
+            end = await self._advance(transaction, work, page, swept)
+            self._steps("sweep-written")
+        self._pace.took(elapsed() - begun)
+        entry.freeze(swept.fresh, at)
+        self._feed.sweep(entry.application.name, swept.offered, swept.withdrawn, at)
+        self._steps("sweep-committed")
+        self._signals.pushes.set()
+        return end
+
+    async def _advance(self, transaction: Transaction, work: Work, page: Page, swept: Swept) -> int | None:
+        if work.version is not None:
+            if swept.held:
+                return work.cursor
+            if page.end is None and await transaction.requeue(work):
+                return 0
+        await transaction.advance(work, page.end)
+        return page.end
+
+
+def _worthwhile(work: Work, entry: Entry) -> bool:
+    """Whether a queue's version may be offered to anybody; whoever lets it be offered again begins a sweep."""
+    if work.version is None:
+        return True
+    item = entry.catalogue.get(work.version)
+    return item is not None and item.servable and not item.rollout.held and entry.application.frozen is None
+
+
+class _Turning:
+    """The writing half of a page."""
+
+    def __init__(self, transaction: Transaction, entry: Entry, ledger: Ledger, at: datetime) -> None:
+        self._transaction = transaction
+        self._entry = entry
+        self._ledger = ledger
+        self._at = at
+
+    async def write(self, work: Work, page: Page, instances: Instances) -> Swept:
+        """Decide every class and every particular endpoint, and write what becomes of them."""
+        transaction, entry, at = self._transaction, self._entry, self._at
+        swept = Swept()
+        verdicts = self._verdicts(work, page)
+        if verdicts:
+            await transaction.move_classes(work, page, verdicts, entry, at)
+        for item in verdicts:
+            swept.add(item, page.classes[item.of])
+        if work.version is None:
+            for version in sorted(swept.held):
+                await transaction.queue(work.application, version, work.cursor, at)
+        await self._write_particular(work, page.particular, swept, instances)
+        swept.fresh = entry.unfrozen(swept.offered)
+        await transaction.mark_offered([(work.application, version) for version in swept.fresh], at)
+        return swept
+
+    def _verdicts(self, work: Work, page: Page) -> list[ClassVerdict]:
+        found = []
+        for of, size in page.classes.items():
+            if work.version is not None and self._entry.decide(of.endpoint(self._at), self._at).hop != work.version:
+                continue
+            verdict = classes.verdict(of, size, self._entry, self._ledger, self._at)
+            if verdict is not None:
+                found.append(verdict)
+        return found
+
+    async def _write_particular(
+        self, work: Work, records: Sequence[EndpointRecord], swept: Swept, instances: Instances
+    ) -> None:
+        entry, at = self._entry, self._at
+        changed, due = [], []
+        for record in records:
+            draft = drafts.begin(record, self._ledger.room(entry))
+            drafts.settle(draft, entry, at)
+            if work.running is None:
+                drafts.push_anew(draft, entry, instances)
+            due_at = changes.due_at(draft.after, entry.policy_of, at)
+            if not drafts.changed(draft) and due_at == record.due_at:
+                continue
+            draft.push = drafts.pushes_needed(draft, entry)
+            swept.add_one(draft)
+            changed.append(draft)
+            due.append(due_at)
+        await self._transaction.store(changed, due, at)

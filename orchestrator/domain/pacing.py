@@ -1,0 +1,85 @@
+"""How many offers may be made now, under the limits of a rollout or an application.
+
+Rules:
+- A rate is spread evenly: what has not been used is kept for a second at most, and any minute has at most as many
+  offers as the limit says.
+- A slot is held by an attempt that is open, until it has settled, soaks, or was not reached in time.
+- A rate that grows does so with what has been done, so that a restart changes nothing.
+
+Spec: DESIGN §6, `limits`; AWS IoT Jobs, "Job rollout rate", for the exponential rate.
+Layer: orchestrator.domain; pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from orchestrator.domain.policies import Exponential, Limits
+
+_MINUTE = 60.0
+_MOST_STEPS = 64
+"""Growing beyond this is growing without bounds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What the limits look at."""
+
+    in_progress: int = 0
+    """Slots that are held."""
+    notified: int = 0
+    """Attempts that were ever made."""
+    succeeded: int = 0
+    """Attempts that were confirmed."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Bucket:
+    """What is left of a rate; `available` fills it up to the moment, `take` takes from it."""
+
+    amount: float
+    filled_at: datetime
+
+    def available(self, per_minute: float, now: datetime) -> int:
+        """Return how many offers the rate allows at `now`, which never goes back."""
+        depth = max(1.0, per_minute / _MINUTE)
+        # What may come at once must not make a minute exceed the limit.
+        refill = per_minute if depth == 1.0 else per_minute - depth
+        seconds = max(0.0, (now - self.filled_at).total_seconds())
+        self.amount = min(depth, self.amount + seconds * refill / _MINUTE)
+        self.filled_at = max(now, self.filled_at)
+        # Sums of fractions fall short of whole numbers by a little.
+        return int(self.amount + 1e-9)
+
+    def take(self, offers: int) -> None:
+        """Take what `available` has said there is."""
+        self.amount -= offers
+
+
+def full(per_minute: float, now: datetime) -> Bucket:
+    """Return the bucket of a rate that was not used lately."""
+    return Bucket(amount=max(1.0, per_minute / _MINUTE), filled_at=now)
+
+
+def rate(limits: Limits, progress: Progress) -> float | None:
+    """Return the offers a minute that are allowed now; None: any number."""
+    grown = None if limits.exponential is None else _grown(limits.exponential, progress)
+    rates = [value for value in (limits.per_minute, grown) if value is not None]
+    return min(rates, default=None)
+
+
+def slots(limits: Limits, progress: Progress) -> int | None:
+    """Return the slots that are free; None: any number."""
+    return None if limits.in_progress is None else max(0, limits.in_progress - progress.in_progress)
+
+
+def _grown(exponential: Exponential, progress: Progress) -> float:
+    if exponential.notified is not None:
+        steps = progress.notified // exponential.notified
+    else:
+        steps = progress.succeeded // (exponential.succeeded or 1)
+    return exponential.base * exponential.factor ** min(steps, _MOST_STEPS)
