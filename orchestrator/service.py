@@ -52,7 +52,6 @@ from orchestrator.application.observations import Observations
 from orchestrator.application.parts import Parts, no_steps
 from orchestrator.application.plans import Plans
 from orchestrator.application.ports import StorageError
-from orchestrator.application.revisions import Revisions
 from orchestrator.application.watches import Watch
 from orchestrator.downloads import Allowances, HttpDownloads
 from orchestrator.persistence.databases import check_address
@@ -252,7 +251,7 @@ def _diagnoses(settings: Settings, parts: Parts, access: Access) -> Diagnoses:
 
 def _context(settings: Settings, parts: Parts, engine: Engine, link: PahoLink, access: Access) -> api.ApiContext:
     storage, directory, clock, gate = parts.editing, parts.directory, parts.clock, engine.publisher
-    revisions = Revisions(storage, directory, clock, gate, engine)
+    revisions, wake = engine.revisions, engine.announcer
 
     def gauges() -> Mapping[str, float]:
         return {"ready": float(engine.ready), "push_watermark": engine.publisher.watermark}
@@ -269,17 +268,18 @@ def _context(settings: Settings, parts: Parts, engine: Engine, link: PahoLink, a
         parts.tallies.failed_requests += 1
 
     return api.ApiContext(
-        applications=Applications(storage, directory, clock, engine, registration=settings.registration),
+        applications=Applications(storage, directory, clock, wake, registration=settings.registration),
         audits=Audits(storage),
         declarations=declarations,
         definitions=Definitions(storage, revisions),
         diagnoses=_diagnoses(settings, parts, access),
-        freezes=Freezes(storage, directory, clock, gate, engine),
+        freezes=Freezes(storage, directory, clock, gate, wake),
         groups=Groups(revisions),
-        imports=Imports(storage, directory, clock, engine, rooms=parts.rooms, instances=settings.instances),
-        endpoints=Endpoints(storage, directory, clock, gate, engine, rooms=parts.rooms, instances=settings.instances),
+        imports=Imports(storage, directory, clock, wake, rooms=parts.rooms, instances=settings.instances),
+        endpoints=Endpoints(storage, directory, clock, gate, wake, rooms=parts.rooms, instances=settings.instances),
         observations=Observations(storage, directory, clock),
         plans=plans,
+        rollouts=engine.rollouts,
         now=clock.now,
         installation=parts.installation,
         feed=parts.feed,
@@ -297,6 +297,7 @@ def _use_cases(context: api.ApiContext) -> UseCases:
         freezes=context.freezes,
         observations=context.observations,
         plans=context.plans,
+        rollouts=context.rollouts,
     )
 
 

@@ -30,6 +30,7 @@ from orchestrator.api import (
     plans,
     problems,
     requests,
+    rollouts,
     schemas,
     software,
 )
@@ -87,6 +88,7 @@ _ROUTERS = [
         health,
         imports,
         plans,
+        rollouts,
         software,
     )
 ]

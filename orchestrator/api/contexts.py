@@ -25,6 +25,7 @@ from orchestrator.application.groups import Groups
 from orchestrator.application.imports import Imports
 from orchestrator.application.observations import Observations
 from orchestrator.application.plans import Plans
+from orchestrator.application.rollouts import Rollouts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,7 @@ class ApiContext:
     freezes: Freezes
     observations: Observations
     plans: Plans
+    rollouts: Rollouts
     now: Callable[[], datetime]
     """The service's clock."""
     installation: str = "otao"

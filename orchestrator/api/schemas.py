@@ -105,6 +105,61 @@ class Recalled(Software):
     withdrawn: int = Field(description="How many open offers of it end.")
 
 
+class RolloutStage(Shape):
+    """One stage of a rollout, with the numbers of its own attempts."""
+
+    percent: float | None
+    count: int | None = None
+    filter: str | None = None
+    state: Literal["waiting", "running", "passed", "failed"]
+    endpoints: int | None = Field(description="That it admits, beside those of earlier stages; null: not measured.")
+    offered: int
+    installing: int
+    soaking: int
+    confirmed: int
+    failed: int
+    reverted: int
+    expired: int
+    withdrawn: int
+    unhealthy: int
+    waiting: int | None = Field(description="Those that nothing was offered yet.")
+    offline: int = Field(description="Of the offered ones, those that were not heard since.")
+    settled: int
+    needed: int | None
+    failure_rate: float | None
+    bounds: list[float] | None = Field(description="Between which the true rate lies (Wilson, 95 %).")
+    max_failure_rate: float
+    approval: Literal["manual", "automatic"]
+    reason: str | None
+
+
+class RolloutFailure(Shape):
+    """Endpoints whose latest attempt failed for one reason."""
+
+    reason: str
+    endpoints: int
+
+
+class Rollout(Shape):
+    """How far a rollout is."""
+
+    version: str
+    state: Literal["running", "paused", "waiting-approval", "finished", "aborted", "suspended", "recalled"]
+    stage: int = Field(description="The present one, from 0.")
+    since: datetime
+    by: str | None
+    reason: str | None
+    summary: str
+    stages: list[RolloutStage]
+    failures: list[RolloutFailure]
+
+
+class MovedRollout(Rollout):
+    """What has become of a rollout."""
+
+    withdrawn: int = Field(description="Unstarted offers that end by it.")
+
+
 class Filter(Shape):
     """A named group of endpoints."""
 

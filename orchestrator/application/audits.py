@@ -41,6 +41,17 @@ class Action(Enum):
     ENDPOINT_IMPORT = "endpoint.import"
     FREEZE_SET = "freeze.set"
     FREEZE_LIFT = "freeze.lift"
+    ROLLOUT_PAUSE = "rollout.pause"
+    ROLLOUT_RESUME = "rollout.resume"
+    ROLLOUT_ABORT = "rollout.abort"
+    ROLLOUT_APPROVE = "rollout.approve"
+    # What the gates do:
+    ROLLOUT_ADVANCE = "rollout.advance"
+    ROLLOUT_PASS = "rollout.pass"  # noqa: S105 - the name of an action
+    ROLLOUT_FINISH = "rollout.finish"
+    ROLLOUT_REOPEN = "rollout.reopen"
+    ROLLOUT_REVERT = "rollout.revert"
+    ROLLOUT_WIDEN = "rollout.widen"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ class Via(Enum):
 
     REST = "rest"
     MQTT = "mqtt"
+    ENGINE = "engine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,3 +34,5 @@ class Author:
 
 ANONYMOUS = Author(name="anonymous", via=Via.REST)
 OPERATOR_OVER_MQTT = Author(name="mqtt", via=Via.MQTT)
+OTAO = Author(name="otao", via=Via.ENGINE)
+"""The gates of rollouts."""

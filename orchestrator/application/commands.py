@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from orchestrator.application.observations import Observations
     from orchestrator.application.plans import Plans
     from orchestrator.application.records import EndpointDocument, SoftwareRecord
+    from orchestrator.application.rollouts import Rollouts
     from protocol.controls import ControlRequest
     from protocol.payloads import Limits
 
@@ -66,6 +67,7 @@ class UseCases:
     freezes: Freezes
     observations: Observations
     plans: Plans
+    rollouts: Rollouts
 
 
 class _Members:

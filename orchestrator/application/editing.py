@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.diagnoses import Inspection
     from orchestrator.application.directory import Entry
+    from orchestrator.application.measures import Measured
     from orchestrator.application.records import (
         Application,
         AttentionPlace,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.filters import Filter
     from orchestrator.domain.freezes import Freeze
     from orchestrator.domain.plans import Kind
+    from orchestrator.domain.software import Software
     from orchestrator.domain.versions import Version
 
 
@@ -146,6 +148,9 @@ class EditingStorage(Protocol):
 
     async def census(self, application: int, filters: Sequence[Filter], at: datetime) -> Counter[Kind]:
         """How many endpoints of each kind an application has; of filters, these are looked at."""
+
+    async def measure(self, entry: Entry, item: Software) -> Measured:
+        """How large the present stage of a rollout is; beside the writer, by one scan of what the stage admits."""
 
     async def frozen_specifications(self, application: int) -> Mapping[str, str]:
         """The specifications under which software was offered that has been deleted, by version."""

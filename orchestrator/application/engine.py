@@ -8,20 +8,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.application.announcer import Announcer
+from orchestrator.application.gatekeeper import Gatekeeper
 from orchestrator.application.inbound import InboundPipeline
 from orchestrator.application.outages import Outages
 from orchestrator.application.publisher import Publisher
 from orchestrator.application.reconciler import Reconciler
+from orchestrator.application.revisions import Revisions
+from orchestrator.application.rollouts import Rollouts, Sizes
 from orchestrator.application.sweeps import Sweeper
 from orchestrator.application.timers import Timers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine
     from datetime import timedelta
 
-    from orchestrator.application.audits import AuditEntry
     from orchestrator.application.parts import Parts
-    from orchestrator.application.records import Draft
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,9 @@ class Engine:
     reconciler: Reconciler
     sweeper: Sweeper
     timers: Timers
+    announcer: Announcer
+    revisions: Revisions
+    rollouts: Rollouts
     parts: Parts
 
     def loops(self) -> dict[str, Callable[[], Coroutine[None, None, None]]]:
@@ -52,25 +57,6 @@ class Engine:
         connection = self.parts.link.connection
         return connection is not None and self.parts.presence.reconciled == connection.number
 
-    def pushes(self) -> None:
-        """See `editing.Wake.pushes`."""
-        self.parts.signals.pushes.set()
-
-    def work(self) -> None:
-        """See `editing.Wake.work`."""
-        self.parts.signals.work.set()
-        self.parts.signals.dates.set()
-
-    def audited(self, entries: Sequence[AuditEntry]) -> None:
-        """See `editing.Wake.audited`: counted here, by action, and told to who watches."""
-        self.parts.tallies.changes.update(entry.action.value for entry in entries)
-        for entry in entries:
-            self.parts.feed.change(entry, self.parts.directory)
-
-    def happened(self, draft: Draft, *, created: bool) -> None:
-        """See `editing.Wake.happened`."""
-        self.parts.feed.note([draft], self.parts.directory, created=created)
-
 
 async def assemble(parts: Parts, *, batch_size: int, sample_every: timedelta) -> Engine:
     """Build the engine from what is stored; nothing is started.
@@ -82,11 +68,18 @@ async def assemble(parts: Parts, *, batch_size: int, sample_every: timedelta) ->
     publisher = Publisher(parts, watermark=await storage.watermark(), parked=await storage.all_parked_topics())
     delivered = await storage.deliveries()
     reconciler = Reconciler(parts, publisher, outages, lost_at=await storage.alive_at())
+    announcer, sizes = Announcer(parts), Sizes()
+    revisions = Revisions(parts.editing, parts.directory, parts.clock, publisher, announcer)
+    rollouts = Rollouts(parts.editing, revisions, sizes)
+    gatekeeper = Gatekeeper(parts, rollouts, sizes)
     return Engine(
         inbound=InboundPipeline(parts, publisher, batch_size=batch_size, delivered=delivered),
         publisher=publisher,
         reconciler=reconciler,
         sweeper=Sweeper(parts),
-        timers=Timers(parts, publisher, reconciler, outages, sample_every=sample_every),
+        timers=Timers(parts, publisher, reconciler, outages, gatekeeper, sample_every=sample_every),
+        announcer=announcer,
+        revisions=revisions,
+        rollouts=rollouts,
         parts=parts,
     )

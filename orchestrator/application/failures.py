@@ -16,6 +16,7 @@ from orchestrator.application.problems import RequestError
 from orchestrator.application.records import AppVersionTakenError
 from orchestrator.domain.catalogues import VersionConflict
 from orchestrator.domain.errors import DomainError
+from orchestrator.domain.rollouts import IllegalRolloutMove
 from protocol.errors import (
     DuplicateMemberError,
     MessageError,
@@ -50,7 +51,7 @@ def of(error: Exception) -> Failure | None:
             return Failure(status_code=status_code, code=error.code, reason=error.reason)
         case MessageError():
             return Failure(status_code=error.status_code, code=error.code, reason=error.reason)
-        case VersionConflict() | AppVersionTakenError():
+        case VersionConflict() | IllegalRolloutMove() | AppVersionTakenError():
             return Failure(status_code=409, code=error.code, reason=str(error))
         case DomainError():
             return Failure(status_code=422, code=error.code, reason=str(error))

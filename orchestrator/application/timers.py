@@ -1,4 +1,4 @@
-"""What time does: back-offs end, deadlines pass, rollout dates come.
+"""What time does: back-offs, soaks and deadlines end, dates and windows come, stages begin, room is used.
 
 Rules:
 - Nothing happens before the present connection is reconciled: an endpoint's report may be waiting in the broker.
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from orchestrator.application import drafts
+from orchestrator.application.pacer import Pacer
 from orchestrator.application.ports import StorageError
 from orchestrator.domain import changes, trials
 from orchestrator.domain.facts import DeadlinePassed
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.application.directory import Entry
+    from orchestrator.application.gatekeeper import Gatekeeper
     from orchestrator.application.outages import Outages
     from orchestrator.application.parts import Parts
     from orchestrator.application.publisher import Publisher
@@ -53,9 +55,18 @@ class Timers:
     """One loop for everything that waits for an instant."""
 
     def __init__(
-        self, parts: Parts, publisher: Publisher, reconciler: Reconciler, outages: Outages, *, sample_every: timedelta
+        self,
+        parts: Parts,
+        publisher: Publisher,
+        reconciler: Reconciler,
+        outages: Outages,
+        gatekeeper: Gatekeeper,
+        *,
+        sample_every: timedelta,
     ) -> None:
         """Take what it works with; some topics are read back every `sample_every`."""
+        self._gatekeeper = gatekeeper
+        self._pacer = Pacer(parts)
         self._link = parts.link
         self._storage = parts.storage
         self._editing = parts.editing
@@ -106,6 +117,8 @@ class Timers:
         await self._open_dates()
         while await self._work_off_due() == DUE:
             pass
+        await self._gatekeeper.tick()
+        await self._pacer.tick()
         await self._keep_house()
 
     async def _open_dates(self) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from orchestrator.persistence import attentions, audits, counts, definitions, documents, inspections, schema
 from orchestrator.persistence.censuses import Census
+from orchestrator.persistence.measures import Measure
 from orchestrator.persistence.queues import SqlQueues
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.diagnoses import Inspection
     from orchestrator.application.directory import Entry
+    from orchestrator.application.measures import Measured
     from orchestrator.application.records import (
         AttentionPlace,
         EndpointDocument,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.filters import Filter
     from orchestrator.domain.freezes import Freeze
     from orchestrator.domain.plans import Kind
+    from orchestrator.domain.software import Software
 
 
 class SqlViews(SqlQueues):
@@ -63,6 +66,11 @@ class SqlViews(SqlQueues):
         async with self.reading() as connection:
             chosen = schema.counter.c.application_id == application
             return await counts.read(connection, chosen, self._dictionary)
+
+    async def measure(self, entry: Entry, item: Software) -> Measured:
+        """See `editing.EditingStorage.measure`."""
+        async with self.reading() as connection:
+            return await Measure(entry, item, self._dictionary).take(connection)
 
     async def freeze(self, application: int | None) -> Freeze | None:
         """See `editing.EditingStorage.freeze`."""

@@ -37,6 +37,12 @@ def of_software(record: SoftwareRecord | None) -> str | None:
     return texts.build({**software.build(record), "specification": digest})
 
 
+def of_rollout(record: SoftwareRecord) -> str:
+    """How far a rollout is, as the audit keeps it."""
+    rollout = record.software.rollout
+    return texts.build({"state": rollout.phase.value, "stage": rollout.stage, "reason": record.status.reason})
+
+
 def of_filter(record: FilterRecord | None) -> str | None:
     """A filter as the audit keeps it."""
     return None if record is None else texts.build(filters.build(record))

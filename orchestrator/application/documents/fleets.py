@@ -43,6 +43,12 @@ def open_offers(numbers: Counter[CounterKey], version: Version) -> int:
     )
 
 
+def unstarted(numbers: Counter[CounterKey], version: Version) -> int:
+    """How many endpoints hold an offer of a version that they have not started."""
+    wanted = (version, AttemptState.OFFERED.value)
+    return sum(n for key, n in numbers.items() if key.name == "latest" and (key.version, key.label) == wanted)
+
+
 def unstarted_offers(numbers: Counter[CounterKey], entry: Entry) -> int:
     """How many endpoints hold an offer that may be seen and that they have not started."""
     return sum(

@@ -1,0 +1,47 @@
+"""How large a stage is, as the storage has found out.
+
+Layer: application; pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.domain.bitsets import members
+from orchestrator.domain.routes import reaching
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from orchestrator.domain.catalogues import Catalogue
+    from orchestrator.domain.gates import Size
+    from orchestrator.domain.software import Software
+    from orchestrator.domain.versions import Version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A stage as it is."""
+
+    size: Size
+    limit: int | None
+    """The rank below which the stage has to admit, so that it has the endpoints that it shall; None: as it does."""
+
+
+def leading(catalogue: Catalogue, item: Software, running: Iterable[Version | None]) -> frozenset[Version | None]:
+    """Which of the versions that endpoints run could come to a software, by edges through what can be served."""
+    goal = 1 << catalogue.index[item.version]
+    towards = reaching(catalogue, goal, catalogue.servable | goal)
+    recalled = {catalogue.software[number].version for number in members(~catalogue.servable & _all(catalogue))}
+    return frozenset(
+        version
+        for version in running
+        if version != item.version
+        and catalogue.successors(version) & towards
+        and (version is None or version < item.version or version in recalled)
+    )
+
+
+def _all(catalogue: Catalogue) -> int:
+    return (1 << len(catalogue.software)) - 1

@@ -1,0 +1,298 @@
+"""Rollouts: what operators do with them, and what the gates make of them.
+
+Rules:
+- A move is one transaction: the numbers are read in it, so that a stage begins once however often it is asked for, and
+  a failure that has been counted by then comes before an advance.
+- A stop (pause, abort, revert) is committed first; from then on no read shows an unstarted offer and none leaves
+  (invariant 7). Started installs go on.
+- A resume acknowledges the failures that it finds: they stop the rollout no more.
+
+Spec: DESIGN §6.
+Layer: application.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import structlog
+
+from orchestrator.application import gradings
+from orchestrator.application.audits import Action
+from orchestrator.application.authors import OTAO
+from orchestrator.application.documents import audits as documents
+from orchestrator.application.documents import fleets
+from orchestrator.application.problems import NotFoundError, SoftwareRecalledError
+from orchestrator.domain import rollouts
+from orchestrator.domain.gates import Size, Tally
+from orchestrator.domain.policies import OnFailure
+from orchestrator.domain.rollouts import Phase
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Mapping
+
+    from orchestrator.application.authors import Author
+    from orchestrator.application.counters import CounterKey
+    from orchestrator.application.editing import EditingStorage
+    from orchestrator.application.records import SoftwareRecord, StageMark
+    from orchestrator.application.revisions import Revision, Revisions
+    from orchestrator.domain.rollouts import Rollout
+    from orchestrator.domain.versions import Version
+
+    Tallies: TypeAlias = Mapping[int, Tally]
+    """By stage."""
+    Step: TypeAlias = Callable[[SoftwareRecord, Tallies], "Move | None"]
+    """What becomes of a rollout, by what it is and its numbers; None: nothing."""
+
+log = structlog.get_logger(__name__)
+
+COUNTED = ("stages",)
+"""The stored numbers that gates look at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """What becomes of a rollout."""
+
+    action: Action
+    rollout: Rollout
+    reason: str | None = None
+    marks: Mapping[int, StageMark] = field(default_factory=dict)
+    """Stages of which something is kept now."""
+    recall: bool = False
+    """Whether its software is recalled, too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """What has become of a rollout."""
+
+    record: SoftwareRecord
+    withdrawn: int = 0
+    """Unstarted offers that end by it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A rollout with its numbers."""
+
+    record: SoftwareRecord
+    tallies: Tallies
+    sizes: Mapping[int, Size]
+    """Of the stages that were measured."""
+    failures: Mapping[str, int]
+    """Endpoints whose latest attempt failed, by reason."""
+    totals: Mapping[str, int]
+    """Attempts that were ever made, by state."""
+
+
+class Sizes:
+    """How large stages are, as last measured: kept in memory, measured again after a start."""
+
+    def __init__(self) -> None:
+        """Start with nothing measured."""
+        self._known: dict[tuple[int, Version], dict[int, Size]] = {}
+
+    def of(self, application: int, version: Version) -> Mapping[int, Size]:
+        """The sizes of a rollout's stages that are known."""
+        return self._known.get((application, version), {})
+
+    def keep(self, application: int, version: Version, stage: int, size: Size) -> None:
+        """A stage was measured."""
+        self._known.setdefault((application, version), {})[stage] = size
+
+
+class Rollouts:
+    """The rollouts of all applications."""
+
+    def __init__(self, storage: EditingStorage, revisions: Revisions, sizes: Sizes) -> None:
+        """Take what the use cases need."""
+        self._storage = storage
+        self._revisions = revisions
+        self._sizes = sizes
+
+    async def get(self, application: str, version: Version) -> View:
+        """One rollout with its numbers.
+
+        Raises:
+            NotFoundError: there is no such software.
+        """
+        entry = self._revisions.entry(application)
+        record = _existing(entry.software, version)
+        numbers = await self._storage.counters(entry.application.key)
+        return view(record, numbers, self._sizes.of(entry.application.key, record.software.version))
+
+    async def pause(self, application: str, version: Version, *, by: Author) -> Moved:
+        """Withdraw its unstarted offers and make no new ones until it is resumed; running installs end.
+
+        Raises:
+            NotFoundError: there is no such software.
+            SoftwareRecalledError: it is recalled.
+            IllegalRolloutMove: it is aborted.
+        """
+
+        def step(record: SoftwareRecord, _tallies: Tallies) -> Move:
+            paused = rollouts.move(record.software.rollout, Phase.PAUSED)
+            return Move(action=Action.ROLLOUT_PAUSE, rollout=paused, reason=by.reason)
+
+        return await self.move(application, version, step, by=by, stops=True)
+
+    async def resume(self, application: str, version: Version, *, by: Author) -> Moved:
+        """Go on where it was paused, with the failures seen so far acknowledged.
+
+        Raises:
+            NotFoundError: there is no such software.
+            SoftwareRecalledError: it is recalled.
+            IllegalRolloutMove: it is aborted.
+        """
+
+        def step(record: SoftwareRecord, tallies: Tallies) -> Move | None:
+            if record.software.rollout.phase is not Phase.PAUSED:
+                rollouts.move(record.software.rollout, Phase.RUNNING)
+                return None
+            resumed = rollouts.move(record.software.rollout, Phase.RUNNING)
+            marks = {stage: _acknowledged(record, stage, tally) for stage, tally in tallies.items()}
+            return Move(action=Action.ROLLOUT_RESUME, rollout=resumed, reason=by.reason, marks=marks)
+
+        return await self.move(application, version, step, by=by, stops=False)
+
+    async def abort(self, application: str, version: Version, *, by: Author) -> Moved:
+        """Withdraw its unstarted offers, and make no new ones any more; running installs end.
+
+        Raises:
+            NotFoundError: there is no such software.
+            SoftwareRecalledError: it is recalled.
+        """
+
+        def step(record: SoftwareRecord, _tallies: Tallies) -> Move:
+            aborted = rollouts.move(record.software.rollout, Phase.ABORTED)
+            return Move(action=Action.ROLLOUT_ABORT, rollout=aborted, reason=by.reason)
+
+        return await self.move(application, version, step, by=by, stops=True)
+
+    async def approve(self, application: str, version: Version, *, by: Author) -> Moved:
+        """Leave the present stage, whatever the gate says of it; one that is finished stays so.
+
+        Raises:
+            NotFoundError: there is no such software.
+            SoftwareRecalledError: it is recalled.
+            IllegalRolloutMove: it is paused, or aborted.
+        """
+
+        def step(record: SoftwareRecord, _tallies: Tallies) -> Move | None:
+            item = record.software
+            if item.rollout.phase is Phase.FINISHED:
+                return None
+            return leave(record, Action.ROLLOUT_APPROVE, by.reason, self._size(application, record))
+
+        return await self.move(application, version, step, by=by, stops=False)
+
+    async def move(self, application: str, version: Version, step: Step, *, by: Author = OTAO, stops: bool) -> Moved:
+        """Do what `step` says, by the numbers as they are when the transaction has its turn.
+
+        Raises:
+            NotFoundError: there is no such software.
+            SoftwareRecalledError: it is recalled.
+            IllegalRolloutMove: `step` raises it.
+        """
+        async with self._revisions.open(application, stops=stops, by=by) as revision:
+            record = _existing(revision.before.software, version)
+            if record.software.recalled:
+                raise SoftwareRecalledError(version)
+            tallies = gradings.tallies(await revision.edit.numbers([revision.key], COUNTED), record.software.version)
+            found = step(record, tallies)
+            if found is None or (found.rollout == record.software.rollout and not found.marks):
+                return Moved(record=record)
+            moved = _moved(record, found, by, revision)
+            await revision.edit.put_software(revision.key, moved)
+            before, after = documents.of_rollout(record), documents.of_rollout(moved)
+            await revision.audit(found.action, f"software/{record.software.version}/rollout", before, after)
+            log.info(found.action.value, application=application, version=version.text, reason=found.reason)
+            withdrawn = await self._withdrawn(revision, moved) if stops else 0
+        return Moved(record=moved, withdrawn=withdrawn)
+
+    async def _withdrawn(self, revision: Revision, record: SoftwareRecord) -> int:
+        return fleets.unstarted(await self._storage.counters(revision.key), record.software.version)
+
+    def _size(self, application: str, record: SoftwareRecord) -> Size | None:
+        key = self._revisions.entry(application).application.key
+        return self._sizes.of(key, record.software.version).get(record.software.rollout.stage)
+
+
+def view(record: SoftwareRecord, numbers: Counter[CounterKey], sizes: Mapping[int, Size]) -> View:
+    """A rollout with its part of an application's numbers."""
+    version = record.software.version
+    known = {
+        number: Size(endpoints=mark.endpoints, waiting=0)
+        for number, mark in enumerate(record.status.marks)
+        if mark.endpoints is not None
+    }
+    failures: dict[str, int] = {}
+    totals: dict[str, int] = {}
+    for key, amount in numbers.items():
+        if key.version == version and amount > 0 and key.name in {"failures", "attempts"}:
+            counted = failures if key.name == "failures" else totals
+            counted[key.label] = counted.get(key.label, 0) + amount
+    return View(
+        record=record,
+        tallies=gradings.tallies(numbers, version),
+        sizes={**known, **sizes},
+        failures=failures,
+        totals=totals,
+    )
+
+
+def leave(record: SoftwareRecord, action: Action, reason: str | None, size: Size | None) -> Move:
+    """The move out of the present stage: into the next one, or to the end.
+
+    Raises:
+        IllegalRolloutMove: the rollout is paused, or aborted.
+    """
+    item = record.software
+    stage = item.rollout.stage
+    mark = record.status.mark(stage)
+    left = replace(mark, endpoints=mark.endpoints if size is None else size.endpoints)
+    moved = rollouts.advance(item.rollout, len(item.policy.staging))
+    return Move(action=action, rollout=moved, reason=reason, marks={stage: left})
+
+
+def stopped(record: SoftwareRecord, reason: str) -> Move:
+    """The move of a rollout that has failed, as its policy wants it.
+
+    Raises:
+        IllegalRolloutMove: it is aborted already.
+    """
+    wanted = record.software.policy.on_failure or OnFailure.PAUSE
+    if wanted is OnFailure.PAUSE:
+        paused = rollouts.move(record.software.rollout, Phase.PAUSED)
+        return Move(action=Action.ROLLOUT_PAUSE, rollout=paused, reason=reason)
+    aborted = rollouts.move(record.software.rollout, Phase.ABORTED)
+    revert = wanted is OnFailure.REVERT
+    action = Action.ROLLOUT_REVERT if revert else Action.ROLLOUT_ABORT
+    return Move(action=action, rollout=aborted, reason=reason, recall=revert)
+
+
+def _acknowledged(record: SoftwareRecord, stage: int, tally: Tally) -> StageMark:
+    mark = record.status.mark(stage)
+    return replace(mark, acknowledged=tally.failures, acknowledged_unhealthy=tally.unhealthy)
+
+
+def _moved(record: SoftwareRecord, found: Move, by: Author, revision: Revision) -> SoftwareRecord:
+    status = record.status
+    for stage, mark in found.marks.items():
+        passed = found.rollout.stage > stage or found.rollout.phase is Phase.FINISHED
+        kept = replace(mark, passed_at=revision.now) if passed and mark.passed_at is None else mark
+        status = status.marked(stage, kept)
+    status = replace(status, since=revision.now, by=by.name, reason=found.reason)
+    recalled_at = revision.now if found.recall else record.software.recalled_at
+    software = replace(record.software, rollout=found.rollout, recalled_at=recalled_at)
+    return replace(record, software=software, status=status)
+
+
+def _existing(software: Mapping[Version, SoftwareRecord], version: Version) -> SoftwareRecord:
+    record = software.get(version)
+    if record is None or not record.software.version.identical(version):
+        raise NotFoundError("software", version.text)
+    return record

@@ -1,0 +1,122 @@
+"""The size of a stage, in SQL: who it admits of those that could come to the version.
+
+Rules:
+- It is one consistent read beside the writer, which it never holds up.
+- A stage of a percentage that nobody falls into takes in the one endpoint of the lowest rank; a stage of a number takes
+  in as many as that.
+
+Layer: persistence; reads on the connection that is handed in.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, case, false, func, not_, or_, select
+
+from orchestrator.application.measures import Measured, leading
+from orchestrator.domain.attempts import AttemptState
+from orchestrator.domain.cohorts import COHORTS
+from orchestrator.domain.gates import Size
+from orchestrator.domain.rollouts import shift
+from orchestrator.domain.software import Strategy
+from orchestrator.persistence import filters, schema
+from orchestrator.persistence.filters import Names
+from orchestrator.persistence.rows import ATTEMPT_CODES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import ColumnElement
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from orchestrator.application.directory import Entry
+    from orchestrator.domain.software import Software
+    from orchestrator.persistence.dictionaries import Dictionary
+
+_state, _endpoint = schema.endpoint_state.c, schema.endpoint.c
+_HELD = [ATTEMPT_CODES[state] for state in AttemptState if state is not AttemptState.WITHDRAWN]
+
+
+class Measure:
+    """The statements for the present stage of one rollout."""
+
+    def __init__(self, entry: Entry, item: Software, dictionary: Dictionary) -> None:
+        """Measure a stage of an application's software, as they are now."""
+        self._entry = entry
+        self._item = item
+        self._dictionary = dictionary
+        self._names = Names.of(dictionary, entry.application.key)
+        self._stage = item.policy.stage(item.rollout.stage)
+        self._rank = (_endpoint.cohort + shift(entry.application.name, item.version)) % COHORTS
+
+    async def take(self, connection: AsyncConnection) -> Measured:
+        """Measure."""
+        size = await self._count(connection)
+        limit = None
+        if self._stage.count is not None:
+            limit = await self._rank_of(connection, self._stage.count)
+        elif self._stage.percent is not None and not size.endpoints:
+            limit = await self._rank_of(connection, 1, not_(self._earlier))
+        if limit is not None and limit <= self._item.admission.limit:
+            limit = None
+        return Measured(size=size, limit=limit)
+
+    async def _count(self, connection: AsyncConnection) -> Size:
+        waits = and_(self._to_come, _state.setbacks.is_(False), _state.pinned_id.is_(None), not_(self._tried))
+        admitted = self._admitted(self._item.rollout.stage)
+        counted = select(func.count(), func.coalesce(func.sum(case((waits, 1), else_=0)), 0))
+        row = (await connection.execute(self._among(counted, admitted, not_(self._earlier)))).one()
+        return Size(endpoints=row[0], waiting=row[1])
+
+    async def _rank_of(self, connection: AsyncConnection, number: int, *conditions: ColumnElement[bool]) -> int | None:
+        """The rank above that of the candidate that is the `number`th in order of rank, or the last there is."""
+        ranks = self._among(select(self._rank.label("place")), *conditions).order_by(self._rank).limit(number)
+        found: int | None = (await connection.execute(select(func.max(ranks.subquery().c.place)))).scalar()
+        return None if found is None else found + 1
+
+    def _among(self, statement: Any, *conditions: ColumnElement[bool]) -> Any:  # noqa: ANN401 - a select of any columns
+        joined = schema.endpoint.join(schema.endpoint_state, _state.id == _endpoint.id)
+        inside = _endpoint.application_id == self._entry.application.key
+        return statement.select_from(joined).where(
+            inside, _state.token_state == 0, or_(self._to_come, self._tried), *self._targets, *conditions
+        )
+
+    @property
+    def _targets(self) -> list[ColumnElement[bool]]:
+        if self._item.strategy is not Strategy.TARGETED:
+            return []
+        return [or_(false(), *self._matching(use.filter_id for use in self._item.filters))]
+
+    @cached_property
+    def _to_come(self) -> ColumnElement[bool]:
+        """Whether the endpoint could come to the version."""
+        known = self._dictionary.version_ids.items()
+        key = self._entry.application.key
+        versions = {number: self._dictionary.versions[number] for (app, _), number in known if app == key}
+        found = leading(self._entry.catalogue, self._item, [None, *versions.values()])
+        ids = [number for number, version in versions.items() if version in found]
+        return _state.running_id.in_([*ids, 0] if None in found else ids)
+
+    @cached_property
+    def _tried(self) -> ColumnElement[bool]:
+        """Whether its latest attempt is one of the version, and was not withdrawn."""
+        own = self._dictionary.version_ids.get((self._entry.application.key, self._item.version.text), -1)
+        return and_(_state.attempt_version_id == own, _state.attempt_state.in_(_HELD))
+
+    @cached_property
+    def _earlier(self) -> ColumnElement[bool]:
+        """Whether an earlier stage admits the endpoint."""
+        admitted = [self._admitted(number) for number in range(self._item.rollout.stage)]
+        return or_(false(), *admitted)
+
+    def _admitted(self, number: int) -> ColumnElement[bool]:
+        stage, known = self._item.policy.stage(number), self._item.rollout.limits
+        limit = max(stage.rank_limit, known[number] if number < len(known) else 0)
+        named = [] if stage.filter_id is None else [stage.filter_id]
+        return or_(self._rank < limit, *self._matching(named))
+
+    def _matching(self, names: Iterable[str]) -> list[ColumnElement[bool]]:
+        known = self._entry.filters
+        return [filters.condition(known[name].filter, self._names) for name in names if name in known]
