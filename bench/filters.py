@@ -25,6 +25,7 @@ from orchestrator.application.batches import Application, Batch, Settings
 from orchestrator.application.directory import Directory
 from orchestrator.application.parts import Parts
 from orchestrator.application.records import EndpointQuery, FilterRecord
+from orchestrator.application.rooms import Rooms
 from orchestrator.application.sweeps import Sweeper
 from orchestrator.domain import filters
 from orchestrator.domain.filters import Filter, FilterSyntaxError
@@ -139,7 +140,7 @@ async def report(storage: SqlStorage, directory: Directory, fleet: fleets.Fleet,
         batch = Batch()
         parsed = batches.parse(messages, directory, SETTINGS, {}, batch)
         async with storage.transaction() as transaction:
-            application = Application(transaction, directory, SETTINGS, batch, watermark=2**60)
+            application = Application(transaction, directory, SETTINGS, batch, rooms=Rooms(), watermark=2**60)
             await application.run(parsed, datetime.now(UTC), lambda _: None)
         spans.append(time.perf_counter() - begun)
         # A broker sends on while a batch is worked off; here the next one comes right behind it.

@@ -135,6 +135,11 @@ class ClassVerdict:
         """What consent is asked for."""
         return self.after.asked
 
+    @property
+    def moves(self) -> bool:
+        """Whether there is anything to write: not where there is no room for anybody, and nothing else happens."""
+        return self.most > 0 or self.rest is not self.before
+
     def offered(self, size: int) -> int:
         """How many of `size` endpoints of the class are offered something."""
         return 0 if self.hop is None else min(size, self.most)

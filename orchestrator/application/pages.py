@@ -143,8 +143,9 @@ class _Turning:
         transaction, entry, at = self._transaction, self._entry, self._at
         swept = Swept()
         verdicts = self._verdicts(work, page)
-        if verdicts:
-            await transaction.move_classes(work, page, verdicts, entry, at)
+        moving = [item for item in verdicts if item.moves]
+        if moving:
+            await transaction.move_classes(work, page, moving, entry, at)
         for item in verdicts:
             swept.add(item, page.classes[item.of])
         if work.version is None:

@@ -117,9 +117,13 @@ class Timers:
         await self._open_dates()
         while await self._work_off_due() == DUE:
             pass
+        await self.judge_and_pace()
+        await self._keep_house()
+
+    async def judge_and_pace(self) -> None:
+        """Let stages begin or end, then make the offers for which there is room."""
         await self._gatekeeper.tick()
         await self._pacer.tick()
-        await self._keep_house()
 
     async def _open_dates(self) -> None:
         now = self._clock.now()

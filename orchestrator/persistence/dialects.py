@@ -23,15 +23,17 @@ from sqlalchemy import case, func, literal, select
 from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.dialects.sqlite import insert as upserting
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateTable
 
 from orchestrator.persistence.functions import FUNCTIONS
+from orchestrator.persistence.schema import temporary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from sqlite3 import Connection as SqliteConnection
 
-    from sqlalchemy import ColumnElement, FromClause, Select, Table
-    from sqlalchemy.dialects.sqlite import Insert
+    from sqlalchemy import ColumnElement, FromClause, Insert, Select, Table, Update
+    from sqlalchemy.dialects.sqlite import Insert as Upsert
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 Value = int | float | str | bytes | None
@@ -60,6 +62,9 @@ def configure(connection: SqliteConnection) -> None:
         "foreign_keys=ON",
     ):
         cursor.execute(f"PRAGMA {pragma}")
+    cursor.execute("PRAGMA temp_store=MEMORY")
+    for table in temporary.sorted_tables:
+        cursor.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
     cursor.close()
 
 
@@ -119,7 +124,7 @@ def rows_as_json(columns: Sequence[ColumnElement[Any]]) -> Select[str]:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A statement of `rows_as_json` that never changes, compiled once."""
+    """A statement that never changes, compiled once."""
 
     text: str
     names: tuple[str, ...]
@@ -128,10 +133,16 @@ class Prepared:
     """Those that have a value of their own."""
 
 
-def prepared(statement: Select[str]) -> Prepared:
-    """Compile a statement that every batch runs."""
+def prepared(statement: Select[str] | Insert | Update) -> Prepared:
+    """Compile a statement that never changes."""
     compiled = statement.compile(dialect=_DIALECT)
     return Prepared(str(compiled), tuple(compiled.positiontup or ()), dict(compiled.params))
+
+
+async def run(connection: AsyncConnection, statement: Prepared, parameters: Mapping[str, Any]) -> None:
+    """Run a prepared statement that answers nothing; parameters that it does not name are left aside."""
+    values = {**statement.fixed, **parameters}
+    await _run(connection, statement.text, tuple(values[name] for name in statement.names))
 
 
 async def fetch(
@@ -161,7 +172,7 @@ def text_member(document: ColumnElement[str], name: str) -> ColumnElement[str]:
     return case((func.json_type(document, path) == "text", func.json_extract(document, path)), else_="")
 
 
-def upsert(table: Table) -> Insert:
+def upsert(table: Table) -> Upsert:
     """Start an INSERT that may have an ON CONFLICT."""
     return upserting(table)
 

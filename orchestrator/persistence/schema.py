@@ -333,6 +333,22 @@ audit = Table(
     Index("ix_audit_application_id", "application", "id"),
 )
 
+temporary = MetaData()
+moved = Table(
+    "moved",
+    temporary,
+    Column("n", Key, primary_key=True),
+    Column("id", Key, nullable=False),
+    Column("hop", Key, nullable=False),
+    Column("why", Text),
+    Column("given_stage", SmallInteger, nullable=False),
+    Column("ask", Key, nullable=False),
+    Column("due", Key),
+    Column("pushed", SmallInteger, nullable=False),
+    prefixes=["TEMPORARY"],
+)
+"""One connection's own: the endpoints that a page of a sweep moves."""
+
 dead_letter = Table(
     "dead_letter",
     metadata,

@@ -14,20 +14,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
-    BigInteger,
     Integer,
     Text,
     and_,
-    bindparam,
     case,
     column,
+    delete,
     func,
     insert,
     literal,
     or_,
     select,
-    text,
-    update,
     values,
 )
 
@@ -36,14 +33,12 @@ from orchestrator.application.memberships import ZONE
 from orchestrator.application.records import PushMode
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.cohorts import COHORTS
-from orchestrator.domain.endpoints import HistoryKind
-from orchestrator.persistence import dialects, filters, schema, writes
+from orchestrator.persistence import dialects, filters, movements, schema
 from orchestrator.persistence.filters import Names
 from orchestrator.persistence.instants import to_ms
 from orchestrator.persistence.rows import (
     ATTEMPT_CODES,
     ATTEMPT_STATES,
-    HISTORY_CODES,
     WAS_ASKED,
     stage_code,
     stage_of,
@@ -54,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import BindParameter, ColumnElement, FromClause, Select, Subquery
+    from sqlalchemy import CTE, ColumnElement, FromClause, Select, Subquery
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from orchestrator.application.classes import ClassVerdict, Work
@@ -65,14 +60,10 @@ if TYPE_CHECKING:
 
 _state = schema.endpoint_state.c
 _OFFERED = ATTEMPT_CODES[AttemptState.OFFERED]
-_WITHDRAWN = ATTEMPT_CODES[AttemptState.WITHDRAWN]
-_SAID = ("why", "given_stage", "ask", "due")
-"""What a verdict says beside the hop."""
-_ENTRIES = 3
-"""History entries of one endpoint at the most: withdrawn, offered, asked."""
+_MOVED = ("id", "hop", *movements.SAID, "pushed")
 _UNKNOWN = -1
 """For "nothing was said of its health": nulls are not equal to each other."""
-_CLEAR_STATES = (_OFFERED, ATTEMPT_CODES[AttemptState.CONFIRMED], _WITHDRAWN)
+_CLEAR_STATES = (_OFFERED, ATTEMPT_CODES[AttemptState.CONFIRMED], ATTEMPT_CODES[AttemptState.WITHDRAWN])
 _IS_OPEN = and_(_state.attempt_version_id != 0, _state.attempt_state == _OFFERED)
 _PLAIN = and_(
     _state.token_state == 0,
@@ -206,53 +197,60 @@ class Sweep:
         self, page: Page, end: int, verdicts: Sequence[ClassVerdict], numbers: Numbers, at: datetime
     ) -> None:
         """Write the verdicts: history, superseded attempts, pushes, and last the hot rows."""
-        moved = self._moved(end, verdicts)
+        await self._connection.execute(delete(schema.moved))
+        moving = insert(schema.moved).from_select(_MOVED, self._moving(page, end, verdicts))
+        await self._connection.execute(moving)
         width = sum(page.classes[item.of] for item in verdicts)
         base = {
-            "history": numbers.take("history", _ENTRIES * width),
+            "history": numbers.take("history", movements.ENTRIES * width),
             "attempt": numbers.take("attempt", width),
             "revision": numbers.take("revision", width),
             "at": to_ms(at),
         }
-        for statement in _statements(moved):
-            await self._connection.execute(statement, base)
+        for statement in movements.statements(verdicts):
+            await dialects.run(self._connection, statement, base)
 
-    def _moved(self, end: int, verdicts: Sequence[ClassVerdict]) -> Subquery:
-        """The endpoints that change, numbered in order of key, each with what its class's verdict says."""
-        placed = self._placed(end, verdicts)
-        p = placed.c
+    def _moving(self, page: Page, end: int, verdicts: Sequence[ClassVerdict]) -> Select[Any]:
+        """The endpoints that change, in order of key, each with what its class's verdict says."""
+        table = self._given(verdicts)
+        pairs = zip([*_KEY, *self._marks], list(table.c)[: self._width], strict=True)
+        joined = self._source.join(table, and_(*(mine == theirs for mine, theirs in pairs)))
+        inside = and_(self._concerned(end), ~self._one_by_one())
+        said = [table.c[name] for name in movements.SAID]
+        if all(item.most >= page.classes[item.of] for item in verdicts):
+            chosen = select(_state.id, table.c.hop, *said).select_from(joined).where(inside).order_by(_state.id)
+            return self._with_push(chosen.subquery("chosen"))
         # Those of a class for which there is no room get no offer.
+        place = func.row_number().over(partition_by=table.c.verdict, order_by=_state.id).label("place")
+        placed = (
+            select(_state.id, table.c.hop, place, table.c.most, table.c.opened, _state.asked_id, *said)
+            .select_from(joined)
+            .where(inside)
+            .subquery("placed")
+        )
+        p = placed.c
         hop = case((p.place <= p.most, p.hop), else_=0).label("hop")
-        states = [p[column.name] for column in schema.endpoint_state.columns]
-        made = select(*states, hop, *(p[name] for name in _SAID)).subquery("made")
-        m = made.c
-        # Nothing is cleared where nothing is retained.
-        asked = m.ask != m.asked_id
-        pushed = literal(1) if self._retained else case((or_(m.hop != 0, asked), 1), else_=0)
-        number = func.row_number().over(order_by=m.id).label("n")
-        changed = or_(m.hop != 0, asked, _was_open(made))
-        return select(*m, number, pushed.label("pushed")).where(changed).subquery("moved")
+        changed = or_(p.place <= p.most, p.opened == 1, p.ask != p.asked_id)
+        chosen = select(p.id, hop, *(p[name] for name in movements.SAID)).where(changed).order_by(p.id)
+        return self._with_push(chosen.subquery("chosen"))
 
-    def _placed(self, end: int, verdicts: Sequence[ClassVerdict]) -> Subquery:
-        """The endpoints of the classes that there are verdicts on, each with its place among those of its class."""
+    def _with_push(self, chosen: Subquery) -> Select[Any]:
+        c = chosen.c
+        # Nothing is cleared where nothing is retained; what is asked is retained everywhere.
+        pushed = literal(1) if self._retained else case((or_(c.hop != 0, c.ask != 0), 1), else_=0)
+        return select(*c, pushed.label("pushed")).order_by(c.id)
+
+    def _given(self, verdicts: Sequence[ClassVerdict]) -> CTE:
+        """The verdicts as a table: what tells their classes apart, and what they say."""
         zone = self._width - 1 if self._zoned else None
         columns: list[ColumnElement[Any]] = [
             column(f"k{n}", Text if n == zone else Integer) for n in range(self._width)
         ]
         columns += [column("verdict", Integer), column("hop", Integer), column("why", Text)]
-        columns += [column(name, Integer) for name in ("given_stage", "ask", "due", "most")]
-        # As a common table expression: SQLite names the columns of VALUES nowhere else.
+        columns += [column(name, Integer) for name in ("given_stage", "ask", "due", "most", "opened")]
         data = [self._verdict_row(number, item) for number, item in enumerate(verdicts)]
-        table = values(*columns, name="given").data(data).cte("verdict")
-        pairs = zip([*_KEY, *self._marks], list(table.c)[: self._width], strict=True)
-        same = [mine == theirs for mine, theirs in pairs]
-        place = func.row_number().over(partition_by=table.c.verdict, order_by=_state.id).label("place")
-        return (
-            select(schema.endpoint_state, place, table.c.most, table.c.hop, *(table.c[name] for name in _SAID))
-            .select_from(self._source.join(table, and_(*same)))
-            .where(self._concerned(end), ~self._one_by_one())
-            .subquery("placed")
-        )
+        # As a common table expression: SQLite names the columns of VALUES nowhere else.
+        return values(*columns, name="given").data(data).cte("verdict")
 
     @property
     def _width(self) -> int:
@@ -265,7 +263,17 @@ class Sweep:
         # Once asked, its topic is kept up to date.
         ask = asks or (WAS_ASKED if asked_id else 0)
         due = None if item.hop is None or item.due_at is None else to_ms(item.due_at)
-        return (*item.of.numbers, number, hop, item.reason, stage_code(item.stage), ask, due, item.most)
+        return (
+            *item.of.numbers,
+            number,
+            hop,
+            item.reason,
+            stage_code(item.stage),
+            ask,
+            due,
+            item.most,
+            int(item.withdraws),
+        )
 
 
 def _hold(restriction: Restriction, matches: Mapping[str, ColumnElement[bool]]) -> ColumnElement[int]:
@@ -273,95 +281,3 @@ def _hold(restriction: Restriction, matches: Mapping[str, ColumnElement[bool]]) 
     rank = (schema.endpoint.c.cohort + restriction.turned) % COHORTS
     matched = [matches[name] for name in sorted(restriction.filters) if name in matches]
     return case((or_(rank < restriction.limit, *matched), 0), else_=1)
-
-
-def _number(name: str) -> BindParameter[int]:
-    return bindparam(name, type_=BigInteger)
-
-
-def _was_open(moved: Subquery) -> ColumnElement[bool]:
-    return and_(moved.c.attempt_version_id != 0, moved.c.attempt_state == _OFFERED)
-
-
-def _statements(moved: Subquery) -> list[Any]:
-    pushes = select(_number("revision") + moved.c.n, moved.c.id, text("NULL")).where(moved.c.pushed != 0)
-    return [
-        *_histories(moved),
-        insert(schema.attempt).from_select(list(writes.ATTEMPT), _superseded(moved)),
-        insert(schema.push).from_select(list(writes.PUSH), pushes),
-        update(schema.endpoint_state).where(_state.id == moved.c.id).values(_new_state(moved)),
-    ]
-
-
-def _histories(moved: Subquery) -> list[Any]:
-    m, history, at = moved.c, _number("history"), _number("at")
-    was_open, offered, asked = _was_open(moved), m.hop != 0, _asks(moved)
-    withdrawn_id, offered_id, asked_id = (history + _ENTRIES * m.n - place for place in (2, 1, 0))
-    after_withdrawal = case((was_open, withdrawn_id), else_=m.last_history_id)
-    after_offer = case((offered, offered_id), else_=after_withdrawal)
-    null = text("NULL")
-    entries = (
-        (withdrawn_id, m.last_history_id, HistoryKind.WITHDRAWN, m.attempt_version_id, m.why, was_open),
-        (offered_id, after_withdrawal, HistoryKind.OFFERED, m.hop, null, offered),
-        (asked_id, after_offer, HistoryKind.ASKED, m.ask, null, asked),
-    )
-    return [
-        insert(schema.history).from_select(
-            list(writes.HISTORY),
-            select(own, m.id, before, at, literal(HISTORY_CODES[kind]), version, null, why).where(happened),
-        )
-        for own, before, kind, version, why, happened in entries
-    ]
-
-
-def _asks(moved: Subquery) -> ColumnElement[bool]:
-    return and_(moved.c.ask > 0, moved.c.ask != moved.c.asked_id)
-
-
-def _superseded(moved: Subquery) -> Select[Any]:
-    m, at, was_open = moved.c, _number("at"), _was_open(moved)
-    return select(
-        _number("attempt") + m.n,
-        m.id,
-        m.attempt_version_id,
-        m.attempt_origin_id,
-        m.attempt_number,
-        m.sequence,
-        case((was_open, _WITHDRAWN), else_=m.attempt_state),
-        m.stage,
-        m.offered_ms,
-        m.reached_ms,
-        case((was_open, at), else_=m.settled_ms),
-        case((was_open, m.why), else_=m.reason),
-        m.healthy,
-    ).where(m.hop != 0, m.attempt_version_id != 0)
-
-
-def _new_state(moved: Subquery) -> dict[str, Any]:
-    m, null = moved.c, text("NULL")
-    history, at = _number("history"), _number("at")
-    offered, was_open = m.hop != 0, _was_open(moved)
-    fresh: dict[str, Any] = {
-        "attempt_version_id": m.hop,
-        "attempt_origin_id": m.running_id,
-        "attempt_number": literal(1),
-        "stage": m.given_stage,
-        "offered_ms": at,
-        "due_ms": m.due,
-    }
-    fresh |= dict.fromkeys(("progress", "returns", "soak_reports", "lapsed"), literal(0))
-    fresh |= dict.fromkeys(("reached_ms", "percent", "returned_ms", "soaking_ms", "healthy"), null)
-    changed: dict[str, ColumnElement[Any]] = {
-        name: case((offered, value), else_=m[name]) for name, value in fresh.items()
-    }
-    changed["settled_ms"] = case((offered, null), (was_open, at), else_=m.settled_ms)
-    changed["reason"] = case((offered, null), (was_open, m.why), else_=m.reason)
-    changed["attempt_state"] = case((offered, _OFFERED), (was_open, _WITHDRAWN), else_=m.attempt_state)
-    changed["sequence"] = m.sequence + case((offered, 1), else_=0)
-    changed["asked_id"] = m.ask
-    changed["push_revision"] = case((m.pushed != 0, _number("revision") + m.n), else_=m.push_revision)
-    last = history + _ENTRIES * m.n
-    changed["last_history_id"] = case(
-        (_asks(moved), last), (offered, last - 1), (was_open, last - 2), else_=m.last_history_id
-    )
-    return changed
