@@ -21,7 +21,6 @@ from urllib.request import Request, urlopen
 
 import _fleets as fleets
 import _services as services
-from _services import Mosquitto
 
 from orchestrator.application.batches import Settings
 from orchestrator.application.directory import Directory
@@ -100,12 +99,12 @@ async def start(name: str, policy: RolloutPolicy, endpoints: int) -> None:
             before = memory_mib()
             held, seconds, first = await work_off(storage, parts_of(storage, directory))
             offered = await count(storage, entry.application.key)
+            spans = f"{statistics.median(held):.0f} ms in the median, p99 {sorted(held)[len(held) * 99 // 100]:.0f} ms"
+            print(f"{name}: {endpoints / seconds:,.0f} decisions/s, {offered:,} offers stored in {seconds:.1f} s")
             print(
-                f"{name}: {endpoints / seconds:,.0f} decisions/s, {offered:,} offers stored in {seconds:.1f} s, "
-                f"the first after {first * 1000:.0f} ms; the writer is held for {statistics.median(held):.0f} ms in the "
-                f"median, p99 {sorted(held)[len(held) * 99 // 100]:.0f} ms, at most {max(held):.0f} ms; "
-                f"memory {memory_mib() - before:+.0f} MiB"
+                f"  the first after {first * 1000:.0f} ms; the writer is held for {spans}, at most {max(held):.0f} ms"
             )
+            print(f"  memory {memory_mib() - before:+.0f} MiB")
 
 
 async def work_off(storage: SqlStorage, parts: Parts) -> tuple[list[float], float, float]:
@@ -158,9 +157,8 @@ async def serve(endpoints: int) -> None:
         path = Path(folder)
         async with open_storage(f"sqlite+aiosqlite:///{path}/otao.db") as storage:
             await fleets.store(storage, endpoints, offered=False)
-        (path / "broker").mkdir()
         async with (
-            Mosquitto(path / "broker") as broker,
+            services.Mosquitto() as broker,
             services.serving(broker, path / "otao.db") as service,
         ):
             before = service.memory_mib()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LONG_SECONDS = 0.05
+LONG_SECONDS = 0.03
 """Of one page, beyond which the next one is shorter."""
 SHORT_SECONDS = LONG_SECONDS / 3
 LEAST = 1_000

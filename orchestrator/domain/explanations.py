@@ -9,7 +9,7 @@ Layer: orchestrator.domain; pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.domain.attempts import AttemptState
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.catalogues import Catalogue
     from orchestrator.domain.decisions import Decision, SoftwareVerdict
     from orchestrator.domain.endpoints import Attempt, Endpoint
+    from orchestrator.domain.software import Software
     from orchestrator.domain.versions import Version
 
 LOOP = 3
@@ -51,17 +52,45 @@ def explain(endpoint: Endpoint, catalogue: Catalogue, now: datetime) -> Explanat
     offer = endpoint.offer
     if offer is not None and offer.version != decision.hop and stays(offer, endpoint, decision, catalogue):
         return _installing(endpoint, offer, decision)
-    notes = [decision.summary, *_attempt_notes(endpoint, decision.hop), *_setback_notes(endpoint, decision.path)]
+    held = _held(endpoint, decision)
+    summary = decision.summary if held is None else _in_line(decision, held)
+    notes = [summary, *_attempt_notes(endpoint, decision.hop), *_setback_notes(endpoint, decision.path)]
     return Explanation(
         running=endpoint.running,
-        outcome=decision.outcome,
-        hop=decision.hop,
+        outcome=decision.outcome if held is None else Outcome.WAITING,
+        hop=decision.hop if held is None else None,
         goal=decision.goal,
         path=decision.path,
         waits_until=decision.waits_until,
         summary="; ".join(notes),
-        software=decision.software,
+        software=decision.software if held is None else _without_room(decision.software, held),
     )
+
+
+def _held(endpoint: Endpoint, decision: Decision) -> Software | None:
+    """The software for which there is no room just now: it would be offered, and is not."""
+    item = decision.catalogue.get(decision.hop)
+    if item is None or (endpoint.offer is not None and endpoint.offer.version == decision.hop):
+        return None
+    paced = decision.catalogue.limits.paced or item.policy.limits.paced
+    return item if paced else None
+
+
+def _in_line(decision: Decision, item: Software) -> str:
+    runs = decision.summary.partition(";")[0]
+    return f"{runs}; waits for {item.version}: there is no room just now under the limits"
+
+
+def _without_room(verdicts: tuple[SoftwareVerdict, ...], item: Software) -> tuple[SoftwareVerdict, ...]:
+    return tuple(_full(verdict) if verdict.version == item.version else verdict for verdict in verdicts)
+
+
+def _full(verdict: SoftwareVerdict) -> SoftwareVerdict:
+    rules = (
+        replace(rule, passed=False, detail=f"no room just now: {rule.detail}") if rule.rule == "limits" else rule
+        for rule in verdict.rules
+    )
+    return replace(verdict, open=False, rules=tuple(rules))
 
 
 def _installing(endpoint: Endpoint, offer: Attempt, decision: Decision) -> Explanation:

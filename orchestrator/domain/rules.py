@@ -163,6 +163,7 @@ def judge(
         _back_off(item, standing),
         _soak(standing, catalogue),
         _consent(item, standing, catalogue),
+        _limits(item, catalogue),
     )
     passed = all(rule.passed for rule in first)
     return SoftwareVerdict(
@@ -305,6 +306,15 @@ def _consent(item: Software, standing: Standing, catalogue: Catalogue) -> Rule:
     if rescued(standing, catalogue):
         return Rule(rule="consent", passed=True, detail="not required: what runs is recalled")
     return Rule(rule="consent", passed=False, detail="refused" if item.version in standing.refused else "not given")
+
+
+def _limits(item: Software, catalogue: Catalogue) -> Rule:
+    """Whether there is room just now is no matter of the standing: see `explanations`."""
+    own, whole = catalogue.policy_of(item.version).limits, catalogue.limits
+    found = [f"{per_minute} a minute" for per_minute in (own.per_minute, whole.per_minute) if per_minute is not None]
+    found += ["a growing rate"] if own.exponential is not None else []
+    found += [] if own.in_progress is None else [f"{own.in_progress} in progress"]
+    return Rule(rule="limits", passed=True, detail=", ".join(found) or "none")
 
 
 def _edge(item: Software, standing: Standing) -> Rule:
