@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.policies import fleets, tables
+from bench.policies.otao import Otao
 from bench.policies.rivals import RIVALS
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from bench.policies.outcomes import Outcome
 
-POLICIES = RIVALS
+POLICIES = (Otao(), *RIVALS)
 """What is compared, in the order of the table."""
 
 

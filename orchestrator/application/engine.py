@@ -15,7 +15,8 @@ from orchestrator.application.outages import Outages
 from orchestrator.application.publisher import Publisher
 from orchestrator.application.reconciler import Reconciler
 from orchestrator.application.revisions import Revisions
-from orchestrator.application.rollouts import Rollouts, Sizes
+from orchestrator.application.rollouts import Rollouts
+from orchestrator.application.sizes import Sizes
 from orchestrator.application.sweeps import Sweeper
 from orchestrator.application.timers import Timers
 
@@ -68,7 +69,7 @@ async def assemble(parts: Parts, *, batch_size: int, sample_every: timedelta) ->
     publisher = Publisher(parts, watermark=await storage.watermark(), parked=await storage.all_parked_topics())
     delivered = await storage.deliveries()
     reconciler = Reconciler(parts, publisher, outages, lost_at=await storage.alive_at())
-    announcer, sizes = Announcer(parts), Sizes()
+    announcer, sizes = Announcer(parts), Sizes(parts)
     revisions = Revisions(parts.editing, parts.directory, parts.clock, publisher, announcer)
     rollouts = Rollouts(parts.editing, revisions, sizes)
     gatekeeper = Gatekeeper(parts, rollouts, sizes)

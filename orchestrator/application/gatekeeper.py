@@ -13,9 +13,6 @@ Layer: application.
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -25,38 +22,23 @@ from orchestrator.application.audits import Action
 from orchestrator.application.problems import NotFoundError, SoftwareRecalledError
 from orchestrator.application.rollouts import Move
 from orchestrator.domain import rollouts as domain
+from orchestrator.domain.gates import Tally
 from orchestrator.domain.rollouts import IllegalRolloutMove
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Mapping
-    from datetime import datetime
 
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.directory import Entry
     from orchestrator.application.parts import Parts
     from orchestrator.application.records import SoftwareRecord
-    from orchestrator.application.rollouts import Rollouts, Sizes, Step, Tallies
-    from orchestrator.domain.gates import Tally
+    from orchestrator.application.rollouts import Rollouts, Step, Tallies
+    from orchestrator.application.sizes import Sizes
+    from orchestrator.domain.gates import Size
     from orchestrator.domain.software import Software
-    from orchestrator.domain.versions import Version
 
 log = structlog.get_logger(__name__)
-
-LEAST_PAUSE = timedelta(seconds=1)
-"""Between two looks at how large a stage is."""
-SHARE = 20
-"""A look is not repeated before so many times its own duration have passed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Look:
-    """When a stage was measured last, and what for."""
-
-    stage: int
-    again_at: datetime
-    numbers: int
-    """A digest of the numbers at that time: when they are the same, so is the size."""
 
 
 class Gatekeeper:
@@ -66,11 +48,9 @@ class Gatekeeper:
         """Take what it works with."""
         self._editing = parts.editing
         self._directory = parts.directory
-        self._clock = parts.clock
         self._steps = parts.steps
         self._rollouts = rollouts
         self._sizes = sizes
-        self._looks: dict[tuple[int, Version], _Look] = {}
 
     async def tick(self) -> None:
         """Judge every rollout that goes on."""
@@ -108,21 +88,12 @@ class Gatekeeper:
     async def _measure(
         self, entry: Entry, item: Software, tallies: Mapping[int, Tally], numbers: Counter[CounterKey]
     ) -> None:
-        """Look how large the present stage is, where that may decide something and has changed."""
-        stage, place = item.rollout.stage, (entry.application.key, item.version)
-        look, now = self._looks.get(place), self._clock.now()
-        digest = hash(frozenset((key, n) for key, n in numbers.items() if key.name in {"running", "latest"} and n))
-        if look is not None and look.stage == stage and (look.numbers == digest or now < look.again_at):
+        """Look how large the present stage is, where that may decide something; let it admit whom it shall."""
+        stage = item.rollout.stage
+        if not _matters(item, tallies, self._sizes.of(entry.application.key, item.version).get(stage)):
             return
-        elapsed = asyncio.get_running_loop().time
-        begun = elapsed()
-        measured = await self._editing.measure(entry, item)
-        spent = timedelta(seconds=elapsed() - begun)
-        self._looks[place] = _Look(stage=stage, again_at=now + max(LEAST_PAUSE, SHARE * spent), numbers=digest)
-        self._sizes.keep(*place, stage, measured.size)
-        attempted = sum(_attempts(tally) for tally in tallies.values())
-        count = item.policy.stage(stage).count
-        if measured.limit is None or (count is not None and attempted >= count):
+        measured = await self._sizes.look(entry, item, numbers)
+        if measured is None or measured.limit is None or not _unfilled(item, tallies):
             return
         limit = measured.limit
 
@@ -135,5 +106,26 @@ class Gatekeeper:
         await self._move(entry, item, step, stops=False)
 
 
+def _matters(item: Software, tallies: Mapping[int, Tally], size: Size | None) -> bool:
+    """Whether the size of the present stage may decide something.
+
+    It does when it is smaller than the sample, when nothing is open any more, and while a number is to be filled up.
+    """
+    number = item.rollout.stage
+    stage, tally = item.policy.stage(number), tallies.get(number, _NOTHING)
+    if size is None or size.endpoints < stage.sample or not tally.undecided:
+        return True
+    return stage.count is not None and _unfilled(item, tallies)
+
+
+def _unfilled(item: Software, tallies: Mapping[int, Tally]) -> bool:
+    """Whether the present stage may admit more: one of a number, only until so many attempts were made."""
+    count = item.policy.stage(item.rollout.stage).count
+    return count is None or sum(map(_attempts, tallies.values())) < count
+
+
 def _attempts(tally: Tally) -> int:
     return tally.offered + tally.installing + tally.soaking + tally.settled
+
+
+_NOTHING = Tally()

@@ -67,7 +67,7 @@ class InboundPipeline:
             if received.connection.number != self._connection:
                 await self._greet(received.connection)
             self._steps("batch-received")
-            await self._process(received.messages)
+            await self.process(received.messages)
             self._link.acknowledge(received)
             self._steps("batch-acknowledged")
             await self._note_markers(received.messages)
@@ -101,7 +101,8 @@ class InboundPipeline:
         if dropped:
             self._tallies.answers_refused[reason] += dropped
 
-    async def _process(self, messages: Sequence[Inbound]) -> None:
+    async def process(self, messages: Sequence[Inbound]) -> None:
+        """Let messages have their effect, all of them in one transaction, unless one makes that fail."""
         batch = Batch()
         mine = [message for message in messages if message.topic != self._marker_topic]
         parsed = batches.parse(mine, self._directory, self._settings, self._delivered, batch)

@@ -9,7 +9,6 @@ Layer: application.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -33,21 +32,21 @@ class Pacer:
         self._storage = parts.storage
         self._editing = parts.editing
         self._directory = parts.directory
+        self._elapsed = parts.elapsed
         self._pages = Pages(parts)
 
     async def tick(self) -> None:
         """Make the offers for which there is room now."""
-        until = asyncio.get_running_loop().time() + TICK_SECONDS
+        until = self._elapsed() + TICK_SECONDS
         for queue in await self._storage.queues():
             await self._serve(queue, until)
 
     async def _serve(self, queue: Work, until: float) -> None:
-        now = asyncio.get_running_loop().time
         entry = self._directory.by_key(queue.application)
         current = queue if entry is None else replace(queue, running=await self._sources(queue, entry))
         while True:
             end = await self._pages.turn(current)
-            if end is None or end == current.cursor or now() >= until:
+            if end is None or end == current.cursor or self._elapsed() >= until:
                 return
             current = replace(current, cursor=end)
 

@@ -10,7 +10,6 @@ Layer: application.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -76,6 +75,7 @@ class Pages:
         self._storage = parts.storage
         self._directory = parts.directory
         self._clock = parts.clock
+        self._elapsed = parts.elapsed
         self._rooms = parts.rooms
         self._signals = parts.signals
         self._feed = parts.feed
@@ -87,7 +87,7 @@ class Pages:
 
         A queue whose cursor stays where it was has come to the end of its room.
         """
-        elapsed = asyncio.get_running_loop().time
+        elapsed = self._elapsed
         async with self._storage.transaction() as transaction:
             begun = elapsed()
             # Inside: a change that is being made has the writer's turn, and replaces the entry before it gives it up.

@@ -5,6 +5,7 @@ Layer: application.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,19 @@ from orchestrator.application.signals import Signals
 from orchestrator.application.tallies import Tallies
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from orchestrator.application.batches import Settings
     from orchestrator.application.directory import Directory
     from orchestrator.application.editing import EditingStorage
     from orchestrator.application.ports import Clock, Steps, Storage
     from protocol.links import Link
     from protocol.topics import Instances
+
+
+def running_time() -> float:
+    """Seconds, as the event loop counts them."""
+    return asyncio.get_running_loop().time()
 
 
 def no_steps(_step: str) -> None:
@@ -41,6 +49,8 @@ class Parts:
     installation: str
     """Told in the sentinel, so that another installation's is not taken for ours."""
     steps: Steps = no_steps
+    elapsed: Callable[[], float] = running_time
+    """Seconds that have really passed, to pace work by."""
     feed: Feed = field(default_factory=Feed)
     presence: Presence = field(default_factory=Presence)
     rooms: Rooms = field(default_factory=Rooms)

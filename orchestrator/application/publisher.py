@@ -118,8 +118,7 @@ class Publisher:
             await self._signals.pushes.wait()
             self._signals.pushes.clear()
             try:
-                while await self._slice():
-                    pass
+                await self.drain()
             except LinkLost as lost:
                 self._drop_answers(lost)
             except StorageError as error:
@@ -128,6 +127,16 @@ class Publisher:
                 log.warning("publishing interrupted; going on where it was", reason=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
                 self.wake()
+
+    async def drain(self) -> None:
+        """Publish until there is nothing to publish.
+
+        Raises:
+            LinkLost: the connection has ended.
+            StorageError: the pushes cannot be read.
+        """
+        while await self._slice():
+            pass
 
     async def _slice(self) -> bool:
         """Send one slice of each; return whether there may be more."""

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from orchestrator.application.editing import EditingStorage
     from orchestrator.application.records import SoftwareRecord, StageMark
     from orchestrator.application.revisions import Revision, Revisions
+    from orchestrator.application.sizes import Sizes
     from orchestrator.domain.rollouts import Rollout
     from orchestrator.domain.versions import Version
 
@@ -88,22 +89,6 @@ class View:
     """Attempts that were ever made, by state."""
 
 
-class Sizes:
-    """How large stages are, as last measured: kept in memory, measured again after a start."""
-
-    def __init__(self) -> None:
-        """Start with nothing measured."""
-        self._known: dict[tuple[int, Version], dict[int, Size]] = {}
-
-    def of(self, application: int, version: Version) -> Mapping[int, Size]:
-        """The sizes of a rollout's stages that are known."""
-        return self._known.get((application, version), {})
-
-    def keep(self, application: int, version: Version, stage: int, size: Size) -> None:
-        """A stage was measured."""
-        self._known.setdefault((application, version), {})[stage] = size
-
-
 class Rollouts:
     """The rollouts of all applications."""
 
@@ -122,6 +107,8 @@ class Rollouts:
         entry = self._revisions.entry(application)
         record = _existing(entry.software, version)
         numbers = await self._storage.counters(entry.application.key)
+        if record.software.servable:
+            await self._sizes.look(entry, record.software, numbers)
         return view(record, numbers, self._sizes.of(entry.application.key, record.software.version))
 
     async def pause(self, application: str, version: Version, *, by: Author) -> Moved:

@@ -114,11 +114,15 @@ class Timers:
             return
         if self._presence.reconciled != connection.number:
             return
+        await self.elapse()
+        await self._keep_house()
+
+    async def elapse(self) -> None:
+        """Do what the present instant asks for, housekeeping aside."""
         await self._open_dates()
         while await self._work_off_due() == DUE:
             pass
         await self.judge_and_pace()
-        await self._keep_house()
 
     async def judge_and_pace(self) -> None:
         """Let stages begin or end, then make the offers for which there is room."""

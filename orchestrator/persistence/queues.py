@@ -208,6 +208,11 @@ class SqlQueues:
             for row in rows
         ]
 
+    async def next_due(self) -> datetime | None:
+        """When the next timer of an endpoint goes off; None: none is set."""
+        moment: int | None = await self._scalar(select(func.min(schema.endpoint_state.c.due_ms)))
+        return None if moment is None else from_ms(moment)
+
     async def deliveries(self) -> dict[int, int]:
         """See `ports.Storage.deliveries`."""
         statement = dialects.rows_as_json(list(schema.delivery.columns))

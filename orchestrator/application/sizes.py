@@ -1,0 +1,75 @@
+"""How large the stages of rollouts are: measured by one read beside the writer, as seldom as its cost asks for.
+
+Rules:
+- A stage is measured again only when the numbers of its application have changed, and not before a multiple of the time
+  that it took has passed.
+- Sizes are kept in memory: after a start they are measured again.
+
+Layer: application.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from orchestrator.application.counters import CounterKey
+    from orchestrator.application.directory import Entry
+    from orchestrator.application.measures import Measured
+    from orchestrator.application.parts import Parts
+    from orchestrator.domain.gates import Size
+    from orchestrator.domain.software import Software
+    from orchestrator.domain.versions import Version
+
+LEAST_PAUSE = timedelta(seconds=1)
+"""Between two looks at one stage."""
+SHARE = 20
+"""A look is not repeated before so many times its own duration have passed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """When a stage was measured last, and what for."""
+
+    item: Software
+    again_at: datetime
+    numbers: int
+    """A digest of the numbers at that time: when they are the same, so is the size."""
+
+
+class Sizes:
+    """Those of all rollouts of one partition."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Start with nothing measured."""
+        self._editing = parts.editing
+        self._clock = parts.clock
+        self._elapsed = parts.elapsed
+        self._known: dict[tuple[int, Version], dict[int, Size]] = {}
+        self._looks: dict[tuple[int, Version], _Look] = {}
+
+    def of(self, application: int, version: Version) -> Mapping[int, Size]:
+        """The sizes of a rollout's stages that are known."""
+        return self._known.get((application, version), {})
+
+    async def look(self, entry: Entry, item: Software, numbers: Counter[CounterKey]) -> Measured | None:
+        """Measure the present stage of a rollout, if it may have another size than last time; None: it was not."""
+        place, now = (entry.application.key, item.version), self._clock.now()
+        digest = hash(frozenset((key, n) for key, n in numbers.items() if key.name in {"running", "latest"} and n))
+        look = self._looks.get(place)
+        if look is not None and look.item == item and (look.numbers == digest or now < look.again_at):
+            return None
+        begun = self._elapsed()
+        measured = await self._editing.measure(entry, item)
+        spent = timedelta(seconds=self._elapsed() - begun)
+        again_at = now + max(LEAST_PAUSE, SHARE * spent)
+        self._looks[place] = _Look(item=item, again_at=again_at, numbers=digest)
+        known = {number: size for number, size in self.of(*place).items() if number <= item.rollout.stage}
+        self._known[place] = {**known, item.rollout.stage: measured.size}
+        return measured
