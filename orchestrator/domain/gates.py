@@ -5,7 +5,11 @@ Rules:
   not open either: nothing is to be expected of it.
 - A stage fails on evidence only: enough verdicts, and the whole confidence interval of the failure rate above the
   limit. When nothing is open, and so no more evidence can come, the rate itself decides.
-- It passes with enough verdicts and a rate that is not over the limit; the same rate never does both.
+- Failures are known at once, successes only after their soak: so the rate among all that came to the version, those
+  that still soak included, has to be over the limit, too. Else every stage would fail in its first hours.
+- It passes with enough verdicts and a rate that is not over the limit; the same rate never does both. Endpoints that
+  fall silent while they install are no verdict until their deadline: as long as they could bring the rate over the
+  limit, the stage does not pass.
 - What an operator acknowledged by resuming is set aside: it is neither a failure nor a verdict any more.
 - Health, where the stage asks for it, is judged in the same way, among all that came to run the version.
 
@@ -116,6 +120,10 @@ class _Share:
     part: int
     whole: int
     limit: float
+    soaking: int = 0
+    """Those that may yet join the whole, and are not of the part so far."""
+    begun: int = 0
+    """Those that may yet join the part."""
 
     @property
     def rate(self) -> float | None:
@@ -131,7 +139,14 @@ class _Share:
 
     @property
     def surely_over(self) -> bool:
-        return self.whole > 0 and bounds(self.part, self.whole)[0] > self.limit
+        if not self.whole:
+            return False
+        return min(bounds(self.part, whole)[0] for whole in (self.whole, self.whole + self.soaking)) > self.limit
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether those that have begun could bring the rate over the limit."""
+        return self.begun > 0 and (self.part + self.begun) / (self.whole + self.begun) > self.limit
 
     @property
     def measured(self) -> str:
@@ -191,6 +206,8 @@ def judge(
         part=tally.failures - aside,
         whole=tally.settled - aside,
         limit=stage.max_failure_rate,
+        soaking=tally.soaking,
+        begun=tally.undecided - tally.soaking,
     )
     shares = (failing, *_health(stage, tally, acknowledged_unhealthy))
     needed = max(1, stage.sample if size is None else min(stage.sample, size.endpoints - aside))
@@ -225,7 +242,7 @@ def _rule(shares: tuple[_Share, ...], needed: int, tally: Tally, size: Size | No
     over = [share for share in shares if share.over]
     if over and done:
         return Verdict.FAILS, f"{over[0].exceeded}, and nothing is open"
-    if failing.whole >= needed and not over:
+    if failing.whole >= needed and not over and not failing.in_doubt:
         stated = "; ".join(share.compared for share in shares if share.whole)
         return Verdict.PASSES, f"{failing.whole} settled, {needed} needed; {stated}"
     return Verdict.WAITS, "; ".join(_missing(shares, needed, tally, size))
@@ -237,7 +254,8 @@ def _missing(shares: tuple[_Share, ...], needed: int, tally: Tally, size: Size |
     if failing.whole >= needed:
         undecided = f"undecided after {failing.whole} {'verdict' if failing.whole == 1 else 'verdicts'}: {stated[0]}"
         redeemed = [f"{failing.redeeming} more confirmed would do"] if failing.over else []
-        return [undecided, *stated[1:], *redeemed, *_open(tally, size)]
+        silent = [_silent(failing.begun)] if failing.in_doubt and not failing.over else []
+        return [undecided, *stated[1:], *redeemed, *silent, *_open(tally, size)]
     have = "has" if failing.whole == 1 else "have"
     if failing.whole or tally.undecided:
         head = f"{failing.whole} of {needed} needed {have} settled"
@@ -248,6 +266,11 @@ def _missing(shares: tuple[_Share, ...], needed: int, tally: Tally, size: Size |
     else:
         head = "nobody was reached yet"
     return [head, *stated, *([] if tally.undecided else _stuck(tally, size))]
+
+
+def _silent(begun: int) -> str:
+    have = "has" if begun == 1 else "have"
+    return f"{begun} {have} begun and not said how it went, which may be failures"
 
 
 def _open(tally: Tally, size: Size | None) -> list[str]:

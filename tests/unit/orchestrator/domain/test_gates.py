@@ -105,7 +105,7 @@ def test_a_tally_adds_up() -> None:
 )
 @pytest.mark.parametrize("kind", ["failed", "reverted", "expired"])
 def test_a_large_stage_is_judged_by_enough_verdicts(confirmed: int, failures: int, verdict: Verdict, kind: str) -> None:
-    tally = replace(Tally(confirmed=confirmed, offered=9), **{kind: failures})
+    tally = replace(Tally(confirmed=confirmed), **{kind: failures})
     ruling = judge(STAGE, tally, LARGE)
     assert ruling.verdict is verdict
     assert (ruling.settled, ruling.failures, ruling.needed) == (confirmed + failures, failures, 60)
@@ -118,7 +118,7 @@ def test_a_large_stage_is_judged_by_enough_verdicts(confirmed: int, failures: in
 )
 def test_a_limit_of_zero_stands_no_failure(confirmed: int, failures: int, verdict: Verdict) -> None:
     stage = Stage(percent=1, max_failure_rate=0, min_attempted=10)
-    assert judge(stage, Tally(confirmed=confirmed, failed=failures, offered=1), LARGE).verdict is verdict
+    assert judge(stage, Tally(confirmed=confirmed, failed=failures), LARGE).verdict is verdict
 
 
 def test_a_limit_of_one_stands_any() -> None:
@@ -388,9 +388,35 @@ def test_the_reason_says_what_is_compared_and_what_is_missing(
 def test_what_would_do_is_exact(confirmed: int, failed: int, more: int) -> None:
     # 7 / 0.07 is a little more than 100 in floating point
     stage = Stage(percent=1, max_failure_rate=0.07, min_attempted=1)
-    tally = Tally(confirmed=confirmed, failed=failed, offered=1)
+    tally = Tally(confirmed=confirmed, failed=failed)
     found = judge(stage, tally, LARGE)
-    assert (f"; {more} more confirmed would do;" in found.reason) == (more > 0)
+    assert (f"; {more} more confirmed would do" in found.reason) == (more > 0)
     assert judge(stage, replace(tally, confirmed=confirmed + more), LARGE).verdict is PASSES
     if more:
         assert judge(stage, replace(tally, confirmed=confirmed + more - 1), LARGE).verdict is WAITS
+
+
+def test_failures_that_are_known_before_any_soak_is_over_do_not_stop_a_good_release() -> None:
+    # 9,000 came to the version, 0.4 % failed at once, and the first 30 have soaked.
+    tally = Tally(confirmed=30, failed=36, soaking=8934)
+    found = judge(STAGE, tally, LARGE)
+    assert found.verdict is WAITS
+    assert found.rate == pytest.approx(36 / 66)
+    # The same failures among fewer are too many.
+    assert judge(STAGE, replace(tally, soaking=300), LARGE).verdict is FAILS
+
+
+@pytest.mark.parametrize(
+    ("tally", "verdict"),
+    [
+        (Tally(confirmed=60, installing=3), PASSES),
+        (Tally(confirmed=60, installing=4), WAITS),  # 4 of 64 would be 6.25 %
+        (Tally(confirmed=60, offered=4), WAITS),
+        (Tally(confirmed=60, offered=4, unreached=4), PASSES),
+        (Tally(confirmed=60, soaking=100), PASSES),
+    ],
+)
+def test_a_stage_does_not_pass_while_silent_endpoints_could_make_it_fail(tally: Tally, verdict: Verdict) -> None:
+    found = judge(STAGE, tally, LARGE)
+    assert found.verdict is verdict
+    assert ("begun and not said how it went" in found.reason) == (verdict is WAITS)
