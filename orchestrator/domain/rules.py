@@ -113,9 +113,10 @@ def consented(hops: int, standing: Standing, catalogue: Catalogue) -> int:
 
 
 def consented_to(version: Version, endpoint: Endpoint, catalogue: Catalogue) -> bool:
-    """Return the same for one version at one endpoint."""
-    running = catalogue.get(endpoint.running)
-    if not numbers((version,), catalogue) & catalogue.consenting or (running is not None and running.recalled):
+    """Return the same for one version at one endpoint; where it is not defined, the application's word counts."""
+    item, running = catalogue.get(version), catalogue.get(endpoint.running)
+    own = None if item is None else item.policy.consent
+    if not (catalogue.consent if own is None else own) or (running is not None and running.recalled):
         return True
     consent = endpoint.consents.get(version)
     return consent is not None and consent.granted
