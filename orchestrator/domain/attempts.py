@@ -155,7 +155,7 @@ def soak(attempt: Attempt, at: datetime) -> Attempt:
     _check(attempt.state, AttemptState.SOAKING)
     reached_at = attempt.reached_at or at
     moved = _moved(attempt, AttemptState.SOAKING, None, reached_at=reached_at, reason=None)
-    return replace(moved, soaking_at=at)
+    return replace(moved, soaking_at=at, soak_reports=0)
 
 
 def confirm(attempt: Attempt, at: datetime) -> Attempt:

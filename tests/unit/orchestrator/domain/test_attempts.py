@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from orchestrator.domain.attempts import LEGAL, OPEN, SETTLED, Attempt, AttemptState, IllegalMove, confirm, move
+from orchestrator.domain.attempts import LEGAL, OPEN, SETTLED, Attempt, AttemptState, IllegalMove, confirm, move, soak
 from tests.unit.orchestrator.domain.builders import HOUR, NOW, offer, v
 
 S = AttemptState
@@ -71,6 +71,26 @@ def test_a_confirmed_attempt_was_reached_by_the_report_at_the_latest() -> None:
     assert confirm(replace(_in(S.OFFERED), reached_at=NOW - HOUR), NOW).reached_at == NOW - HOUR
 
 
+@pytest.mark.parametrize("before", AttemptState)
+def test_a_soak_begins_by_the_move_to_soaking_and_with_no_report_counted(before: AttemptState) -> None:
+    earlier = replace(_in(before), soak_reports=2, soaking_at=NOW - HOUR)
+    if (before, S.SOAKING) not in MOVES:
+        with pytest.raises(IllegalMove):
+            soak(earlier, NOW)
+        return
+    begun = soak(earlier, NOW)
+    assert (begun.state, begun.reached_at, begun.settled_at) == (S.SOAKING, NOW, None)
+    assert (begun.soaking_at, begun.soak_reports) == (NOW, 0)
+    assert soak(replace(earlier, reached_at=NOW - HOUR), NOW).reached_at == NOW - HOUR
+
+
+def test_a_slot_is_held_while_an_attempt_is_open_unless_it_has_lapsed_unreached() -> None:
+    for state in AttemptState:
+        assert _in(state).holds_slot == (state in OPEN)
+        assert not replace(_in(state), lapsed=True).holds_slot
+    assert replace(_in(S.OFFERED), lapsed=True, reached_at=NOW).holds_slot
+
+
 def test_a_move_keeps_every_other_field() -> None:
     full = Attempt(
         version=v("2.0.0"),
@@ -86,10 +106,17 @@ def test_a_move_keeps_every_other_field() -> None:
         returns=3,
         returned_at=NOW - HOUR,
         reason="before",
+        stage=1,
+        soaking_at=NOW - HOUR,
+        soak_reports=4,
+        healthy=False,
+        lapsed=True,
     )
     assert None not in [getattr(full, field.name) for field in fields(full)]
     assert move(full, S.FAILED, NOW, reason="why") == replace(full, state=S.FAILED, settled_at=NOW, reason="why")
     assert confirm(full, NOW) == replace(full, state=S.CONFIRMED, settled_at=NOW, reason=None)
+    soaking = replace(full, state=S.SOAKING, settled_at=None, reason=None, soaking_at=NOW, soak_reports=0)
+    assert soak(full, NOW) == soaking
 
 
 def test_open_soaking_and_settled_share_no_state() -> None:
