@@ -37,6 +37,10 @@ def test_a_message_changes_what_it_says_and_keeps_every_other_field() -> None:
         setbacks={v("2.0.0"): Setback(failures=1)},
         filters=frozenset({"canary"}),
         consents={v("3.0.0"): Consent(granted=True, at=NOW)},
+        asked=v("3.0.0"),
+        consulted=True,
+        cohort=7,
+        zone="Europe/Berlin",
     )
     fresh = Endpoint(registered_at=NOW)
     assert all(getattr(full, field.name) != getattr(fresh, field.name) for field in fields(full))
@@ -68,4 +72,8 @@ def test_history_kinds_keep_their_places() -> None:
         "consented",
         "refused",
         "asserted",
+        "soaking",
+        "unhealthy",
+        "recovered",
+        "asked",
     ]

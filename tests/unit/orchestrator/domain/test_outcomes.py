@@ -9,6 +9,7 @@ def test_outcomes_have_the_names_of_the_wire() -> None:
     assert {outcome.value for outcome in Outcome} == {
         "offer",
         "waiting",
+        "refused",
         "exhausted",
         "blocked",
         "unknown-version",
