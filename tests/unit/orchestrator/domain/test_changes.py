@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.domain.attempts import OPEN, Attempt, AttemptState
+from orchestrator.domain.attempts import Attempt, AttemptState
+from orchestrator.domain.catalogues import Catalogue
 from orchestrator.domain.changes import Change, agrees, apply, due_at, replan
 from orchestrator.domain.decisions import decide, standing
 from orchestrator.domain.endpoints import Consent, Endpoint, HistoryEntry, HistoryKind, Setback, TokenState
@@ -17,13 +17,15 @@ from orchestrator.domain.facts import (
     Consented,
     DeadlinePassed,
     Fact,
+    HealthReported,
     Heard,
     ObserveAsked,
     Progressed,
     Reported,
     Retried,
 )
-from orchestrator.domain.policies import Attempts, RolloutPolicy
+from orchestrator.domain.policies import Attempts, OnClose, RolloutPolicy, Stage, Window
+from orchestrator.domain.rollouts import Phase, Rollout
 from tests.unit.orchestrator.domain.builders import (
     DAY,
     HOUR,
@@ -39,11 +41,12 @@ from tests.unit.orchestrator.domain.builders import (
 )
 
 if TYPE_CHECKING:
-    from orchestrator.domain.catalogues import Catalogue
+    from datetime import datetime
+
+    from orchestrator.domain.software import Software
     from orchestrator.domain.versions import Version
 
 POLICY = RolloutPolicy(attempts=Attempts(max=2, backoff=10 * MINUTE, returns=3), installing=2 * HOUR)
-SECOND = timedelta(seconds=1)
 STEPS = (general("1.0.0"), general("1.1.0", "1.0.0"), general("2.0.0", "1.1.0"))
 
 
@@ -74,221 +77,69 @@ def planned(before: Endpoint, made: Catalogue) -> Change:
     return replan(before, decide(standing(before, made, NOW), made, NOW), made, NOW)
 
 
-# What an endpoint's messages do.
-
-
-def test_a_report_of_success_moves_the_version_offered_or_not() -> None:
-    change = apply(endpoint("1.0.0"), report("3.0.0", 204, reason="fine"), policy_of, acknowledged=False)
-    assert (change.endpoint.running, change.endpoint.running_since) == (v("3.0.0"), NOW)
-    assert change.entries == (
-        HistoryEntry(at=NOW, kind=HistoryKind.REPORTED, version=v("3.0.0"), status_code=204, reason="fine"),
-    )
-
-
-def test_the_same_version_again_keeps_since_when_it_runs() -> None:
-    found = after(endpoint("1.0.0+a"), report("1.0.0+b"))
-    assert found.running_since == NOW - DAY
-    assert found.running is not None
-    assert found.running.text == "1.0.0+b"
-
-
-def test_the_report_of_the_offered_version_confirms_and_reaches() -> None:
-    change = apply(endpoint(attempt=offer()), report("1.1.0+build"), policy_of, acknowledged=False)
-    attempt = latest(change.endpoint)
-    assert (attempt.state, attempt.settled_at, attempt.reached_at) == (AttemptState.CONFIRMED, NOW, NOW)
-    assert change.endpoint.offer is None
-    assert kinds(change) == ["reported", "confirmed"]
-
-
-def test_a_withdrawn_offer_that_took_all_the_same_is_confirmed() -> None:
-    withdrawn = replace(offer(), state=AttemptState.WITHDRAWN, settled_at=NOW - HOUR)
-    change = apply(endpoint(attempt=withdrawn), report("1.1.0"), policy_of, acknowledged=False)
-    assert latest(change.endpoint).state is AttemptState.CONFIRMED
-    assert kinds(change) == ["reported", "confirmed"]
-
-
-@pytest.mark.parametrize("state", [AttemptState.FAILED, AttemptState.EXPIRED, AttemptState.REVERTED])
-def test_a_late_success_moves_the_version_and_leaves_the_verdict(state: AttemptState) -> None:
-    change = apply(endpoint(attempt=replace(offer(), state=state)), report("1.1.0"), policy_of, acknowledged=False)
-    assert change.endpoint.running == v("1.1.0")
-    assert latest(change.endpoint).state is state
-    assert kinds(change) == ["reported"]
-
-
-@pytest.mark.parametrize("state", [AttemptState.SOAKING, AttemptState.CONFIRMED])
-def test_an_older_version_after_the_offered_one_is_a_revert(state: AttemptState) -> None:
-    done = replace(offer(), state=state, reached_at=NOW - HOUR)
-    change = apply(endpoint("1.1.0", done), report("0.9.0"), policy_of, acknowledged=True)
-    assert latest(change.endpoint).state is AttemptState.REVERTED
-    assert latest(change.endpoint).reason == "went back to 0.9.0"
-    assert change.endpoint.setbacks == {
-        v("1.1.0"): Setback(failures=1, retry_at=NOW + 10 * MINUTE, reason="went back to 0.9.0")
-    }
-    assert kinds(change) == ["reported", "reverted"]
-
-
-def test_the_same_or_a_newer_version_after_the_offered_one_is_no_revert() -> None:
-    done = replace(offer(), state=AttemptState.CONFIRMED, settled_at=NOW - HOUR)
-    found = after(endpoint("1.1.0", done), report("1.1.0"), report("2.0.0"))
-    assert found.attempt == done
-    assert found.setbacks == {}
-
-
-@pytest.mark.parametrize("code", [100, 199, 300, 301, 404, 500])
-def test_any_other_code_fails_the_offered_attempt(code: int) -> None:
-    change = apply(endpoint(attempt=offer()), report("1.1.0", code), policy_of, acknowledged=False)
-    attempt = latest(change.endpoint)
-    assert (attempt.state, attempt.reason, attempt.reached_at) == (AttemptState.FAILED, f"status code {code}", NOW)
-    assert change.endpoint.running == v("1.0.0")
-    assert change.endpoint.setbacks[v("1.1.0")].retry_at == NOW + 10 * MINUTE
-    assert kinds(change) == ["reported", "failed"]
-
-
-def test_failures_count_up_to_exhaustion_and_keep_the_last_reason() -> None:
-    first = after(endpoint(attempt=offer()), report("1.1.0", 500, reason="no room left"))
-    second = after(replace(first, attempt=offer()), report("1.1.0", 500, reason="bad checksum"))
-    assert second.setbacks[v("1.1.0")] == Setback(failures=2, exhausted=True, reason="bad checksum")
-
-
-def test_a_success_does_not_clear_the_failures() -> None:
-    first = after(endpoint(attempt=offer()), report("1.1.0", 500))
-    assert after(replace(first, attempt=offer()), report("1.1.0")).setbacks == first.setbacks
-
-
-@pytest.mark.parametrize("state", [state for state in AttemptState if state not in OPEN])
-def test_a_failure_that_is_not_the_offers_is_history_only(state: AttemptState) -> None:
-    long_ago = replace(offer(), state=state, settled_at=NOW - DAY)
-    for attempt, version in ((long_ago, "1.1.0"), (offer(), "3.0.0"), (None, "1.1.0")):
-        before = endpoint(attempt=attempt)
-        change = apply(before, report(version, 500), policy_of, acknowledged=False)
-        assert latest_state(change.endpoint) == latest_state(before)
-        assert change.endpoint.setbacks == {}
-        assert kinds(change) == ["reported"]
-
-
-def latest_state(endpoint: Endpoint) -> AttemptState | None:
-    return None if endpoint.attempt is None else endpoint.attempt.state
-
-
-@pytest.mark.parametrize(
-    ("reached_at", "settled_at", "expected"),
-    [
-        (NOW - 2 * HOUR, NOW - HOUR, AttemptState.FAILED),
-        (NOW - 2 * HOUR - SECOND, NOW - HOUR, AttemptState.WITHDRAWN),
-        (None, NOW - 2 * HOUR, AttemptState.FAILED),
-        (None, NOW - 2 * HOUR - SECOND, AttemptState.WITHDRAWN),
-    ],
-)
-def test_a_failure_after_a_withdrawal_counts_until_the_deadline(
-    reached_at: datetime | None, settled_at: datetime, expected: AttemptState
-) -> None:
-    withdrawn = replace(offer(reached_at=reached_at), state=AttemptState.WITHDRAWN, settled_at=settled_at)
-    assert latest(after(endpoint(attempt=withdrawn), report("1.1.0", 500))).state is expected
-
-
-def test_progress_of_the_offer_starts_it_and_is_history_once() -> None:
-    first = Progressed(version=v("1.1.0"), state="downloading", percent=10, at=NOW)
-    change = apply(endpoint(attempt=offer()), first, policy_of, acknowledged=False)
-    attempt = latest(change.endpoint)
-    assert (attempt.state, attempt.percent, attempt.progress) == (AttemptState.INSTALLING, 10, "downloading")
-    assert attempt.reached_at == NOW
-    assert kinds(change) == ["installing"]
-    again = replace(first, state="rebooting", percent=None, at=NOW + MINUTE)
-    later = apply(change.endpoint, again, policy_of, acknowledged=False)
-    assert (latest(later.endpoint).percent, latest(later.endpoint).progress) == (None, "rebooting")
-    assert latest(later.endpoint).reached_at == NOW
-    assert kinds(later) == []
-
-
-def test_progress_of_a_withdrawn_offer_is_kept_and_moves_nothing() -> None:
-    withdrawn = replace(offer(), state=AttemptState.WITHDRAWN, settled_at=NOW - HOUR)
-    fact = Progressed(version=v("1.1.0"), state="installing", percent=50, at=NOW)
-    attempt = latest(after(endpoint(attempt=withdrawn), fact, acknowledged=False))
-    assert (attempt.state, attempt.percent, attempt.reached_at) == (AttemptState.WITHDRAWN, 50, NOW)
-
-
-def test_progress_of_anything_else_changes_nothing_but_that_it_was_heard() -> None:
-    settled = replace(offer(), state=AttemptState.FAILED)
-    for attempt, version in ((offer(), "3.0.0"), (settled, "1.1.0"), (None, "1.1.0")):
-        before = endpoint(attempt=attempt)
-        fact = Progressed(version=v(version), state="downloading", at=NOW)
-        change = apply(before, fact, policy_of, acknowledged=False)
-        assert change == Change(endpoint=replace(before, last_seen_at=NOW))
-
-
-@pytest.mark.parametrize(("acknowledged", "reached_at"), [(True, NOW), (False, None)])
-def test_any_message_reaches_an_offer_that_the_broker_has_taken(
-    acknowledged: bool, reached_at: datetime | None
-) -> None:
-    for fact in (Heard(at=NOW), ObserveAsked(observe=True, at=NOW), report("1.0.0"), report("3.0.0", 500)):
-        found = after(endpoint(attempt=offer()), fact, acknowledged=acknowledged)
-        assert latest(found).reached_at == reached_at
-        assert found.last_seen_at == NOW
-
-
-def test_reached_is_the_first_time_and_only_of_open_offers() -> None:
-    earlier = endpoint(attempt=offer(reached_at=NOW - MINUTE))
-    assert latest(after(earlier, Heard(at=NOW))).reached_at == NOW - MINUTE
-    withdrawn = endpoint(attempt=replace(offer(), state=AttemptState.WITHDRAWN))
-    assert latest(after(withdrawn, Heard(at=NOW))).reached_at is None
+# Every fact has its way.
 
 
 def test_observe_is_kept_as_asked() -> None:
     assert after(endpoint(), ObserveAsked(observe=False, at=NOW)).observe is False
 
 
-# Returns to the old version.
+@pytest.mark.parametrize(
+    "fact",
+    [
+        Heard(at=NOW),
+        ObserveAsked(observe=True, at=NOW),
+        Progressed(version=v("3.0.0"), state="downloading", at=NOW),
+        HealthReported(healthy=True, at=NOW),
+        report("1.0.0"),
+        report("3.0.0", 500),
+    ],
+)
+def test_every_message_reaches_an_offer_that_the_broker_has_taken(fact: Fact) -> None:
+    before = endpoint(attempt=offer())
+    assert latest(after(before, fact, acknowledged=True)).reached_at == NOW
+    assert latest(after(before, fact, acknowledged=False)).reached_at is None
+    assert after(before, fact).last_seen_at == NOW
 
 
-def test_returns_a_minute_apart_count_and_closer_ones_do_not() -> None:
-    times = [NOW, NOW + SECOND, NOW + MINUTE - SECOND, NOW + MINUTE]
-    found = after(endpoint(attempt=offer()), *(report("1.0.0", at=at) for at in times))
-    assert (latest(found).returns, latest(found).returned_at) == (2, NOW + MINUTE)
+@pytest.mark.parametrize(
+    "fact",
+    [
+        Progressed(version=v("1.1.0"), state="downloading", at=NOW),
+        HealthReported(healthy=True, version=v("1.1.0"), at=NOW),
+        report("1.1.0", 500),
+    ],
+)
+def test_a_message_that_names_the_offered_version_has_reached_it(fact: Fact) -> None:
+    assert latest(after(endpoint(attempt=offer()), fact, acknowledged=False)).reached_at == NOW
 
 
-def test_too_many_returns_fail_the_attempt() -> None:
-    before = after(endpoint(attempt=offer()), report("1.0.0"), report("1.0.0", at=NOW + MINUTE))
-    change = apply(before, report("1.0.0", at=NOW + 2 * MINUTE), policy_of, acknowledged=True)
-    assert (latest(change.endpoint).state, latest(change.endpoint).reason) == (AttemptState.FAILED, "did not take")
-    assert change.endpoint.setbacks[v("1.1.0")].reason == "did not take"
-    assert kinds(change) == ["reported", "returned", "failed"]
+def test_a_message_may_start_an_install_or_make_it_fail_or_tell_of_its_health() -> None:
+    before = endpoint(attempt=offer())
+    started = apply(before, Progressed(version=v("1.1.0"), state="downloading", at=NOW), policy_of, acknowledged=True)
+    assert kinds(started) == ["installing"]
+    failed = apply(started.endpoint, report("1.1.0", 500), policy_of, acknowledged=True)
+    assert kinds(failed) == ["reported", "failed"]
+    done = after(started.endpoint, report("1.1.0"))
+    unwell = apply(done, HealthReported(healthy=False, at=NOW), policy_of, acknowledged=True)
+    assert kinds(unwell) == ["unhealthy"]
 
 
-def test_an_offer_that_was_not_reached_counts_no_return() -> None:
-    assert latest(after(endpoint(attempt=offer()), report("1.0.0"), acknowledged=False)).returns == 0
-
-
-def test_another_version_is_no_return_but_repeating_what_runs_is() -> None:
-    attempt = offer(origin=None, reached_at=NOW - HOUR)
-    moved = after(endpoint(None, attempt), report("0.9.0"))
-    assert latest(moved).returns == 0
-    assert latest(after(moved, report("0.9.0"))).returns == 1
+def test_a_deadline_that_passed_expires_what_was_reached() -> None:
+    change = apply(
+        endpoint(attempt=offer(reached_at=NOW)), DeadlinePassed(at=NOW + 2 * HOUR), policy_of, acknowledged=True
+    )
+    assert kinds(change) == ["expired"]
+    assert due_at(change.endpoint, policy_of, NOW + 2 * HOUR) == NOW + 2 * HOUR + 10 * MINUTE
+    assert due_at(change.endpoint, policy_of, NOW + 2 * HOUR + 10 * MINUTE) is None
 
 
 # Time and operators.
 
 
-def test_a_reached_offer_expires_at_its_deadline() -> None:
-    before = endpoint(attempt=offer(reached_at=NOW))
-    due = NOW + 2 * HOUR
-    assert due_at(before, policy_of, NOW) == due
-    early = apply(before, DeadlinePassed(at=due - SECOND), policy_of, acknowledged=True)
-    assert early == Change(endpoint=before)
-    change = apply(before, DeadlinePassed(at=due), policy_of, acknowledged=True)
-    assert latest(change.endpoint).state is AttemptState.EXPIRED
-    assert change.endpoint.setbacks[v("1.1.0")].failures == 1
-    assert change.endpoint.last_seen_at is None
-    assert kinds(change) == ["expired"]
-    assert due_at(change.endpoint, policy_of, due) == due + 10 * MINUTE
-    assert due_at(change.endpoint, policy_of, due + 10 * MINUTE) is None
-
-
-@pytest.mark.parametrize("attempt", [None, offer(), replace(offer(reached_at=NOW), state=AttemptState.WITHDRAWN)])
-def test_what_was_never_reached_or_is_not_open_does_not_expire(attempt: Attempt | None) -> None:
-    before = endpoint(attempt=attempt)
+@pytest.mark.parametrize("before", [endpoint(), endpoint(attempt=offer())])
+def test_nothing_is_due_before_an_offer_is_reached(before: Endpoint) -> None:
     assert due_at(before, policy_of, NOW) is None
-    change = apply(before, DeadlinePassed(at=NOW + 99 * DAY), policy_of, acknowledged=True)
-    assert change == Change(endpoint=before)
 
 
 def test_the_earliest_moment_is_due_first_and_an_overdue_one_stays_due() -> None:
@@ -313,7 +164,9 @@ def test_a_retry_forgets_one_version_or_all() -> None:
 
 def test_a_first_offer_is_made_with_the_next_sequence() -> None:
     change = planned(replace(endpoint(), sequence=4), catalogue(*STEPS))
-    assert change.endpoint.offer == Attempt(version=v("1.1.0"), number=1, sequence=5, origin=v("1.0.0"), offered_at=NOW)
+    assert change.endpoint.offer == Attempt(
+        version=v("1.1.0"), number=1, sequence=5, origin=v("1.0.0"), offered_at=NOW, stage=0
+    )
     assert change.endpoint.sequence == 5
     assert kinds(change) == ["offered"]
 
@@ -423,6 +276,148 @@ def test_replanning_leaves_an_endpoint_alone_that_agrees(
         assert replan(before, decision, made, NOW).entries or state is AttemptState.INSTALLING
 
 
+STAGED = replace(
+    general("1.1.0", "1.0.0"),
+    policy=RolloutPolicy(stages=(Stage(percent=1), Stage(percent=100), Stage(percent=100))),
+    rollout=Rollout(stage=1),
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "made", "stage"),
+    [
+        (endpoint("1.0.0"), catalogue(STAGED), 1),
+        (endpoint("1.0.0"), catalogue(replace(STAGED, rollout=Rollout(stage=7, limits=(1_000_000,)))), 2),
+        (replace(endpoint("1.0.0"), pinned=v("1.1.0")), catalogue(STAGED), None),
+        (endpoint("1.0.0"), catalogue(recalled("1.0.0"), STAGED), None),
+    ],
+)
+def test_an_offer_belongs_to_the_present_stage_unless_a_pin_or_a_rescue_set_stages_aside(
+    before: Endpoint, made: Catalogue, stage: int | None
+) -> None:
+    assert latest(planned(before, made).endpoint).stage == stage
+
+
+def test_a_rescue_comes_into_a_soak_and_ends_it() -> None:
+    soaking = replace(offer(reached_at=NOW), state=AttemptState.SOAKING, soaking_at=NOW)
+    before = endpoint("1.1.0", soaking)
+    assert planned(before, catalogue(*STEPS)) == Change(endpoint=before)
+    change = planned(before, catalogue(recalled("1.1.0", "1.0.0"), general("2.0.0", "1.1.0")))
+    assert change.entries == (
+        HistoryEntry(at=NOW, kind=HistoryKind.WITHDRAWN, version=v("1.1.0"), reason="its software was recalled"),
+        HistoryEntry(at=NOW, kind=HistoryKind.OFFERED, version=v("2.0.0")),
+    )
+    assert (latest(change.endpoint).version, change.endpoint.sequence) == (v("2.0.0"), 2)
+
+
+@pytest.mark.parametrize(
+    ("rollout", "reason"),
+    [
+        (Rollout(phase=Phase.PAUSED), "its rollout is paused"),
+        (Rollout(phase=Phase.ABORTED), "its rollout is aborted"),
+    ],
+)
+def test_a_pause_and_an_abort_withdraw_what_was_not_started(rollout: Rollout, reason: str) -> None:
+    stopped = catalogue(replace(general("1.1.0", "1.0.0"), rollout=rollout))
+    assert latest(planned(endpoint(attempt=offer()), stopped).endpoint).reason == reason
+    started = endpoint(attempt=INSTALLING)
+    assert planned(started, stopped) == Change(endpoint=started)
+
+
+CLOSED = Window(cron="0 20 * * *", duration=4 * HOUR)
+
+
+def test_a_window_that_has_closed_keeps_or_withdraws_what_was_offered() -> None:
+    before = endpoint(attempt=offer())
+    item = general("1.1.0", "1.0.0")
+    keeping = catalogue(replace(item, policy=RolloutPolicy(window=CLOSED)))
+    assert planned(before, keeping) == Change(endpoint=before)
+    assert planned(endpoint(), keeping) == Change(endpoint=endpoint())
+    clearing = catalogue(replace(item, policy=RolloutPolicy(window=replace(CLOSED, on_close=OnClose.WITHDRAW))))
+    assert latest(planned(before, clearing).endpoint).reason == "waiting"
+
+
+# Where there is no room, and where consent is wanting.
+
+
+def refused(_endpoint: Endpoint, _version: Version) -> bool:
+    return False
+
+
+def without_room(before: Endpoint, *software: Software) -> Change:
+    made = catalogue(*software)
+    return replan(before, decide(standing(before, made, NOW), made, NOW), made, NOW, refused)
+
+
+def test_an_offer_for_which_there_is_no_room_is_held() -> None:
+    before = endpoint()
+    assert without_room(before, *STEPS) == Change(endpoint=before, held=v("1.1.0"))
+
+
+def test_an_offer_that_was_made_needs_no_room_and_another_instead_of_it_does() -> None:
+    before = endpoint(attempt=offer())
+    assert without_room(before, *STEPS) == Change(endpoint=before)
+    change = without_room(before, *STEPS, general("3.0.0", "1.0.0"))
+    assert (latest(change.endpoint).state, change.held) == (AttemptState.WITHDRAWN, v("3.0.0"))
+    assert kinds(change) == ["withdrawn"]
+
+
+def test_a_rescue_for_which_there_is_no_room_leaves_the_soak_alone() -> None:
+    soaking = replace(offer(reached_at=NOW), state=AttemptState.SOAKING, soaking_at=NOW)
+    before = endpoint("1.1.0", soaking)
+    change = without_room(before, recalled("1.1.0", "1.0.0"), general("2.0.0", "1.1.0"))
+    assert change == Change(endpoint=before, held=v("2.0.0"))
+
+
+def test_room_is_asked_for_once_and_only_where_something_would_be_offered() -> None:
+    asked: list[tuple[Version | None, Version]] = []
+
+    def room(one: Endpoint, version: Version) -> bool:
+        asked.append((one.running, version))
+        return True
+
+    for before in (endpoint(), endpoint(attempt=offer()), endpoint("2.0.0")):
+        made = catalogue(*STEPS)
+        replan(before, decide(standing(before, made, NOW), made, NOW), made, NOW, room)
+    assert asked == [(v("1.0.0"), v("1.1.0"))]
+
+
+def asking(*software: Software) -> Catalogue:
+    return Catalogue.of(software, consent=True)
+
+
+def test_an_endpoint_is_asked_for_consent_once_until_it_has_answered() -> None:
+    made = asking(*STEPS)
+    change = planned(endpoint(), made)
+    assert (change.endpoint.asked, change.endpoint.consulted, change.endpoint.offer) == (v("1.1.0"), True, None)
+    assert change.entries == (HistoryEntry(at=NOW, kind=HistoryKind.ASKED, version=v("1.1.0")),)
+    assert planned(change.endpoint, made) == Change(endpoint=change.endpoint)
+    granted = planned(after(change.endpoint, Consented(version=v("1.1.0"), at=NOW)), made)
+    assert (granted.endpoint.asked, granted.endpoint.consulted) == (None, True)
+    assert kinds(granted) == ["offered"]
+    refused = planned(after(change.endpoint, Consented(version=v("1.1.0"), granted=False, at=NOW)), made)
+    assert (refused.endpoint.asked, refused.endpoint.consulted, refused.entries) == (None, True, ())
+
+
+def test_what_is_asked_follows_the_way_to_the_goal() -> None:
+    asked = planned(endpoint(), asking(*STEPS)).endpoint
+    change = planned(asked, asking(*STEPS, general("3.0.0", "1.0.0")))
+    assert (change.endpoint.asked, kinds(change)) == (v("3.0.0"), ["asked"])
+    free = planned(asked, catalogue(*STEPS))
+    assert (free.endpoint.asked, kinds(free)) == (None, ["offered"])
+
+
+def test_nobody_is_asked_while_an_install_goes_on() -> None:
+    started = endpoint(attempt=INSTALLING)
+    made = asking(*STEPS, general("3.0.0", "1.0.0"))
+    assert planned(started, made) == Change(endpoint=started)
+    asked = replace(started, asked=v("3.0.0"), consulted=True)
+    assert planned(asked, made) == Change(endpoint=replace(started, consulted=True))
+
+
+# What operators say.
+
+
 def test_consent_is_kept_and_told_once() -> None:
     said = Consented(version=v("1.1.0"), reason="the owner agreed", at=NOW)
     change = apply(endpoint(), said, policy_of, acknowledged=True)
@@ -439,13 +434,6 @@ def test_consent_can_be_taken_back() -> None:
     change = apply(given, Consented(version=v("1.1.0"), granted=False, at=NOW), policy_of, acknowledged=True)
     assert not change.endpoint.consents[v("1.1.0")].granted
     assert kinds(change) == ["refused"]
-
-
-def test_consent_is_used_up_by_the_report_of_success_only() -> None:
-    given = after(endpoint(attempt=offer()), *(Consented(version=v(text), at=NOW) for text in ("1.1.0", "2.0.0")))
-    assert after(given, report("1.1.0", 500)).consents.keys() == {v("1.1.0"), v("2.0.0")}
-    assert after(given, report("1.0.0")).consents.keys() == {v("1.1.0"), v("2.0.0")}
-    assert after(given, report("1.1.0")).consents.keys() == {v("2.0.0")}
 
 
 def test_what_is_asserted_counts_until_the_first_report() -> None:
@@ -465,10 +453,3 @@ def test_nothing_is_asserted_of_an_endpoint_that_has_said_that_an_install_failed
     told = after(replace(offered, running_since=None), report("1.1.0", 500))
     assert told.reported
     assert apply(told, Asserted(version=v("1.1.0"), at=NOW), policy_of, acknowledged=True) == Change(endpoint=told)
-
-
-def test_a_first_report_of_the_asserted_version_is_no_return_and_the_next_one_is() -> None:
-    asserted = replace(endpoint(attempt=offer()), running_since=None)
-    first = apply(asserted, report("1.0.0"), policy_of, acknowledged=True)
-    assert kinds(first) == ["reported"]
-    assert kinds(apply(first.endpoint, report("1.0.0"), policy_of, acknowledged=True)) == ["reported", "returned"]
