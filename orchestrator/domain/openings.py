@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.domain.catalogues import Catalogue
+    from orchestrator.domain.policies import Window
     from orchestrator.domain.software import Software
     from orchestrator.domain.standings import Standing
 
@@ -76,18 +77,20 @@ def _over(item: Software, now: datetime) -> bool:
 def _place(
     item: Software, bit: int, standing: Standing, now: datetime, found: Openness, *, rescue: bool, consented: bool
 ) -> None:
-    moment = rules.opens_at(item, standing)
-    due = moment is None or moment <= now
+    date = rules.opens_at(item, standing)
+    begin = now if date is None else max(date, now)
     window = None if rescue or standing.pinned is not None else item.policy.window
-    opening = None if window is None else windows.state(window, now, standing.zone)
-    if window is not None and opening is not None and not opening.open:
-        if due and consented and window.on_close is OnClose.KEEP:
-            found.kept |= bit
-        if opening.until is not None:
-            found.moments.append(opening.until if moment is None else max(moment, opening.until))
-    elif not due and moment is not None:
-        found.moments.append(moment)
-    elif consented:
+    moment = begin if window is None else _first_open(window, begin, standing.zone)
+    if not consented:
+        found.asking |= bit if moment == now else 0
+    elif moment == now:
         found.open |= bit
     else:
-        found.asking |= bit
+        # Before its date nothing was offered that could be kept.
+        found.kept |= bit if begin == now and window is not None and window.on_close is OnClose.KEEP else 0
+        found.moments += [] if moment is None or _over(item, moment) else [moment]
+
+
+def _first_open(window: Window, at: datetime, zone: str | None) -> datetime | None:
+    opening = windows.state(window, at, zone)
+    return at if opening.open else opening.until

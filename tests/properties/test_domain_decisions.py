@@ -7,14 +7,20 @@ from datetime import timedelta
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from orchestrator.domain import graphs
+from orchestrator.domain import graphs, openings, rules
+from orchestrator.domain.attempts import Attempt, AttemptState
+from orchestrator.domain.bitsets import members
 from orchestrator.domain.catalogues import Catalogue
+from orchestrator.domain.cohorts import COHORTS
 from orchestrator.domain.decisions import Decider, Outcome, Standing, decide, standing
 from orchestrator.domain.endpoints import Consent, Endpoint, Setback, TokenState
+from orchestrator.domain.policies import OnClose, RolloutPolicy, Stage, Window
+from orchestrator.domain.rollouts import Phase, Rollout, shift
 from orchestrator.domain.software import FilterUse, Software, Strategy
 from orchestrator.domain.versions import Constraint, Version
 from tests.unit.orchestrator.domain.builders import HOUR, NOW
@@ -35,6 +41,32 @@ constraints = st.lists(st.sampled_from(CONSTRAINTS), min_size=1, max_size=4, uni
 uses = st.lists(st.builds(FilterUse, filter_id=st.sampled_from(FILTERS), rollout_date=dates), max_size=3).map(tuple)
 # General software is drawn more often, or hardly any path would be open.
 strategies = st.sampled_from((*[Strategy.GENERAL] * 4, Strategy.TARGETED, Strategy.TARGETED, Strategy.SUSPENDED))
+HOURS = (4, 8)
+"""How long windows are open."""
+windows = st.builds(
+    lambda hour, duration, zone, on_close: Window(
+        cron=f"0 {hour} * * *", duration=timedelta(hours=duration), time_zone=zone, on_close=on_close
+    ),
+    st.sampled_from((4, 10, 12, 14, 22)),
+    st.sampled_from(HOURS),
+    st.sampled_from(("UTC", "Asia/Tokyo", None)),
+    st.sampled_from(OnClose),
+)
+stages = st.builds(Stage, percent=st.sampled_from((1, 30, 60))) | st.builds(Stage, filter_id=st.sampled_from(FILTERS))
+policies = st.just(RolloutPolicy()) | st.builds(
+    RolloutPolicy,
+    stages=st.sampled_from(((), ())) | st.lists(stages | st.just(Stage(count=3)), min_size=1, max_size=3).map(tuple),
+    window=st.none() | windows,
+    consent=st.sampled_from((None, None, None, True, False)),
+    end=st.sampled_from((None, None, None, NOW - HOUR, NOW, NOW + HOUR / 2, LATER + HOUR)),
+)
+rollouts = st.just(Rollout()) | st.builds(
+    Rollout,
+    # Those that run are drawn more often, or nothing would be open.
+    phase=st.sampled_from((*[Phase.RUNNING] * 6, *Phase)),
+    stage=st.integers(0, 2),
+    limits=st.lists(st.sampled_from((0, 250_000, COHORTS)), max_size=3).map(tuple),
+)
 
 
 def software_of(version: Version) -> st.SearchStrategy[Software]:
@@ -47,13 +79,20 @@ def software_of(version: Version) -> st.SearchStrategy[Software]:
         has_specification=st.sampled_from((True, True, True, False)),
         recalled_at=st.sampled_from((None, None, None, NOW - HOUR)),
         rollout_date=dates,
+        policy=policies,
+        rollout=rollouts,
     )
 
 
 consent_required = st.sampled_from((False, False, True))
 # Mostly full catalogues, so that there are paths to choose from.
 catalogues = (st.just(list(VERSIONS)) | st.lists(st.sampled_from(VERSIONS), max_size=6, unique=True)).flatmap(
-    lambda versions: st.builds(Catalogue.of, st.tuples(*map(software_of, versions)), consent=consent_required)
+    lambda versions: st.builds(
+        Catalogue.of,
+        st.tuples(*map(software_of, versions)),
+        consent=consent_required,
+        application=st.sampled_from(("kettle", "toaster")),
+    )
 )
 setbacks = st.builds(
     Setback, failures=st.just(1), retry_at=st.sampled_from((None, NOW - HOUR, NOW + HOUR)), exhausted=st.booleans()
@@ -69,6 +108,19 @@ endpoints = st.builds(
     consents=st.dictionaries(
         st.sampled_from((*VERSIONS, FOREIGN)), st.builds(Consent, granted=st.booleans(), at=st.just(NOW)), max_size=4
     ),
+    attempt=st.sampled_from((None,) * 9)
+    | st.builds(
+        Attempt,
+        version=st.sampled_from(VERSIONS),
+        number=st.just(1),
+        sequence=st.just(1),
+        origin=st.none(),
+        state=st.just(AttemptState.SOAKING),
+        offered_at=st.just(NOW - HOUR),
+        soaking_at=st.just(NOW - HOUR),
+    ),
+    cohort=st.integers(0, COHORTS - 1),
+    zone=st.sampled_from((None, "Asia/Tokyo", "America/New_York", "Mars/Olympus")),
 )
 
 
@@ -76,24 +128,60 @@ endpoints = st.builds(
 class Oracle:
     """The rules, one software and one path at a time, as slow as can be."""
 
+    endpoint: Endpoint
     standing: Standing
-    software: tuple[Software, ...]
-    consent: bool
+    catalogue: Catalogue
+
+    @property
+    def software(self) -> tuple[Software, ...]:
+        return self.catalogue.software
 
     def eligible(self, item: Software, *, exhaustion: bool = True) -> bool:
         if item.strategy is Strategy.SUSPENDED or item.recalled_at is not None or not item.has_specification:
             return False
-        if exhaustion and item.version in self.standing.exhausted:
+        if item.rollout.phase is Phase.ABORTED or (exhaustion and item.version in self.standing.exhausted):
             return False
         if self.standing.pinned is not None or item.strategy is Strategy.GENERAL:
             return True
         return any(use.filter_id in self.standing.filters for use in item.filters)
 
     def open(self, item: Software) -> bool:
-        if self.consent and not self.recalled and item.version not in self.standing.consented:
+        policy, soaks = item.policy, self.endpoint.attempt is not None
+        if item.rollout.phase is Phase.PAUSED or (policy.end is not None and policy.end <= NOW):
             return False
-        if any(version == item.version for version, _ in self.standing.retry_at):
+        if any(version == item.version for version, _ in self.standing.retry_at) or (soaks and not self.recalled):
             return False
+        return self.dated(item) and (self.recalled or (self.consented(item) and self.placed(item)))
+
+    def consented(self, item: Software) -> bool:
+        asked = self.catalogue.consent if item.policy.consent is None else item.policy.consent
+        consent = self.endpoint.consents.get(item.version)
+        return not asked or (consent is not None and consent.granted)
+
+    def placed(self, item: Software) -> bool:
+        """Whether a stage admits the endpoint, and the window is open; a pin cares for neither."""
+        return self.standing.pinned is not None or (self.admitted(item) and self.in_window(item))
+
+    def admitted(self, item: Software) -> bool:
+        if not item.policy.stages:
+            return True
+        rank = (self.endpoint.cohort + shift(self.catalogue.application, item.version)) % COHORTS
+        for number, stage in enumerate(item.policy.stages[: item.rollout.stage + 1]):
+            known = item.rollout.limits[number] if number < len(item.rollout.limits) else 0
+            if rank < max(known, (stage.percent or 0) * COHORTS / 100) or stage.filter_id in self.endpoint.filters:
+                return True
+        return False
+
+    def in_window(self, item: Software) -> bool:
+        window = item.policy.window
+        if window is None:
+            return True
+        name = window.time_zone or self.endpoint.zone or "UTC"
+        local = NOW.astimezone(ZoneInfo("UTC" if name.startswith("Mars") else name))
+        since = timedelta(hours=(local.hour - int(window.cron.split()[1])) % 24, minutes=local.minute)
+        return since < window.duration
+
+    def dated(self, item: Software) -> bool:
         if self.standing.pinned is not None:
             return True
         if item.rollout_date is not None and item.rollout_date > NOW:
@@ -134,8 +222,10 @@ class Oracle:
         paths = self.paths([item for item in self.software if self.eligible(item)])
         goals = self.goals(paths)
         if goals:
-            hop = self.hop([path for path in paths if path[-1].version == max(goals)], max(goals))
-            return (Outcome.OFFER if hop else Outcome.WAITING), hop, max(goals)
+            routes = self.routes([path for path in paths if path[-1].version == max(goals)], max(goals))
+            hop = self.hop(routes)
+            waiting = Outcome.REFUSED if all(self.refused(path[0]) for path in routes) else Outcome.WAITING
+            return (Outcome.OFFER if hop else waiting), hop, max(goals)
         if self.standing.running is None and not self.paths(list(self.software)):
             return Outcome.UNKNOWN_VERSION, None, None
         if self.goals(self.paths([item for item in self.software if self.eligible(item, exhaustion=False)])):
@@ -148,14 +238,27 @@ class Oracle:
             return True
         return any(path[-1].version > running for path in self.paths(list(self.software)))
 
-    def hop(self, paths: list[tuple[Software, ...]], goal: Version) -> Version | None:
-        """Of the paths that stray least from the way to the goal, take the shortest that is open, then the higher."""
+    def refused(self, item: Software) -> bool:
+        """Whether nothing but consent is wanting, apart from when, and it was refused."""
+        consent = self.endpoint.consents.get(item.version)
+        over = item.policy.end is not None and item.policy.end <= NOW
+        held = self.standing.pinned is None and not self.admitted(item)
+        stopped = self.recalled or self.endpoint.attempt is not None or item.rollout.phase is Phase.PAUSED
+        said = consent is not None and not consent.granted
+        return said and not self.consented(item) and not (over or held or stopped)
+
+    def routes(self, paths: list[tuple[Software, ...]], goal: Version) -> list[tuple[Software, ...]]:
+        """The paths that stray least from the way to the goal."""
         least: dict[Version | None, int] = {}
         for path in paths:
             least[self.rival(path)] = min(least.get(self.rival(path), 99), self.strays(path, goal))
-        routes = [path for path in paths if self.strays(path, goal) == least[self.rival(path)] and self.open(path[0])]
-        shortest = min(map(len, routes), default=0)
-        return max((path[0].version for path in routes if len(path) == shortest), default=None)
+        return [path for path in paths if self.strays(path, goal) == least[self.rival(path)]]
+
+    def hop(self, routes: list[tuple[Software, ...]]) -> Version | None:
+        """Of the routes take the shortest that is open, then the higher."""
+        opened = [path for path in routes if self.open(path[0])]
+        shortest = min(map(len, opened), default=0)
+        return max((path[0].version for path in opened if len(path) == shortest), default=None)
 
     def rival(self, path: tuple[Software, ...]) -> Version | None:
         # An unknown version has no place in the order: each of its hops is judged by its own ways on.
@@ -171,9 +274,7 @@ def test_the_decision_is_that_of_the_oracle(endpoint: Endpoint, catalogue: Catal
     key = standing(endpoint, catalogue, NOW)
     decision = decide(key, catalogue, NOW)
     event(decision.outcome.value)
-    assert (decision.outcome, decision.hop, decision.goal) == Oracle(
-        key, catalogue.software, catalogue.consent
-    ).outcome()
+    assert (decision.outcome, decision.hop, decision.goal) == Oracle(endpoint, key, catalogue).outcome()
 
 
 @given(endpoint=endpoints, catalogue=catalogues)
@@ -184,10 +285,11 @@ def test_where_all_edges_lead_upwards_the_hop_is_the_open_one_with_the_fewest_ho
         replace(item, upgradable_from=tuple(map(below(item.version), item.upgradable_from)))
         for item in catalogue.software
     ]
-    upward = Catalogue.of(lower, consent=catalogue.consent)
-    key = standing(replace(endpoint, pinned=None), upward, NOW)
+    upward = Catalogue.of(lower, consent=catalogue.consent, application=catalogue.application)
+    endpoint = replace(endpoint, pinned=None)
+    key = standing(endpoint, upward, NOW)
     decision = decide(key, upward, NOW)
-    oracle = Oracle(key, upward.software, upward.consent)
+    oracle = Oracle(endpoint, key, upward)
     if decision.goal is not None and not (oracle.recalled and decision.goal < (key.running or decision.goal)):
         paths = list(oracle.paths([item for item in upward.software if oracle.eligible(item)]))
         left = [path for path in paths if path[-1].version == decision.goal and oracle.open(path[0])]
@@ -210,7 +312,7 @@ def test_the_path_leads_along_edges_through_eligible_software_to_the_goal(
     endpoint: Endpoint, catalogue: Catalogue
 ) -> None:
     decision = decide(standing(endpoint, catalogue, NOW), catalogue, NOW)
-    oracle = Oracle(decision.standing, catalogue.software, catalogue.consent)
+    oracle = Oracle(endpoint, decision.standing, catalogue)
     at = endpoint.running
     for version in decision.path:
         item = catalogue.get(version)
@@ -228,21 +330,42 @@ def test_the_path_leads_along_edges_through_eligible_software_to_the_goal(
 def test_the_named_rules_agree_with_the_decision(endpoint: Endpoint, catalogue: Catalogue) -> None:
     key = standing(endpoint, catalogue, NOW)
     decision = decide(key, catalogue, NOW)
-    oracle = Oracle(key, catalogue.software, catalogue.consent)
+    oracle = Oracle(endpoint, key, catalogue)
     assert [verdict.version for verdict in decision.software] == sorted(catalogue.index, reverse=True)
     direct = {item.version for item in catalogue.edges_from(key.running)}
     for verdict in decision.software:
         item = catalogue.software[catalogue.index[verdict.version]]
-        rules = {rule.rule: rule.passed for rule in verdict.rules}
-        assert verdict.eligible == (oracle.eligible(item) and rules["pin"])
+        passed = {rule.rule: rule.passed for rule in verdict.rules}
+        assert verdict.eligible == (oracle.eligible(item) and passed["pin"])
         assert verdict.open == (verdict.eligible and oracle.open(item))
-        assert rules["edge"] == (verdict.version in direct)
+        assert passed["edge"] == (verdict.version in direct)
     if decision.hop is not None:
         chosen = next(verdict for verdict in decision.software if verdict.version == decision.hop)
         assert chosen.eligible
         assert chosen.open
         assert chosen.reachable
     assert decision.summary
+
+
+@given(endpoint=endpoints, catalogue=catalogues)
+def test_what_is_open_and_the_named_rules_agree(endpoint: Endpoint, catalogue: Catalogue) -> None:
+    key = standing(endpoint, catalogue, NOW)
+    hops = rules.eligible(key, catalogue) & catalogue.successors(key.running)
+    found = openings.of(hops, key, catalogue, NOW)
+    verdicts = {verdict.version: verdict for verdict in decide(key, catalogue, NOW).software}
+    for number in members(hops):
+        item = catalogue.software[number]
+        # Whether it is on the way to a pin was not looked at.
+        failed = {rule.rule for rule in verdicts[item.version].rules if not rule.passed} - {"pin"}
+        event(" ".join(sorted(failed)) or "open")
+        refused = item.version in key.refused
+        assert bool(found.open >> number & 1) == (not failed)
+        assert bool(found.asking >> number & 1) == (failed == {"consent"} and not refused)
+        assert bool(found.refused >> number & 1) == (
+            "consent" in failed and refused and failed <= {"consent", "rolloutDate", "backOff", "window"}
+        )
+        keeps = item.policy.window is not None and item.policy.window.on_close is OnClose.KEEP
+        assert bool(found.kept >> number & 1) == (failed == {"window"} and keeps)
 
 
 @given(endpoint=endpoints, catalogue=catalogues)
@@ -253,7 +376,11 @@ def test_nothing_changes_before_the_instant_that_a_waiting_decision_names(
     if decision.outcome is not Outcome.WAITING:
         return
     if decision.waits_until is None:
-        assert catalogue.consent
+        ahead = next(verdict for verdict in decision.software if verdict.version == decision.path[0])
+        failed = {rule.rule for rule in ahead.rules if not rule.passed}
+        item = catalogue.get(ahead.version)
+        assert item is not None
+        assert failed & {"rollout", "stage", "end", "soak", "consent"} or item.policy.end is not None
         return
     early = decision.waits_until - timedelta(microseconds=1)
     assert decide(standing(endpoint, catalogue, early), catalogue, early).outcome is Outcome.WAITING
@@ -292,7 +419,7 @@ def test_no_cycles_whichever_hops_are_open_when(endpoint: Endpoint, catalogue: C
 def test_whom_a_change_does_not_concern_keeps_the_decision(
     endpoint: Endpoint, before: Catalogue, after: Catalogue
 ) -> None:
-    after = Catalogue.of(after.software, consent=before.consent)
+    after = Catalogue.of(after.software, consent=before.consent, application=before.application)
     if endpoint.running in graphs.concerned(before, after, [*VERSIONS, FOREIGN]):
         return
     old = decide(standing(endpoint, before, NOW), before, NOW)
