@@ -13,35 +13,55 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from orchestrator.domain.attempts import LEGAL, OPEN, Attempt, AttemptState
 from orchestrator.domain.catalogues import Catalogue
 from orchestrator.domain.changes import Change, apply, due_at, replan
+from orchestrator.domain.cohorts import COHORTS
 from orchestrator.domain.decisions import decide, standing
 from orchestrator.domain.endpoints import Endpoint, HistoryKind, TokenState
 from orchestrator.domain.facts import (
+    Consented,
     DeadlinePassed,
     Fact,
+    HealthReported,
     Heard,
     ObserveAsked,
     Progressed,
     Reported,
     Retried,
 )
-from orchestrator.domain.policies import Attempts, RolloutPolicy
-from tests.properties.test_domain_decisions import FILTERS, FOREIGN, VERSIONS, catalogues, endpoints
-from tests.unit.orchestrator.domain.builders import NOW
+from orchestrator.domain.policies import Attempts, Limits
+from orchestrator.domain.rules import rescued
+from tests.properties.test_domain_decisions import FILTERS, FOREIGN, VERSIONS, catalogues, endpoints, rollouts
+from tests.unit.orchestrator.domain.builders import MINUTE, NOW
 
 if TYPE_CHECKING:
+    from orchestrator.domain.policies import Stage
+    from orchestrator.domain.rollouts import Rollout
+    from orchestrator.domain.software import Software
     from orchestrator.domain.versions import Version
 
-POLICY = RolloutPolicy(
-    attempts=Attempts(max=2, backoff=timedelta(minutes=10), returns=3), installing=timedelta(hours=2)
-)
 versions = st.sampled_from((*VERSIONS, FOREIGN))
 spans = st.sampled_from([timedelta(seconds=1), timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=2)])
 codes = st.sampled_from([200, 204, 299, 100, 199, 300, 404, 500])
 
 
+soaks = st.sampled_from([(timedelta(), 0), (timedelta(), 2), (10 * MINUTE, 0), (timedelta(hours=2), 2)])
+
+
 def steps_to(before: AttemptState, after: AttemptState) -> bool:
-    """Whether legal moves lead from one state to the other, several of them in one step too."""
-    return before is after or any(steps_to(state, after) for state in LEGAL[before])
+    """Whether one legal move leads from one state to the other, or the two of a confirmation without a soak."""
+    confirmed = after is AttemptState.CONFIRMED and AttemptState.SOAKING in LEGAL[before]
+    return before is after or after in LEGAL[before] or confirmed
+
+
+def tried(item: Software, soak: tuple[timedelta, int], *, slots: bool) -> Software:
+    """A software with short terms, whose stages soak alike."""
+    policy = replace(
+        item.policy,
+        stages=tuple(replace(stage, soak=soak[0], soak_reports=soak[1]) for stage in item.policy.staging),
+        attempts=Attempts(max=2, backoff=10 * MINUTE, returns=3),
+        installing=timedelta(hours=2),
+        limits=Limits(in_progress=5 if slots else None),
+    )
+    return replace(item, policy=policy)
 
 
 class Life(RuleBasedStateMachine):
@@ -51,17 +71,30 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.now = NOW
         self.acknowledged = False
+        self.room = True
         self.catalogue = Catalogue.of(())
         self.endpoint = Endpoint(registered_at=NOW)
 
-    @initialize(catalogue=catalogues, running=st.none() | versions)
-    def begin(self, catalogue: Catalogue, running: Version | None) -> None:
-        self.endpoint = replace(self.endpoint, running=running)
-        self.publish(catalogue)
+    @initialize(catalogue=catalogues, running=st.none() | versions, soak=soaks, cohort=st.integers(0, COHORTS - 1))
+    def begin(self, catalogue: Catalogue, running: Version | None, soak: tuple[timedelta, int], cohort: int) -> None:
+        self.endpoint = replace(self.endpoint, running=running, cohort=cohort)
+        self.publish(catalogue, soak=soak, slots=True)
 
-    @rule(catalogue=catalogues)
-    def publish(self, catalogue: Catalogue) -> None:
-        self.catalogue = Catalogue.of(replace(item, policy=POLICY) for item in catalogue.software)
+    @rule(catalogue=catalogues, soak=soaks, slots=st.booleans())
+    def publish(self, catalogue: Catalogue, soak: tuple[timedelta, int], *, slots: bool) -> None:
+        self.catalogue = Catalogue.of(
+            (tried(item, soak, slots=slots) for item in catalogue.software),
+            consent=catalogue.consent,
+            application=catalogue.application,
+        )
+        self.plan()
+
+    @rule(version=st.sampled_from(VERSIONS), rollout=rollouts)
+    def roll(self, version: Version, rollout: Rollout) -> None:
+        software = (
+            replace(item, rollout=rollout) if item.version == version else item for item in self.catalogue.software
+        )
+        self.catalogue = Catalogue.of(software, consent=self.catalogue.consent, application=self.catalogue.application)
         self.plan()
 
     @rule(
@@ -69,6 +102,11 @@ class Life(RuleBasedStateMachine):
     )
     def administer(self, filters: frozenset[str], pinned: Version | None, state: TokenState) -> None:
         self.endpoint = replace(self.endpoint, filters=filters, pinned=pinned, token_state=state)
+        self.plan()
+
+    @rule(room=st.booleans())
+    def crowd(self, room: bool) -> None:
+        self.room = room
         self.plan()
 
     @rule(span=spans)
@@ -105,6 +143,27 @@ class Life(RuleBasedStateMachine):
         fact = Progressed(version=self.endpoint.offer.version, state="downloading", percent=percent, at=self.now)
         self.unmoved(fact)
 
+    @rule(healthy=st.booleans(), version=st.none() | versions)
+    def tell_its_health(self, healthy: bool, version: Version | None) -> None:
+        before = self.endpoint.attempt
+        self.unmoved(HealthReported(healthy=healthy, version=version, at=self.now))
+        after = self.endpoint.attempt
+        if before is not None and after is not None and before.healthy is not after.healthy:
+            assert before.version == self.endpoint.running
+            assert version in (None, before.version)
+
+    @rule(version=versions, granted=st.booleans())
+    def consent(self, version: Version, granted: bool) -> None:
+        self.unmoved(Consented(version=version, granted=granted, at=self.now))
+
+    @precondition(lambda self: self.endpoint.asked is not None)
+    @rule(granted=st.booleans())
+    def answer(self, granted: bool) -> None:
+        asked = self.endpoint.asked
+        assert asked is not None
+        self.unmoved(Consented(version=asked, granted=granted, at=self.now))
+        assert self.endpoint.asked != asked
+
     @rule(observe=st.booleans())
     def ask(self, observe: bool) -> None:
         self.unmoved(ObserveAsked(observe=observe, at=self.now))
@@ -134,22 +193,47 @@ class Life(RuleBasedStateMachine):
         assert self.endpoint.running == running
 
     def step(self, fact: Fact) -> None:
+        before = self.endpoint.attempt
         self.follow(apply(self.endpoint, fact, self.catalogue.policy_of, acknowledged=self.acknowledged))
+        after = self.endpoint.attempt
+        if before is not None and after is not None and after.state is AttemptState.CONFIRMED is not before.state:
+            self.confirmed(before, after)
         self.plan()
+
+    def stage_of(self, attempt: Attempt) -> Stage | None:
+        return None if attempt.stage is None else self.catalogue.policy_of(attempt.version).stage(attempt.stage)
+
+    def confirmed(self, before: Attempt, after: Attempt) -> None:
+        """Only staying on the version for its soak, and saying so as often as is asked, confirms."""
+        stage = self.stage_of(after)
+        if before.state is not AttemptState.SOAKING:
+            assert stage is None or (not stage.soak and not stage.soak_reports)
+        elif stage is not None:
+            assert before.soaking_at is not None
+            assert self.now >= before.soaking_at + stage.soak
+            assert after.soak_reports >= stage.soak_reports
 
     def plan(self) -> None:
         decision = decide(standing(self.endpoint, self.catalogue, self.now), self.catalogue, self.now)
         before = self.endpoint
-        change = replan(before, decision, self.catalogue, self.now)
+        change = replan(before, decision, self.catalogue, self.now, lambda _, __: self.room)
         self.follow(change)
         offered = [entry.version for entry in change.entries if entry.kind is HistoryKind.OFFERED]
         assert self.endpoint.sequence == before.sequence + len(offered)
         assert len(offered) <= 1
+        assert change.held is None or (not self.room and change.held == decision.hop)
         if offered:
             self.acknowledged = False
             assert offered == [decision.hop]
+            assert self.room
+            soaked = before.attempt is not None and before.attempt.state is AttemptState.SOAKING
+            assert not soaked or rescued(decision.standing, self.catalogue)
         # A second look changes nothing.
-        assert replan(self.endpoint, decision, self.catalogue, self.now) == Change(endpoint=self.endpoint)
+        again = replan(self.endpoint, decision, self.catalogue, self.now, lambda _, __: self.room)
+        assert again == Change(endpoint=self.endpoint, held=change.held)
+        offer = self.endpoint.offer
+        if offer is not None and offer.state is AttemptState.OFFERED:
+            assert offer.version in {decision.hop, *decision.kept}
 
     def follow(self, change: Change) -> None:
         old, new = self.endpoint.attempt, change.endpoint.attempt
@@ -157,6 +241,8 @@ class Life(RuleBasedStateMachine):
         if old is not None and new is not None and old.sequence == new.sequence:
             assert steps_to(old.state, new.state)
             assert old.reached_at is None or new.reached_at == old.reached_at
+            assert new.lapsed >= old.lapsed
+            assert new.stage == old.stage
         self.endpoint = change.endpoint
 
     @invariant()
@@ -178,6 +264,7 @@ class Life(RuleBasedStateMachine):
         assert not item.recalled
         if offer.state is AttemptState.OFFERED:
             assert not item.stopped
+            assert not item.rollout.held
             assert item in self.catalogue.edges_from(self.endpoint.running)
 
     @invariant()
@@ -185,9 +272,26 @@ class Life(RuleBasedStateMachine):
         attempt = self.endpoint.attempt
         if attempt is None:
             return
-        assert (attempt.settled_at is None) == (attempt.state in OPEN)
+        assert (attempt.settled_at is None) == (attempt.state in {*OPEN, AttemptState.SOAKING})
+        assert attempt.soaking_at is not None or attempt.state is not AttemptState.SOAKING
         if attempt.state not in (AttemptState.OFFERED, AttemptState.WITHDRAWN):
             assert attempt.reached_at is not None
+
+    @invariant()
+    def a_slot_is_held_by_an_open_attempt_that_was_reached_or_may_still_be_in_time(self) -> None:
+        attempt = self.endpoint.attempt
+        if attempt is not None and attempt.holds_slot:
+            assert attempt.state in OPEN
+            assert attempt.reached_at is not None or not attempt.lapsed
+
+    @invariant()
+    def who_is_asked_for_consent_has_no_offer_and_was_consulted(self) -> None:
+        asked = self.endpoint.asked
+        if asked is not None:
+            assert self.endpoint.offer is None
+            assert self.endpoint.consulted
+            assert asked not in self.endpoint.consents
+            assert asked != self.endpoint.running
 
     @invariant()
     def failures_are_counted_up_to_the_limit(self) -> None:
@@ -204,6 +308,8 @@ messages = st.one_of(
     st.builds(Progressed, version=versions, state=st.just("rebooting"), at=st.just(NOW)),
     st.builds(DeadlinePassed, at=st.just(NOW + timedelta(days=9))),
     st.builds(Retried, version=st.none() | versions, at=st.just(NOW)),
+    st.builds(HealthReported, healthy=st.booleans(), version=st.none() | versions, at=st.just(NOW)),
+    st.builds(Consented, version=versions, granted=st.booleans(), at=st.just(NOW)),
     st.builds(Reported, version=versions, status_code=st.sampled_from([100, 199, 300, 404, 500]), at=st.just(NOW)),
 )
 attempts = st.builds(
@@ -216,6 +322,8 @@ attempts = st.builds(
     offered_at=st.just(NOW - timedelta(days=2)),
     reached_at=st.sampled_from((None, NOW - timedelta(days=1))),
     settled_at=st.none(),
+    stage=st.sampled_from((None, 0, 1)),
+    soaking_at=st.just(NOW - timedelta(hours=12)),
 )
 lives = st.builds(
     lambda endpoint, attempt: replace(endpoint, attempt=attempt, sequence=3), endpoints, st.none() | attempts
