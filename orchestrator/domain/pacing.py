@@ -1,8 +1,8 @@
 """How many offers may be made now, under the limits of a rollout or an application.
 
 Rules:
-- A rate is spread evenly: what has not been used is kept for a second at most, and any minute has at most as many
-  offers as the limit says.
+- A rate is spread evenly: of what has not been used, one offer and a second's worth are kept, so that who asks every
+  second gets all of it but a second's worth; and any minute has at most as many offers as the limit says.
 - A slot is held by an attempt that is open, until it has settled, soaks, or was not reached in time.
 - A rate that grows does so with what has been done, so that a restart changes nothing.
 
@@ -13,6 +13,7 @@ Layer: orchestrator.domain; pure.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import floor
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.policies import Exponential, Limits
 
 _MINUTE = 60.0
+_LITTLE = 1e-9
 _MOST_STEPS = 64
 """Growing beyond this is growing without bounds."""
 
@@ -46,14 +48,14 @@ class Bucket:
 
     def available(self, per_minute: float, now: datetime) -> int:
         """Return how many offers the rate allows at `now`, which never goes back."""
-        depth = max(1.0, per_minute / _MINUTE)
-        # What may come at once must not make a minute exceed the limit.
-        refill = per_minute if depth == 1.0 else per_minute - depth
+        depth = _depth(per_minute)
+        # Less than a whole offer more than the limit: what may come at once does not make a minute exceed it.
+        refill = floor(per_minute) + 1 - depth
         seconds = max(0.0, (now - self.filled_at).total_seconds())
         self.amount = min(depth, self.amount + seconds * refill / _MINUTE)
         self.filled_at = max(now, self.filled_at)
         # Sums of fractions fall short of whole numbers by a little.
-        return int(self.amount + 1e-9)
+        return max(0, int(self.amount + _LITTLE))
 
     def take(self, offers: int) -> None:
         """Take what `available` has said there is."""
@@ -62,7 +64,12 @@ class Bucket:
 
 def full(per_minute: float, now: datetime) -> Bucket:
     """Return the bucket of a rate that was not used lately."""
-    return Bucket(amount=max(1.0, per_minute / _MINUTE), filled_at=now)
+    return Bucket(amount=_depth(per_minute), filled_at=now)
+
+
+def _depth(per_minute: float) -> float:
+    """How many offers may come at once."""
+    return 1.0 + per_minute / _MINUTE
 
 
 def rate(limits: Limits, progress: Progress) -> float | None:
