@@ -6,7 +6,17 @@ from itertools import pairwise
 
 import pytest
 
-from orchestrator.domain.policies import DEFAULT_POLICY, STANDARD, WHOLE, OnFailure, RolloutPolicy, Stage
+from orchestrator.domain.policies import (
+    DEFAULT_POLICY,
+    STANDARD,
+    UNLIMITED,
+    WHOLE,
+    Exponential,
+    Limits,
+    OnFailure,
+    RolloutPolicy,
+    Stage,
+)
 
 
 def test_the_sample_is_that_of_the_rule_of_three_unless_it_is_said() -> None:
@@ -39,3 +49,12 @@ def test_the_standard_stages_grow_to_all_endpoints_and_soak_within_the_default_d
     assert STANDARD[-1].percent == 100
     assert all(stage.soak <= DEFAULT_POLICY.installing for stage in STANDARD)
     assert not any(stage.approval for stage in STANDARD)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [Limits(per_minute=1), Limits(in_progress=1), Limits(exponential=Exponential(base=1, factor=2.0, notified=1))],
+)
+def test_offers_are_paced_where_a_rate_or_slots_are_limited(limits: Limits) -> None:
+    assert limits.paced
+    assert not UNLIMITED.paced

@@ -7,8 +7,10 @@ from datetime import timedelta
 
 import pytest
 
+from orchestrator.domain.cohorts import COHORTS
 from orchestrator.domain.policies import DEFAULT_POLICY, RolloutPolicy, Stage
-from orchestrator.domain.software import Strategy
+from orchestrator.domain.rollouts import STARTED, Phase, Rollout
+from orchestrator.domain.software import Admission, Software, Strategy, revised
 from tests.unit.orchestrator.domain.builders import DAY, HOUR, NOW, general, recalled, suspended, targeted, use
 
 
@@ -24,6 +26,13 @@ def test_recalled_and_suspended_software_is_stopped() -> None:
     assert not suspended("1.0.0").recalled
     assert recalled("1.0.0").stopped
     assert recalled("1.0.0").recalled
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_an_abort_stops_software_and_a_pause_does_not(phase: Phase) -> None:
+    item = replace(general("1.0.0"), rollout=Rollout(phase=phase))
+    assert item.stopped == (phase is Phase.ABORTED)
+    assert item.servable == (phase is not Phase.ABORTED)
 
 
 def test_software_without_a_specification_is_never_served() -> None:
@@ -71,3 +80,77 @@ def test_the_start_of_the_rollout_holds_whatever_the_filters_say() -> None:
     assert item.opens_at(frozenset("c")) == NOW + 2 * HOUR
     assert general("1.0.0", rollout_date=NOW).opens_at(frozenset()) == NOW
     assert general("1.0.0").opens_at(frozenset()) is None
+
+
+STAGES = (
+    Stage(percent=1),
+    Stage(filter_id="lab"),
+    Stage(count=50),
+    Stage(percent=20),
+    Stage(filter_id="field"),
+    Stage(percent=100),
+)
+
+
+def staged(*stages: Stage, rollout: Rollout = STARTED) -> Software:
+    return replace(general("1.0.0"), policy=RolloutPolicy(stages=stages), rollout=rollout)
+
+
+def test_without_stages_everybody_is_admitted() -> None:
+    assert general("1.0.0").admission == Admission(limit=COHORTS, filters=frozenset())
+    assert general("1.0.0").admission.everybody
+
+
+@pytest.mark.parametrize(
+    ("rollout", "limit", "filters"),
+    [
+        (Rollout(stage=0), 10_000, set()),
+        # A percentage of a small fleet may be nobody: one is let in all the same.
+        (Rollout(stage=0, limits=(12_345,)), 12_345, set()),
+        (Rollout(stage=1), 10_000, {"lab"}),
+        (Rollout(stage=1, limits=(12_345,)), 12_345, {"lab"}),
+        # Nobody of the third stage before it was measured.
+        (Rollout(stage=2), 10_000, {"lab"}),
+        (Rollout(stage=2, limits=(0, 0, 15_000)), 15_000, {"lab"}),
+        (Rollout(stage=3, limits=(0, 0, 15_000)), 200_000, {"lab"}),
+        (Rollout(stage=3, limits=(0, 0, 300_000)), 300_000, {"lab"}),
+        (Rollout(stage=4), 200_000, {"lab", "field"}),
+        (Rollout(stage=5), COHORTS, {"lab", "field"}),
+        (Rollout(stage=9), COHORTS, {"lab", "field"}),
+    ],
+)
+def test_a_stage_admits_whom_it_names_and_all_before_it(rollout: Rollout, limit: int, filters: set[str]) -> None:
+    admission = staged(*STAGES, rollout=rollout).admission
+    assert admission == Admission(limit=limit, filters=frozenset(filters))
+    assert admission.everybody == (limit == COHORTS)
+
+
+@pytest.mark.parametrize(("stage", "expected"), [(0, 0), (5, 5), (9, 5)])
+def test_an_offer_belongs_to_the_present_stage_unless_stages_are_set_aside(stage: int, expected: int) -> None:
+    item = staged(*STAGES, rollout=Rollout(stage=stage))
+    assert item.stage_for(pinned=False, rescue=False) == expected
+    assert item.stage_for(pinned=True, rescue=False) is None
+    assert item.stage_for(pinned=False, rescue=True) is None
+
+
+MEASURED = Rollout(phase=Phase.PAUSED, stage=2, limits=(1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("stages", "expected"),
+    [
+        (STAGES[:3], MEASURED),
+        # What a stage asks of its endpoints says nothing of who they are.
+        ((replace(STAGES[0], soak=HOUR, max_failure_rate=0.5), *STAGES[1:3]), MEASURED),
+        ((*STAGES[:3], Stage(percent=100)), MEASURED),
+        ((Stage(percent=2), *STAGES[1:3]), replace(MEASURED, limits=())),
+        ((STAGES[0], Stage(filter_id="field"), STAGES[2]), replace(MEASURED, limits=(1,))),
+        ((*STAGES[:2], Stage(count=40)), replace(MEASURED, limits=(1, 2))),
+        (STAGES[:2], replace(MEASURED, stage=1, limits=(1, 2))),
+        ((), replace(MEASURED, stage=0, limits=())),
+    ],
+)
+def test_a_revised_policy_keeps_where_its_rollout_is_and_whom_unchanged_stages_admit(
+    stages: tuple[Stage, ...], expected: Rollout
+) -> None:
+    assert revised(staged(*STAGES[:3], rollout=MEASURED), RolloutPolicy(stages=stages)) == expected

@@ -1,0 +1,105 @@
+"""Phases and their table of moves, stages that are entered one after another, and the order of endpoints."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.domain import rollouts
+from orchestrator.domain.cohorts import COHORTS
+from orchestrator.domain.rollouts import LEGAL, STARTED, IllegalRolloutMove, Phase, Rollout
+from tests.unit.orchestrator.domain.builders import v
+
+P = Phase
+MOVES = {
+    (P.RUNNING, P.PAUSED),
+    (P.RUNNING, P.WAITING_APPROVAL),
+    (P.RUNNING, P.FINISHED),
+    (P.RUNNING, P.ABORTED),
+    (P.PAUSED, P.RUNNING),
+    (P.PAUSED, P.ABORTED),
+    (P.WAITING_APPROVAL, P.RUNNING),
+    (P.WAITING_APPROVAL, P.PAUSED),
+    (P.WAITING_APPROVAL, P.FINISHED),
+    (P.WAITING_APPROVAL, P.ABORTED),
+    # A late revert, a new stage, or an operator.
+    (P.FINISHED, P.RUNNING),
+    (P.FINISHED, P.PAUSED),
+    (P.FINISHED, P.ABORTED),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), list(itertools.product(Phase, repeat=2)))
+def test_nothing_moves_a_rollout_but_the_table(before: Phase, after: Phase) -> None:
+    rollout = Rollout(phase=before, stage=1, limits=(5, 10))
+    if before is after:
+        assert rollouts.move(rollout, after) is rollout
+    elif (before, after) in MOVES:
+        assert rollouts.move(rollout, after) == replace(rollout, phase=after)
+    else:
+        with pytest.raises(IllegalRolloutMove) as caught:
+            rollouts.move(rollout, after)
+        assert (caught.value.phase, caught.value.after) == (before, after)
+        assert str(caught.value) == f"a rollout that is {before.value} cannot become {after.value}"
+
+
+def test_the_table_names_every_phase_and_nothing_leads_out_of_an_abort() -> None:
+    assert set(LEGAL) == set(Phase)
+    assert LEGAL[P.ABORTED] == frozenset()
+
+
+def test_phases_have_the_names_of_the_wire() -> None:
+    assert [phase.value for phase in Phase] == ["running", "paused", "waiting-approval", "finished", "aborted"]
+
+
+def test_only_a_pause_holds_and_only_an_abort_ends() -> None:
+    assert [phase for phase in Phase if Rollout(phase=phase).held] == [P.PAUSED]
+    assert [phase for phase in Phase if Rollout(phase=phase).aborted] == [P.ABORTED]
+
+
+@pytest.mark.parametrize("phase", [P.RUNNING, P.WAITING_APPROVAL, P.FINISHED])
+def test_the_next_stage_runs_and_admits_at_first_whom_its_percentage_does(phase: Phase) -> None:
+    before = Rollout(phase=phase, stage=0, limits=(10_000,))
+    assert rollouts.advance(before, 3) == Rollout(stage=1, limits=(10_000,))
+
+
+@pytest.mark.parametrize("stages", [1, 2])
+def test_after_the_last_stage_there_is_none(stages: int) -> None:
+    assert rollouts.advance(Rollout(stage=1), stages) == Rollout(phase=P.FINISHED, stage=1)
+
+
+@pytest.mark.parametrize("phase", [P.PAUSED, P.ABORTED])
+@pytest.mark.parametrize("stage", [0, 2])
+def test_a_rollout_that_is_stopped_does_not_advance(phase: Phase, stage: int) -> None:
+    with pytest.raises(IllegalRolloutMove):
+        rollouts.advance(Rollout(phase=phase, stage=stage), 3)
+
+
+def test_widening_raises_the_present_stage_and_no_other() -> None:
+    assert rollouts.widen(STARTED, 7) == Rollout(limits=(7,))
+    assert rollouts.widen(Rollout(stage=2, limits=(5,)), 7) == Rollout(stage=2, limits=(5, 0, 7))
+    assert rollouts.widen(Rollout(stage=1, limits=(5, 6)), 7) == Rollout(stage=1, limits=(5, 7))
+
+
+@pytest.mark.parametrize("limit", [0, 6, 7])
+def test_widening_never_admits_fewer_than_before(limit: int) -> None:
+    rollout = Rollout(stage=1, limits=(5, 7))
+    assert rollouts.widen(rollout, limit) is rollout
+
+
+def test_the_turn_of_a_version_is_that_of_its_application_and_text() -> None:
+    # DESIGN §6: the first 8 bytes of SHA-256 of application NUL version, modulo the ranks.
+    assert rollouts.shift("kettle", v("1.1.0")) == 347_136
+    assert rollouts.shift("kettle", v("1.2.0")) == 317_642
+    assert rollouts.shift("toaster", v("1.1.0")) != rollouts.shift("kettle", v("1.1.0"))
+
+
+@given(cohort=st.integers(0, COHORTS - 1), turned=st.integers(0, COHORTS - 1))
+def test_a_rank_is_the_cohort_turned_around(cohort: int, turned: int) -> None:
+    rank = rollouts.rank(cohort, turned)
+    assert rank in range(COHORTS)
+    assert (rank - turned) % COHORTS == cohort
