@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.domain.cohorts import COHORTS
 from orchestrator.domain.policies import DEFAULT_POLICY
-from orchestrator.domain.rollouts import STARTED
+from orchestrator.domain.rollouts import STARTED, Phase, move
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -131,12 +131,16 @@ class Software:
 def revised(software: Software, policy: RolloutPolicy) -> Rollout:
     """Return how far the rollout of a software is when its policy becomes `policy`.
 
-    Stages are known by their position; where one is another one now, whom it admits is worked out anew.
+    Stages are known by their position; where one is another one now, whom it admits is worked out anew. A rollout that
+    is finished goes on when there are stages that it has not come to.
     """
     rollout, before, after = software.rollout, software.policy.staging, policy.staging
     pairs = enumerate(zip(before, after, strict=False))
     same = next((number for number, (old, new) in pairs if _share(old) != _share(new)), min(len(before), len(after)))
-    return replace(rollout, stage=min(rollout.stage, len(after) - 1), limits=rollout.limits[:same])
+    stage = min(rollout.stage, len(after) - 1)
+    if rollout.phase is Phase.FINISHED and stage + 1 < len(after):
+        rollout = move(rollout, Phase.RUNNING)
+    return replace(rollout, stage=stage, limits=rollout.limits[:same])
 
 
 def _share(stage: Stage) -> tuple[float | None, int | None, str | None]:

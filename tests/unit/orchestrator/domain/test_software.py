@@ -154,3 +154,18 @@ def test_a_revised_policy_keeps_where_its_rollout_is_and_whom_unchanged_stages_a
     stages: tuple[Stage, ...], expected: Rollout
 ) -> None:
     assert revised(staged(*STAGES[:3], rollout=MEASURED), RolloutPolicy(stages=stages)) == expected
+
+
+@pytest.mark.parametrize(
+    ("stages", "phase"),
+    [(STAGES[:3], Phase.FINISHED), (STAGES[:2], Phase.FINISHED), (STAGES[:4], Phase.RUNNING)],
+)
+def test_a_finished_rollout_goes_on_where_stages_have_come_to_it(stages: tuple[Stage, ...], phase: Phase) -> None:
+    finished = staged(*STAGES[:3], rollout=replace(MEASURED, phase=Phase.FINISHED))
+    assert revised(finished, RolloutPolicy(stages=stages)).phase is phase
+
+
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.FINISHED])
+def test_a_revised_policy_leaves_every_other_phase_alone(phase: Phase) -> None:
+    item = staged(*STAGES[:3], rollout=replace(MEASURED, phase=phase))
+    assert revised(item, RolloutPolicy(stages=STAGES)).phase is phase
