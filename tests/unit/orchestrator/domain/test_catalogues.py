@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.domain.catalogues import Catalogue, VersionConflict
-from orchestrator.domain.policies import DEFAULT_POLICY, Attempts, RolloutPolicy
+from orchestrator.domain.catalogues import Catalogue, Restriction, VersionConflict
+from orchestrator.domain.policies import DEFAULT_POLICY, Attempts, Limits, RolloutPolicy, Stage, Window
+from orchestrator.domain.rollouts import Phase, Rollout, shift
 from tests.unit.orchestrator.domain.builders import (
     DAY,
     HOUR,
@@ -134,3 +135,108 @@ def test_bisection_finds_what_matching_one_by_one_finds(text: str) -> None:
     made = catalogue(*map(general, names), general("9.0.0", text))
     matching = [name for name in names if made.software[-1].upgradable_from[0].matches(v(name))]
     assert [name for name in names if made.software[-1] in made.edges_from(v(name))] == matching
+
+
+def with_policy(item: Software, policy: RolloutPolicy, rollout: Rollout | None = None) -> Software:
+    return replace(item, policy=policy, rollout=rollout or item.rollout)
+
+
+STAGED = RolloutPolicy(stages=(Stage(percent=1), Stage(filter_id="lab"), Stage(percent=100)))
+NOON = Window(cron="0 11 * * *", duration=4 * HOUR)
+
+
+def test_filters_of_stages_are_in_use_whatever_the_strategy() -> None:
+    assert catalogue(with_policy(general("1.0.0"), STAGED)).filters_in_use == {"lab"}
+
+
+def test_software_whose_stages_do_not_admit_everybody_is_restricted() -> None:
+    made = Catalogue.of(
+        [
+            with_policy(general("1.0.0"), STAGED),
+            general("1.1.0"),
+            with_policy(general("1.2.0"), STAGED, Rollout(stage=1, limits=(20_000,))),
+            with_policy(general("1.3.0"), STAGED, Rollout(stage=2)),
+            with_policy(suspended("1.4.0"), STAGED),
+            with_policy(general("1.5.0"), STAGED, Rollout(phase=Phase.ABORTED)),
+        ],
+        application="kettle",
+    )
+    assert made.restrictions == [
+        Restriction(0, shift("kettle", v("1.0.0")), 10_000, frozenset()),
+        Restriction(2, shift("kettle", v("1.2.0")), 20_000, frozenset({"lab"})),
+    ]
+    assert made.particular
+    assert not catalogue(general("1.0.0")).particular
+
+
+@pytest.mark.parametrize(
+    ("cohort", "filters", "admitted"),
+    [(900_005, set(), True), (900_015, set(), False), (900_015, {"lab", "other"}, True), (899_999, {"other"}, False)],
+)
+def test_a_restriction_admits_low_ranks_and_whom_its_filters_match(
+    cohort: int, filters: set[str], admitted: bool
+) -> None:
+    restriction = Restriction(number=0, turned=100_000, limit=10, filters=frozenset({"lab"}))
+    assert restriction.admits(cohort, frozenset(filters)) is admitted
+
+
+def test_windows_are_dates_too_and_ends_are() -> None:
+    made = catalogue(
+        with_policy(general("1.0.0"), RolloutPolicy(window=NOON)),
+        with_policy(general("1.1.0"), RolloutPolicy(end=NOW + HOUR)),
+        with_policy(suspended("1.2.0"), RolloutPolicy(window=NOON, end=NOW + HOUR / 2)),
+    )
+    assert made.next_date_after(NOW) == NOW + HOUR
+    assert made.next_date_after(NOW + HOUR) == NOW + 3 * HOUR
+    assert made.next_date_after(NOW + 3 * HOUR) == NOW + 23 * HOUR
+    assert made.opening_between(NOW, NOW + HOUR) == {v("1.1.0")}
+    assert made.opening_between(NOW + HOUR, NOW + 3 * HOUR) == {v("1.0.0")}
+    assert made.opening_between(NOW + 3 * HOUR, NOW + 22 * HOUR) == frozenset()
+    assert made.opening_between(NOW + 3 * HOUR, NOW + 23 * HOUR) == {v("1.0.0")}
+
+
+def test_zones_matter_where_a_window_is_in_the_endpoints_own() -> None:
+    own = replace(NOON, time_zone=None)
+    made = catalogue(with_policy(general("1.0.0"), RolloutPolicy(window=own)))
+    assert made.zoned
+    assert made.particular
+    # Somewhere on earth it opens, or closes, every hour.
+    assert made.opening_between(NOW, NOW + HOUR) == {v("1.0.0")}
+    assert not catalogue(with_policy(general("1.0.0"), RolloutPolicy(window=NOON))).zoned
+    assert not catalogue(with_policy(suspended("1.0.0"), RolloutPolicy(window=own))).zoned
+
+
+@pytest.mark.parametrize(
+    ("application", "rollout", "paced"),
+    [
+        (Limits(), Limits(), False),
+        (Limits(per_minute=1), Limits(), True),
+        (Limits(), Limits(in_progress=1), True),
+    ],
+)
+def test_offers_are_paced_by_the_limits_of_the_application_and_of_every_rollout(
+    application: Limits, rollout: Limits, paced: bool
+) -> None:
+    software = [with_policy(general("1.0.0"), RolloutPolicy(limits=rollout)), general("1.1.0")]
+    assert Catalogue.of(software, limits=application).paced is paced
+
+
+@pytest.mark.parametrize(
+    ("whole", "own", "expected"), [(None, 7, 7), (5, None, 5), (5, 7, 5), (9, 7, 7), (None, None, None)]
+)
+def test_where_the_application_counts_slots_so_does_every_rollout(
+    whole: int | None, own: int | None, expected: int | None
+) -> None:
+    policy = RolloutPolicy(limits=Limits(in_progress=own, per_minute=3, claim=HOUR))
+    made = Catalogue.of([with_policy(general("1.0.0"), policy)], limits=Limits(in_progress=whole))
+    assert made.policy_of(v("1.0.0")).limits == Limits(in_progress=expected, per_minute=3, claim=HOUR)
+
+
+def test_a_rollout_says_itself_whether_it_needs_consent_or_leaves_it_to_the_application() -> None:
+    software = [
+        general("1.0.0"),
+        with_policy(general("1.1.0"), RolloutPolicy(consent=True)),
+        with_policy(general("1.2.0"), RolloutPolicy(consent=False)),
+    ]
+    assert Catalogue.of(software).consenting == 0b010
+    assert Catalogue.of(software, consent=True).consenting == 0b011

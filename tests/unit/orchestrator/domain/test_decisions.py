@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from orchestrator.domain.catalogues import Catalogue
 from orchestrator.domain.decisions import Decider, Decision, Outcome, Standing, decide
+from orchestrator.domain.policies import RolloutPolicy, Stage, Window
+from orchestrator.domain.rollouts import shift
 from tests.unit.orchestrator.domain.builders import (
     DAY,
     HOUR,
@@ -187,3 +190,73 @@ def test_a_decider_forgets_when_there_are_too_many_standings() -> None:
     for number in range(9000):
         assert decider.decide(endpoint(f"0.{number}.0"), NOW).hop == v("1.0.0")
     assert len(decider._known) <= 8192
+
+
+def asking(standing: Standing, *software: Software) -> Decision:
+    return decide(standing, Catalogue.of(software, consent=True), NOW)
+
+
+def test_the_hop_for_which_only_consent_is_wanting_is_asked_for() -> None:
+    decision = asking(at("1.0.0"), *STEPS)
+    assert told(decision) == ("waiting", None, "2.0.0")
+    assert (decision.asks, decision.path) == (v("1.1.0"), (v("1.1.0"), v("2.0.0")))
+    given = asking(replace(at("1.0.0"), consented=frozenset({v("1.1.0")})), *STEPS)
+    assert (told(given), given.asks) == (("offer", "1.1.0", "2.0.0"), None)
+
+
+def test_nothing_is_asked_while_another_hop_is_open() -> None:
+    free = replace(general("1.2.0", "1.0.0"), policy=RolloutPolicy(consent=False))
+    decision = asking(at("1.0.0"), *STEPS[:2], free, general("2.0.0", "1.1.0", "1.2.0"))
+    assert (told(decision), decision.asks) == (("offer", "1.2.0", "2.0.0"), None)
+
+
+def test_what_does_not_open_yet_is_not_asked_for_yet() -> None:
+    decision = asking(at("1.0.0"), general("1.1.0", "1.0.0", rollout_date=NOW + HOUR))
+    assert (told(decision), decision.asks, decision.waits_until) == (("waiting", None, "1.1.0"), None, None)
+
+
+def test_refused_when_consent_to_every_hop_was_refused() -> None:
+    both = (general("1.1.0", "1.0.0"), general("1.2.0", "1.0.0"), general("2.0.0", "1.1.0", "1.2.0"))
+    one = replace(at("1.0.0"), refused=frozenset({v("1.2.0")}))
+    assert (told(asking(one, *both)), asking(one, *both).asks) == (("waiting", None, "2.0.0"), v("1.1.0"))
+    all_of_them = replace(one, refused=frozenset({v("1.1.0"), v("1.2.0")}))
+    assert (told(asking(all_of_them, *both)), asking(all_of_them, *both).asks) == (("refused", None, "2.0.0"), None)
+
+
+def test_a_stage_that_admits_only_some_neither_freezes_nor_diverts_the_others() -> None:
+    staged = replace(general("3.0.0", "1.0.0"), policy=RolloutPolicy(stages=(Stage(percent=1), Stage(percent=100))))
+    made = catalogue(*STEPS, staged)
+    held = replace(at("1.0.0"), held=1 << made.index[v("3.0.0")])
+    # It is the goal of all, so that nobody goes where there is no way on.
+    assert told(decide(held, made, NOW)) == ("waiting", None, "3.0.0")
+    assert told(decide(at("1.0.0"), made, NOW)) == ("offer", "3.0.0", "3.0.0")
+    beside = catalogue(*STEPS, replace(staged, upgradable_from=general("9.9.9", "1.0.0", "2.0.0").upgradable_from))
+    assert told(decide(held, beside, NOW)) == ("offer", "1.1.0", "3.0.0")
+
+
+def test_what_its_window_keeps_is_told_apart_from_what_it_withdraws() -> None:
+    closed = Window(cron="0 20 * * *", duration=HOUR)
+    decision = deciding(at("1.0.0"), replace(general("1.1.0", "1.0.0"), policy=RolloutPolicy(window=closed)))
+    assert (told(decision), decision.kept) == (("waiting", None, "1.1.0"), frozenset({v("1.1.0")}))
+    assert decision.waits_until == NOW + 8 * HOUR
+
+
+def test_a_decider_forgets_when_a_window_closes_and_when_a_rollout_ends() -> None:
+    window = Window(cron="0 11 * * *", duration=4 * HOUR)
+    policy = RolloutPolicy(window=window, end=NOW + 30 * HOUR)
+    decider = Decider(catalogue(replace(general("1.1.0", "1.0.0"), policy=policy)))
+    found = {hours: decider.decide(endpoint("1.0.0"), NOW + hours * HOUR).outcome for hours in (0, 2, 3, 22, 23, 30)}
+    assert [hours for hours, outcome in found.items() if outcome is Outcome.OFFER] == [0, 2, 23]
+
+
+def test_a_decider_tells_endpoints_apart_by_cohort_and_zone_where_these_matter() -> None:
+    staged = replace(general("1.1.0", "1.0.0"), policy=RolloutPolicy(stages=(Stage(percent=1), Stage(percent=100))))
+    lowest = -shift("", v("1.1.0")) % 1_000_000
+    decider = Decider(catalogue(staged))
+    assert decider.decide(replace(endpoint("1.0.0"), cohort=lowest), NOW).outcome is Outcome.OFFER
+    outside = replace(endpoint("1.0.0"), cohort=(lowest + 500_000) % 1_000_000)
+    assert decider.decide(outside, NOW).outcome is Outcome.WAITING
+    own = Window(cron="0 20 * * *", duration=4 * HOUR, time_zone=None)
+    zoned = Decider(catalogue(replace(general("1.1.0", "1.0.0"), policy=RolloutPolicy(window=own))))
+    assert zoned.decide(endpoint("1.0.0"), NOW).outcome is Outcome.WAITING
+    assert zoned.decide(replace(endpoint("1.0.0"), zone="Asia/Tokyo"), NOW).outcome is Outcome.OFFER

@@ -11,6 +11,8 @@ import pytest
 from orchestrator.domain import rules
 from orchestrator.domain.catalogues import Catalogue
 from orchestrator.domain.endpoints import Consent
+from orchestrator.domain.policies import RolloutPolicy, Stage, Window
+from orchestrator.domain.rollouts import Phase, Rollout
 from tests.unit.orchestrator.domain.builders import (
     HOUR,
     NOW,
@@ -73,6 +75,10 @@ def test_every_rule_is_named_in_one_order_the_highest_version_first() -> None:
     [
         (suspended("1.1.0", "1.0.0"), {"strategy": "suspended"}),
         (recalled("1.1.0", "1.0.0"), {"recall": "recalled at 2026-02-28T12:00:00Z"}),
+        (
+            replace(general("1.1.0", "1.0.0"), rollout=Rollout(phase=Phase.ABORTED)),
+            {"abort": "the rollout is aborted"},
+        ),
         (general("1.1.0", "1.0.0", given=False), {"specification": "absent or null"}),
         (targeted("1.1.0", "1.0.0"), {"filters": "lists none; the endpoint matches none"}),
         (
@@ -135,6 +141,84 @@ def test_a_soak_holds_everything_but_a_rescue() -> None:
     assert judged(soaking, recalled("1.0.0"), general("1.1.0", "1.0.0"))["1.1.0"].open
 
 
+STAGED = replace(general("1.1.0", "1.0.0"), policy=RolloutPolicy(stages=(Stage(percent=1), Stage(percent=100))))
+CLOSED = Window(cron="0 20 * * *", duration=4 * HOUR)
+
+
+def detail(verdict: rules.SoftwareVerdict, name: str) -> str:
+    (rule,) = [rule for rule in verdict.rules if rule.rule == name]
+    return rule.detail
+
+
+@pytest.mark.parametrize(
+    ("item", "rule", "said"),
+    [
+        (replace(general("1.1.0", "1.0.0"), rollout=Rollout(phase=Phase.PAUSED)), "rollout", "paused"),
+        (STAGED, "stage", "stage 1 does not admit the endpoint yet"),
+        (
+            replace(general("1.1.0", "1.0.0"), policy=RolloutPolicy(end=NOW)),
+            "end",
+            "2026-03-01T12:00:00Z; now 2026-03-01T12:00:00Z",
+        ),
+        (
+            replace(general("1.1.0", "1.0.0"), policy=RolloutPolicy(window=CLOSED)),
+            "window",
+            "closed until 2026-03-01T20:00:00Z",
+        ),
+    ],
+)
+def test_what_a_rollout_keeps_closed_says_by_which_rule(item: Software, rule: str, said: str) -> None:
+    verdict = judged(replace(at("1.0.0"), held=1), item)["1.1.0"]
+    assert failures(verdict) == {rule: said}
+    assert (verdict.eligible, verdict.open) == (True, False)
+
+
+def test_what_a_rollout_does_not_keep_closed_says_so_too() -> None:
+    opened = Window(cron="0 11 * * *", duration=4 * HOUR)
+    policy = replace(STAGED.policy, window=opened, end=NOW + HOUR)
+    verdict = judged(at("1.0.0"), replace(STAGED, policy=policy))["1.1.0"]
+    assert verdict.open
+    assert {name: detail(verdict, name) for name in ("rollout", "stage", "end", "window")} == {
+        "rollout": "running",
+        "stage": "stage 1 admits the endpoint",
+        "end": "2026-03-01T13:00:00Z; now 2026-03-01T12:00:00Z",
+        "window": "open until 2026-03-01T15:00:00Z",
+    }
+    plain = judged(at("1.0.0"), general("1.1.0", "1.0.0"))["1.1.0"]
+    assert {name: detail(plain, name) for name in ("abort", "rollout", "stage", "end", "window")} == {
+        "abort": "not aborted",
+        "rollout": "running",
+        "stage": "for every endpoint",
+        "end": "none",
+        "window": "none",
+    }
+
+
+def test_a_window_that_never_closes_says_so() -> None:
+    always = Window(cron="* * * * *", duration=HOUR)
+    verdict = judged(at("1.0.0"), replace(general("1.1.0", "1.0.0"), policy=RolloutPolicy(window=always)))["1.1.0"]
+    assert detail(verdict, "window") == "open for good"
+
+
+def test_a_pin_and_a_rescue_set_stages_and_windows_aside_and_say_so() -> None:
+    item = replace(STAGED, policy=replace(STAGED.policy, window=CLOSED))
+    pinned = judged(replace(at("1.0.0", pinned="1.1.0"), held=1), item)["1.1.0"]
+    assert pinned.open
+    assert detail(pinned, "stage") == "set aside by the pin; stage 1 does not admit the endpoint yet"
+    assert detail(pinned, "window") == "set aside by the pin; closed until 2026-03-01T20:00:00Z"
+    rescued = judged(replace(at("1.0.0"), held=0b10), recalled("1.0.0"), item)["1.1.0"]
+    assert rescued.open
+    assert detail(rescued, "stage") == "set aside by the recall of what runs; stage 1 does not admit the endpoint yet"
+    assert detail(rescued, "window") == "set aside by the recall of what runs; closed until 2026-03-01T20:00:00Z"
+
+
+@pytest.mark.parametrize("standing", [at("1.0.0", pinned="1.1.0"), replace(at("1.0.0"), held=1)])
+def test_neither_a_pin_nor_a_rescue_sets_a_pause_or_an_end_aside(standing: Standing) -> None:
+    item = replace(general("1.1.0", "1.0.0"), policy=RolloutPolicy(end=NOW), rollout=Rollout(phase=Phase.PAUSED))
+    verdict = judged(standing, recalled("1.0.0"), item)["1.1.0"]
+    assert failures(verdict).keys() == {"rollout", "end"}
+
+
 def test_the_edge_rule_quotes_the_constraints() -> None:
     found = judged(at("1.0.0"), general("1.1.0", "^2.0.0", "0.9.0"), general("1.2.0"))
     assert failures(found["1.1.0"])["edge"] == "1.0.0 does not match ^2.0.0 or 0.9.0"
@@ -176,6 +260,17 @@ def test_a_pin_needs_consent_and_a_rescue_does_not() -> None:
     assert failures(rescue) == {}
     pinned = rules.verdicts(at("1.1.0", pinned="1.2.0"), asking, NOW)[0]
     assert failures(pinned) == {"consent": "not given"}
+
+
+def test_a_rollout_says_itself_whether_it_needs_consent() -> None:
+    free = replace(general("1.1.0", "1.0.0"), policy=RolloutPolicy(consent=False))
+    asked = replace(general("1.2.0", "1.0.0"), policy=RolloutPolicy(consent=True))
+    for consent in (True, False):
+        found = rules.verdicts(at("1.0.0"), Catalogue.of([free, asked], consent=consent), NOW)
+        assert [verdict.open for verdict in found] == [False, True]
+        made = Catalogue.of([free, asked], consent=consent)
+        assert rules.consented_to(v("1.1.0"), endpoint("1.0.0"), made)
+        assert not rules.consented_to(v("1.2.0"), endpoint("1.0.0"), made)
 
 
 def test_what_an_endpoint_was_asked_about_is_told_for_one_version() -> None:

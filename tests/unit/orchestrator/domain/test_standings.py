@@ -9,6 +9,8 @@ import pytest
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.catalogues import Catalogue
 from orchestrator.domain.endpoints import Consent, Endpoint, Setback, TokenState
+from orchestrator.domain.policies import RolloutPolicy, Stage, Window
+from orchestrator.domain.rollouts import shift
 from orchestrator.domain.standings import Standing, plain, standing
 from tests.unit.orchestrator.domain.builders import (
     DAY,
@@ -92,6 +94,26 @@ def test_a_soaking_attempt_and_the_pin_are_kept() -> None:
     soaking = replace(offer(), state=AttemptState.SOAKING)
     found = standing(replace(endpoint(attempt=soaking), pinned=v("1.0.0")), CATALOGUE, NOW)
     assert (found.soaking, found.pinned) == (v("1.1.0"), v("1.0.0"))
+
+
+def test_whom_stages_do_not_admit_yet_is_told_by_its_cohort_and_its_filters() -> None:
+    first = replace(general("1.0.0"), policy=RolloutPolicy(stages=(Stage(percent=10), Stage(percent=100))))
+    lab = replace(general("1.1.0"), policy=RolloutPolicy(stages=(Stage(filter_id="lab"), Stage(percent=100))))
+    staged = Catalogue.of([first, lab, general("1.2.0")], application="kettle")
+    lowest = -shift("kettle", v("1.0.0")) % 1_000_000
+    assert standing(replace(endpoint(), cohort=lowest), staged, NOW).held == 0b010
+    outside = replace(endpoint(), cohort=(lowest + 100_000) % 1_000_000)
+    assert standing(outside, staged, NOW).held == 0b011
+    assert standing(replace(outside, filters=frozenset({"lab"})), staged, NOW).held == 0b001
+    assert standing(outside, CATALOGUE, NOW).held == 0
+
+
+def test_a_time_zone_counts_only_where_a_window_is_in_the_endpoints_own() -> None:
+    one = replace(endpoint(), zone="Europe/Berlin")
+    assert standing(one, CATALOGUE, NOW).zone is None
+    window = Window(cron="0 1 * * *", duration=HOUR, time_zone=None)
+    zoned = catalogue(replace(general("1.1.0"), policy=RolloutPolicy(window=window)))
+    assert standing(one, zoned, NOW).zone == "Europe/Berlin"
 
 
 def test_consents_count_only_where_somebody_asks_and_for_what_is_defined() -> None:
