@@ -298,6 +298,7 @@ def _use_cases(context: api.ApiContext) -> UseCases:
         observations=context.observations,
         plans=context.plans,
         rollouts=context.rollouts,
+        now=context.now,
     )
 
 

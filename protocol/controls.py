@@ -62,9 +62,11 @@ class Command(StrEnum):
     PLAN = "plan"
     FREEZE = "freeze"
     UNFREEZE = "unfreeze"
+    ROLLOUT_GET = "rollout.get"
     ROLLOUT_PAUSE = "rollout.pause"
     ROLLOUT_RESUME = "rollout.resume"
     ROLLOUT_ABORT = "rollout.abort"
+    ROLLOUT_APPROVE = "rollout.approve"
 
 
 READING = frozenset(
@@ -75,6 +77,7 @@ READING = frozenset(
         Command.ENDPOINT_EXPLAIN,
         Command.FLEET_SUMMARY,
         Command.PLAN,
+        Command.ROLLOUT_GET,
     }
 )
 """Commands that change nothing."""

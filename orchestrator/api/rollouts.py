@@ -14,7 +14,6 @@ from orchestrator.api.requests import LIMITS
 from orchestrator.application.authors import Author
 from orchestrator.application.documents import progress as documents
 from orchestrator.application.documents.endpoints import RecallBody
-from orchestrator.application.documents.texts import Document
 from orchestrator.application.rollouts import Moved
 from orchestrator.domain.versions import Version
 
@@ -26,7 +25,8 @@ _BODY = schemas.body(RecallBody, required=False)
 @router.get("", responses=schemas.resource(schemas.Rollout))
 async def get_rollout(app: str, version: str, context: Context) -> Response:
     """Get how far a rollout is, and why it waits."""
-    return responses.document(await _document(app, version, context))
+    view = await context.rollouts.get(app, Version.parse(version))
+    return responses.document(documents.build(view, context.now()))
 
 
 @router.post("/pause", responses=_MOVED, openapi_extra=_BODY)
@@ -63,9 +63,5 @@ async def _author(request: Request, by: Author) -> Author:
 
 
 async def _moved(app: str, version: str, context: ApiContext, moved: Moved) -> Response:
-    return responses.document({**await _document(app, version, context), "withdrawn": moved.withdrawn})
-
-
-async def _document(app: str, version: str, context: ApiContext) -> Document:
     view = await context.rollouts.get(app, Version.parse(version))
-    return documents.build(view, context.now())
+    return responses.document(documents.build_moved(view, context.now(), moved))

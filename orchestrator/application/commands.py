@@ -13,11 +13,12 @@ Layer: application.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.application import preconditions
 from orchestrator.application.authors import OPERATOR_OVER_MQTT
-from orchestrator.application.documents import bodies, plans
+from orchestrator.application.documents import bodies, plans, progress
 from orchestrator.application.documents import endpoints as endpoint_documents
 from orchestrator.application.documents import freezes as freeze_documents
 from orchestrator.application.documents import software as software_documents
@@ -25,7 +26,7 @@ from orchestrator.application.documents.bodies import REASON_CHARACTERS
 from orchestrator.application.documents.endpoints import RecallBody, RetryBody
 from orchestrator.application.documents.freezes import FreezeBody
 from orchestrator.application.preconditions import WHATEVER, Precondition
-from orchestrator.application.problems import MemberError, NotFoundError, RequestError
+from orchestrator.application.problems import MemberError, NotFoundError
 from orchestrator.domain.versions import Version
 from protocol import payloads
 from protocol.controls import Command
@@ -33,6 +34,7 @@ from protocol.errors import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import datetime
 
     from orchestrator.application.authors import Author
     from orchestrator.application.definitions import Definitions
@@ -42,20 +44,9 @@ if TYPE_CHECKING:
     from orchestrator.application.observations import Observations
     from orchestrator.application.plans import Plans
     from orchestrator.application.records import EndpointDocument, SoftwareRecord
-    from orchestrator.application.rollouts import Rollouts
+    from orchestrator.application.rollouts import Moved, Rollouts
     from protocol.controls import ControlRequest
     from protocol.payloads import Limits
-
-
-class UnsupportedCommandError(RequestError):
-    """The design has the command, and this version does not."""
-
-    code = "not-supported"
-    status_code = 501
-
-    def __init__(self, command: Command) -> None:
-        """Name it."""
-        super().__init__(f"{command} is not supported by this version: it has no staged rollouts yet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +59,8 @@ class UseCases:
     observations: Observations
     plans: Plans
     rollouts: Rollouts
+    now: Callable[[], datetime]
+    """The service's clock."""
 
 
 class _Members:
@@ -120,6 +113,13 @@ class _Members:
             raise MemberError(f"the member {quoted(name)} is unknown here", "member-unknown")
 
 
+class MoveRollout(Protocol):
+    """What operators do with a rollout."""
+
+    async def __call__(self, application: str, version: Version, *, by: Author) -> Moved:
+        """Do it; return what has become of the rollout."""
+
+
 class Executor(Protocol):
     """What executes commands."""
 
@@ -137,6 +137,8 @@ class Commands:
         self._freezes = use_cases.freezes
         self._observations = use_cases.observations
         self._plans = use_cases.plans
+        self._rollouts = use_cases.rollouts
+        self._now = use_cases.now
         self._limits = limits
         self._ways: dict[Command, Callable[[_Members], Awaitable[Node]]] = {
             Command.SOFTWARE_LIST: self._list_software,
@@ -151,6 +153,11 @@ class Commands:
             Command.PLAN: self._plan,
             Command.FREEZE: self._freeze,
             Command.UNFREEZE: self._unfreeze,
+            Command.ROLLOUT_GET: self._get_rollout,
+            Command.ROLLOUT_PAUSE: partial(self._move_rollout, self._rollouts.pause),
+            Command.ROLLOUT_RESUME: partial(self._move_rollout, self._rollouts.resume),
+            Command.ROLLOUT_ABORT: partial(self._move_rollout, self._rollouts.abort),
+            Command.ROLLOUT_APPROVE: partial(self._move_rollout, self._rollouts.approve),
         }
 
     async def execute(self, request: ControlRequest) -> Node:
@@ -160,10 +167,7 @@ class Commands:
             RequestError, PayloadError, DomainError, VersionConflict: it is refused and has changed nothing.
             StorageError: the database could not do it.
         """
-        way = self._ways.get(request.address.command)
-        if way is None:
-            raise UnsupportedCommandError(request.address.command)
-        return await way(_Members(request, self._limits))
+        return await self._ways[request.address.command](_Members(request, self._limits))
 
     async def _list_software(self, given: _Members) -> Node:
         given.done()
@@ -234,6 +238,18 @@ class Commands:
         change = self._freezes.set if frozen else self._freezes.lift
         changed = await change(given.application, by)
         return {**freeze_documents.build(changed.freeze), "withdrawn": changed.withdrawn}
+
+    async def _get_rollout(self, given: _Members) -> Node:
+        version = given.version()
+        given.done()
+        return progress.build(await self._rollouts.get(given.application, version), self._now())
+
+    async def _move_rollout(self, move: MoveRollout, given: _Members) -> Node:
+        version, by = given.version(), given.author()
+        given.done()
+        moved = await move(given.application, version, by=by)
+        view = await self._rollouts.get(given.application, version)
+        return progress.build_moved(view, self._now(), moved)
 
     def _endpoint(self, given: _Members, document: EndpointDocument) -> Document:
         content = endpoint_documents.build(document, self._endpoints.entry(given.application))

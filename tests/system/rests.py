@@ -26,6 +26,7 @@ from orchestrator.application.observations import Observations
 from orchestrator.application.plans import Plans
 from orchestrator.application.records import EndpointQuery, Registration
 from orchestrator.application.revisions import Revisions
+from orchestrator.application.rollouts import Rollouts, Sizes
 from orchestrator.application.rooms import Rooms
 from orchestrator.application.sweeps import Sweeper
 from orchestrator.domain import changes
@@ -230,6 +231,7 @@ def _context(storage: SqlStorage, directory: Directory, fakes: _Fakes) -> api.Ap
         endpoints=Endpoints(storage, directory, clock, gate, wake, rooms=Rooms(), instances=Instances()),
         observations=Observations(storage, directory, clock),
         plans=plans,
+        rollouts=Rollouts(storage, revisions, Sizes()),
         declarations=Declarations(storage, revisions, plans, clock, registration=Registration.CLOSED),
         now=clock.now,
         unready=lambda: next(iter(fakes.health), None),

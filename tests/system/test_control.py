@@ -189,11 +189,27 @@ async def _offered(application: Application, version: str) -> bool:
     return await application.offered() == version
 
 
-@pytest.mark.parametrize("command", ["rollout.pause", "rollout.resume", "rollout.abort"])
-async def test_what_needs_staged_rollouts_is_refused_by_name(wire: Wire, command: str) -> None:
+async def test_a_rollout_is_read_and_moved_as_over_rest(wire: Wire) -> None:
     application = await wire.application()
-    async with operator(wire.broker) as someone:
-        assert await someone.refused(application.name, command, {"version": "1.1.0"}) == (501, "not-supported")
+    await application.software("1.1.0", "1.0.0", rollout={"stages": [{"percent": 100}]})
+    async with application.device() as device, operator(wire.broker) as someone:
+        await device.report("1.0.0")
+        await eventually(lambda: _offered(application, "1.1.0"), "offered")
+        name, of = application.name, {"version": "1.1.0"}
+        path = "/software/1.1.0/rollout"
+        read = await someone.done(name, "rollout.get", of)
+        assert read["stages"][0]["offered"] == 1
+        paused = await someone.done(name, "rollout.pause", of | {"reason": "leaks"})
+        assert (paused["state"], paused["reason"], paused["by"], paused["withdrawn"]) == ("paused", "leaks", "mqtt", 1)
+        assert await application.offered() is None
+        resumed = await someone.done(name, "rollout.resume", of)
+        assert (resumed["state"], resumed["withdrawn"]) == ("running", 0)
+        await eventually(lambda: _offered(application, "1.1.0"), "offered again")
+        aborted = await someone.done(name, "rollout.abort", of)
+        assert aborted["state"] == (await application.send("GET", path))["state"] == "aborted"
+        assert await application.offered() is None
+        for command in ("rollout.resume", "rollout.approve"):
+            assert await someone.refused(name, command, of) == (409, "rollout-state")
 
 
 @pytest.mark.parametrize(
@@ -212,6 +228,9 @@ async def test_what_needs_staged_rollouts_is_refused_by_name(wire: Wire, command
             b'{"version":"1.0.0","rolloutStrategy":"general","filters":[{"filterId":"x"}]}',
             (422, "filter-unknown"),
         ),
+        ("rollout.get", b'{"version":"9.9.9"}', (404, "software-not-found")),
+        ("rollout.pause", b"", (400, "payload-not-json")),
+        ("rollout.abort", b'{"version":"1.0.0","verbose":true}', (422, "member-unknown")),
         ("endpoint.get", b'{"endpointId":"nobody"}', (404, "endpoint-not-found")),
         ("endpoint.retry", b'{"endpointId":"nobody"}', (404, "endpoint-not-found")),
         ("freeze", b"", (400, "payload-not-json")),

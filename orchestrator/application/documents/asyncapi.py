@@ -46,8 +46,13 @@ _COMMANDS: dict[Command, tuple[str, Json, type | None]] = {
     Command.PLAN: ("Say what software would do to the fleet.", {}, PlanBody),
     Command.FREEZE: ("Stop every new offer at once.", {}, FreezeBody),
     Command.UNFREEZE: ("Lift the freeze.", _REASON, None),
+    Command.ROLLOUT_GET: ("Get how far a rollout is, and why it waits.", _VERSION, None),
+    Command.ROLLOUT_PAUSE: ("Pause a rollout: unstarted offers are withdrawn.", _VERSION | _REASON, None),
+    Command.ROLLOUT_RESUME: ("Go on with a paused rollout.", _VERSION | _REASON, None),
+    Command.ROLLOUT_ABORT: ("Abort a rollout for good.", _VERSION | _REASON, None),
+    Command.ROLLOUT_APPROVE: ("Leave the present stage, whatever its gate says.", _VERSION | _REASON, None),
 }
-"""What it does, the members besides its body's, and its body; those without are not in this version."""
+"""What it does, the members besides its body's, and its body."""
 
 
 def build() -> Json:

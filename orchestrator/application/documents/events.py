@@ -89,7 +89,8 @@ def of_history(number: int, application: str, endpoint_id: str, entry: HistoryEn
 
 def of_change(entry: AuditEntry) -> Document:
     """Who changed something and why; what it was before and after is in the audit."""
-    kind, _, name = entry.resource.partition("/")
+    kind, _, below = entry.resource.partition("/")
+    name = below.partition("/")[0]
     member = {"software": "version", "filters": "filterId", "endpoints": "endpointId"}.get(kind)
     named = {} if member is None else {member: name}
     return {**named, "actor": entry.author.name, "via": entry.author.via.value, "reason": entry.author.reason}

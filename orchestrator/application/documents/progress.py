@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.application.documents.texts import Document
-    from orchestrator.application.rollouts import View
+    from orchestrator.application.rollouts import Moved, View
     from orchestrator.domain.gates import Ruling, Size
     from orchestrator.domain.policies import Stage
 
@@ -76,6 +76,11 @@ def build(view: View, now: datetime) -> Document:
             for reason, amount in sorted(view.failures.items(), key=lambda item: (-item[1], item[0]))
         ],
     }
+
+
+def build_moved(view: View, now: datetime, moved: Moved) -> Document:
+    """The document of a rollout that an operator has moved."""
+    return {**build(view, now), "withdrawn": moved.withdrawn}
 
 
 def _done(view: View) -> bool:

@@ -26,6 +26,7 @@ from orchestrator.application.plans import Plans
 from orchestrator.application.preconditions import UNCONDITIONAL, Precondition
 from orchestrator.application.records import Registration
 from orchestrator.application.revisions import Revisions
+from orchestrator.application.rollouts import Rollouts, Sizes
 from orchestrator.application.rooms import Rooms
 from orchestrator.application.sweeps import Sweeper
 from orchestrator.domain import changes
@@ -136,6 +137,7 @@ class Desk:
             storage, directory, clock, self.gate, self.bells, rooms=Rooms(), instances=Instances()
         )
         self.freezes = Freezes(storage, directory, clock, self.gate, self.bells)
+        self.rollouts = Rollouts(storage, self.revisions, Sizes())
         self.audits = Audits(storage)
         self.observations = Observations(storage, directory, clock)
         closed = Registration.CLOSED

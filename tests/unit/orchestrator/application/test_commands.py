@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator.application import failures
-from orchestrator.application.commands import Commands, UnsupportedCommandError, UseCases
+from orchestrator.application.commands import Commands, UseCases
 from orchestrator.application.documents import texts
 from orchestrator.application.problems import MemberError, NotFoundError, PreconditionFailedError
 from orchestrator.domain.errors import DomainError
+from orchestrator.domain.rollouts import IllegalRolloutMove
 from protocol import controls
 from protocol.controls import Command
 from protocol.links import Inbound
@@ -31,6 +32,8 @@ def commands_of(desk: Desk) -> Commands:
         freezes=desk.freezes,
         observations=desk.observations,
         plans=desk.plans,
+        rollouts=desk.rollouts,
+        now=desk.clock.now,
     )
     return Commands(use_cases, LIMITS)
 
@@ -139,6 +142,11 @@ async def test_reading_commands_answer_what_there_is(desk: Desk) -> None:
         ("freeze", {"x": 1}, "member-unknown"),
         ("unfreeze", {"frozen": True}, "member-unknown"),
         ("software.put", {"version": "1.0.0", "reason": 1, **BODY}, "member-type"),
+        ("rollout.get", {"version": "1.0.0", "reason": "x"}, "member-unknown"),
+        ("rollout.pause", {"version": "1.0.0", "x": 1}, "member-unknown"),
+        ("rollout.resume", {}, "member-missing"),
+        ("rollout.abort", {"version": "1.0.0", "reason": 1}, "member-type"),
+        ("rollout.approve", {"version": "1"}, "invalid-version"),
     ],
 )
 async def test_members_are_read_strictly(desk: Desk, command: str, members: dict[str, object], code: str) -> None:
@@ -150,10 +158,10 @@ async def test_members_are_read_strictly(desk: Desk, command: str, members: dict
     assert len(desk.bells.changes) == 1
 
 
-@pytest.mark.parametrize("command", [item for item in Command if not item.startswith(("rollout", "plan"))])
+@pytest.mark.parametrize("command", [item for item in Command if item is not Command.PLAN])
 async def test_every_command_of_an_unknown_application_is_refused(desk: Desk, command: Command) -> None:
     members: dict[str, object] = {}
-    if command.startswith("software") and command is not Command.SOFTWARE_LIST:
+    if command.startswith(("software", "rollout")) and command is not Command.SOFTWARE_LIST:
         members = {"version": "1.1.0", **(BODY if command is Command.SOFTWARE_PUT else {})}
     elif command.startswith("endpoint"):
         members = {"endpointId": "e1"}
@@ -161,7 +169,38 @@ async def test_every_command_of_an_unknown_application_is_refused(desk: Desk, co
         await run_in("nobody", desk, command, members)
 
 
-async def test_what_this_version_lacks_is_named(desk: Desk) -> None:
-    with pytest.raises(UnsupportedCommandError, match=r"rollout\.pause") as caught:
-        await run(desk, "rollout.pause", version="1.1.0")
-    assert (caught.value.status_code, caught.value.code) == (501, "not-supported")
+STAGED = {"stages": [{"percent": 50, "minAttempted": 1, "maxFailureRate": 0.5}, {"percent": 100}]}
+
+
+async def test_a_rollout_is_paused_resumed_approved_and_aborted(desk: Desk) -> None:
+    await desk.define("1.1.0", "1.0.0", rollout=STAGED)
+    read = await run(desk, "rollout.get", version="1.1.0")
+    assert (read["state"], read["stage"], "withdrawn" in read) == ("running", 0, False)
+    paused = await run(desk, "rollout.pause", version="1.1.0", reason="bricks")
+    assert (paused["state"], paused["summary"], paused["withdrawn"]) == ("paused", "paused: bricks", 0)
+    assert (paused["by"], paused["reason"]) == ("mqtt", "bricks")
+    assert (await run(desk, "rollout.resume", version="1.1.0"))["state"] == "running"
+    assert (await run(desk, "rollout.approve", version="1.1.0"))["stage"] == 1
+    assert (await run(desk, "rollout.abort", version="1.1.0"))["state"] == "aborted"
+    actions = ["rollout.pause", "rollout.resume", "rollout.approve", "rollout.abort"]
+    assert [entry.action.value for entry in desk.bells.changes[-4:]] == actions
+    assert {entry.author.name for entry in desk.bells.changes[-4:]} == {"mqtt"}
+
+
+async def test_a_rollout_that_is_moved_twice_is_moved_once(desk: Desk) -> None:
+    await desk.define("1.1.0", "1.0.0", rollout=STAGED)
+    for command in ("rollout.pause", "rollout.resume", "rollout.abort"):
+        before = len(desk.bells.changes)
+        first = await run(desk, command, version="1.1.0")
+        assert await run(desk, command, version="1.1.0") == first
+        assert len(desk.bells.changes) == before + 1
+
+
+async def test_what_a_rollout_is_too_far_for_is_a_conflict(desk: Desk) -> None:
+    await desk.define("1.1.0", "1.0.0", rollout=STAGED)
+    await run(desk, "rollout.abort", version="1.1.0")
+    with pytest.raises(IllegalRolloutMove) as caught:
+        await run(desk, "rollout.resume", version="1.1.0")
+    failure = failures.of(caught.value)
+    assert failure is not None
+    assert (failure.status_code, failure.code) == (409, "rollout-state")

@@ -26,6 +26,8 @@ def watch_of(desk: Desk, link: Link) -> Watch:
         freezes=desk.freezes,
         observations=desk.observations,
         plans=desk.plans,
+        rollouts=desk.rollouts,
+        now=desk.clock.now,
     )
     return Watch(link, with_link(link, desk.storage, desk.directory, desk.clock), use_cases, events=True)
 

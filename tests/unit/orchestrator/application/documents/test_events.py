@@ -54,6 +54,7 @@ def test_an_event_about_the_application_has_no_subject() -> None:
     ("resource", "named"),
     [
         ("software/1.1.0", {"version": "1.1.0"}),
+        ("software/1.1.0/rollout", {"version": "1.1.0"}),
         ("filters/canary", {"filterId": "canary"}),
         ("endpoints/kettle-7", {"endpointId": "kettle-7"}),
         ("freeze", {}),
