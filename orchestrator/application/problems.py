@@ -142,7 +142,7 @@ class FilterInUseError(ConflictError):
 
 
 class SoftwareRecalledError(ConflictError):
-    """A software that was recalled was to be deleted."""
+    """A software that was recalled was to be deleted, or its rollout to be moved."""
 
     code = "software-recalled"
 

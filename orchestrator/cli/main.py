@@ -29,6 +29,8 @@ _PLAN = "Say what one software, or a catalogue, would do to the fleet; nothing i
 main.add("plan", "orchestrator.cli.plans:plan", _PLAN)
 main.add("application", "orchestrator.cli.applications:application", "List, define and delete applications.")
 main.add("software", "orchestrator.cli.software:software", "List, define, recall and delete software.")
+_ROLLOUT = "See how software spreads, and pause, resume, approve or abort that."
+main.add("rollout", "orchestrator.cli.rollouts:rollout", _ROLLOUT)
 main.add("filter", "orchestrator.cli.filters:filters", "List, define and delete filters, and see what they match.")
 main.add("endpoint", "orchestrator.cli.endpoints:endpoint", "List, edit and look into endpoints.")
 _REASONS = "orchestrator.cli.explanations"
