@@ -272,9 +272,12 @@ def _moved(record: SoftwareRecord, found: Move, by: Author, revision: Revision) 
         passed = found.rollout.stage > stage or found.rollout.phase is Phase.FINISHED
         kept = replace(mark, passed_at=revision.now) if passed and mark.passed_at is None else mark
         status = status.marked(stage, kept)
-    status = replace(status, since=revision.now, by=by.name, reason=found.reason)
+    was, becomes = record.software.rollout, found.rollout
+    if (was.phase, was.stage) != (becomes.phase, becomes.stage):
+        # Whom a stage admits may change; since when it is the present one, and by whom, does not.
+        status = replace(status, since=revision.now, by=by.name, reason=found.reason)
     recalled_at = revision.now if found.recall else record.software.recalled_at
-    software = replace(record.software, rollout=found.rollout, recalled_at=recalled_at)
+    software = replace(record.software, rollout=becomes, recalled_at=recalled_at)
     return replace(record, software=software, status=status)
 
 

@@ -20,6 +20,7 @@ from orchestrator.application.diagnoses import Diagnoses, Door
 from orchestrator.application.directory import Directory
 from orchestrator.application.endpoints import Endpoints
 from orchestrator.application.freezes import Freezes
+from orchestrator.application.gatekeeper import Gatekeeper
 from orchestrator.application.groups import Groups
 from orchestrator.application.imports import Imports
 from orchestrator.application.observations import Observations
@@ -117,6 +118,7 @@ class Rest:
     gate: FakeGate
     wake: FakeWake
     downloads: FakeDownloads
+    gatekeeper: Gatekeeper
     health: list[str] = field(default_factory=list)
     """Why the service is not ready; empty when it is."""
     failures: list[str] = field(default_factory=list)
@@ -153,6 +155,11 @@ class Rest:
         sweeper = Sweeper(without_broker(self.storage, self.directory, self.clock))
         for work in await self.storage.works():
             await sweeper.work_off(work)
+
+    async def judge(self) -> None:
+        """Let the gates look once, and draw the consequences."""
+        await self.gatekeeper.tick()
+        await self.sweep()
 
     async def report(self, endpoint_id: str, version: str, status_code: int = 200, reason: str | None = None) -> None:
         """Let an endpoint of smart-kettle report, as a batch of the engine does."""
@@ -207,6 +214,7 @@ class _Fakes:
     failures: list[str] = field(default_factory=list)
     trouble: list[Exception] = field(default_factory=list)
     link: Retainer = field(default_factory=Retainer)
+    sizes: Sizes = field(default_factory=Sizes)
 
 
 def _context(storage: SqlStorage, directory: Directory, fakes: _Fakes) -> api.ApiContext:
@@ -231,7 +239,7 @@ def _context(storage: SqlStorage, directory: Directory, fakes: _Fakes) -> api.Ap
         endpoints=Endpoints(storage, directory, clock, gate, wake, rooms=Rooms(), instances=Instances()),
         observations=Observations(storage, directory, clock),
         plans=plans,
-        rollouts=Rollouts(storage, revisions, Sizes()),
+        rollouts=Rollouts(storage, revisions, fakes.sizes),
         declarations=Declarations(storage, revisions, plans, clock, registration=Registration.CLOSED),
         now=clock.now,
         unready=lambda: next(iter(fakes.health), None),
@@ -245,7 +253,8 @@ async def open_rest(folder: Path, *, access: Access | None = None) -> AsyncItera
     fakes = _Fakes()
     async with open_storage(f"sqlite+aiosqlite:///{folder}/otao.db") as storage:
         directory = Directory(await storage.entries())
-        app = api.build(_context(storage, directory, fakes), hosts=["otao.example"], access=access)
+        context = _context(storage, directory, fakes)
+        app = api.build(context, hosts=["otao.example"], access=access)
         dashboard.install(app, access=access)
         transport = httpx2.ASGITransport(app=app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
@@ -260,6 +269,7 @@ async def open_rest(folder: Path, *, access: Access | None = None) -> AsyncItera
                 failures=fakes.failures,
                 downloads=fakes.downloads,
                 trouble=fakes.trouble,
+                gatekeeper=Gatekeeper(without_broker(storage, directory, fakes.clock), context.rollouts, fakes.sizes),
             )
 
 

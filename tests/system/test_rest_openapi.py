@@ -21,6 +21,11 @@ RESOURCES = {
     "/api/v1/applications/{app}/software": "get",
     "/api/v1/applications/{app}/software/{version}": "delete get patch put",
     "/api/v1/applications/{app}/software/{version}/recall": "post",
+    "/api/v1/applications/{app}/software/{version}/rollout": "get",
+    "/api/v1/applications/{app}/software/{version}/rollout/abort": "post",
+    "/api/v1/applications/{app}/software/{version}/rollout/approve": "post",
+    "/api/v1/applications/{app}/software/{version}/rollout/pause": "post",
+    "/api/v1/applications/{app}/software/{version}/rollout/resume": "post",
     "/api/v1/applications/{app}/filters": "get",
     "/api/v1/applications/{app}/filters/{filter_id}": "delete get put",
     "/api/v1/applications/{app}/filters/{filter_id}/endpoints": "get",
@@ -96,6 +101,7 @@ async def test_what_is_answered_has_the_shape_that_is_documented(rest: Rest) -> 
     shapes: dict[str, type[BaseModel]] = {
         KETTLE: schemas.Application,
         f"{KETTLE}/software/1.1.0": schemas.Software,
+        f"{KETTLE}/software/1.1.0/rollout": schemas.Rollout,
         f"{KETTLE}/filters/canary": schemas.Filter,
         f"{KETTLE}/endpoints/a": schemas.Endpoint,
         f"{KETTLE}/endpoints/a/explain": schemas.Explanation,
@@ -104,6 +110,8 @@ async def test_what_is_answered_has_the_shape_that_is_documented(rest: Rest) -> 
     }
     for path, shape in shapes.items():
         shape.model_validate_json((await rest.send("GET", path)).content)
+    paused = await rest.send("POST", f"{KETTLE}/software/1.1.0/rollout/pause")
+    schemas.MovedRollout.model_validate_json(paused.content)
     recalled = await rest.send("POST", f"{KETTLE}/software/2.0.0/recall")
     schemas.Recalled.model_validate_json(recalled.content)
     for item in (await rest.get(f"{KETTLE}/endpoints/b/history"))["items"]:
