@@ -1,8 +1,9 @@
 """Judges rollouts by what their attempts have come to: lets stages begin, finishes rollouts, stops those that fail.
 
 Rules:
-- It looks at stored numbers, never at endpoints one by one; a stage is measured by one read beside the writer, as
-  seldom as its cost asks for, and only while its size may decide something.
+- It looks at stored numbers, never at endpoints one by one; a stage is measured by one read beside the writer: at
+  once when definitions have changed, else as seldom as its cost asks for, and not while the numbers stay the same.
+- Nothing is decided by the size of a stage that is just being widened.
 - A failure anywhere comes before an advance. A stage that was passed is judged as long as its rollout goes on, one that
   is finished too.
 - What it does is decided again inside the transaction that does it: two ticks at once do it once.
@@ -55,7 +56,7 @@ class Gatekeeper:
     async def tick(self) -> None:
         """Judge every rollout that goes on."""
         for entry in self._directory.entries():
-            judged = [item for item in entry.catalogue.software if rulings.goes_on(item)]
+            judged = [item for item in entry.catalogue.software if item.policy.judged and item.servable]
             if judged:
                 numbers = await self._editing.counters(entry.application.key)
                 for item in judged:
@@ -63,7 +64,8 @@ class Gatekeeper:
 
     async def _judge(self, entry: Entry, item: Software, numbers: Counter[CounterKey]) -> None:
         tallies = gradings.tallies(numbers, item.version)
-        await self._measure(entry, item, tallies, numbers)
+        if not await self._measure(entry, item, tallies, numbers):
+            return
         known = self._sizes.of(entry.application.key, item.version)
         record = entry.software[item.version]
         proposed = rulings.decide(record, tallies, known)
@@ -87,14 +89,18 @@ class Gatekeeper:
 
     async def _measure(
         self, entry: Entry, item: Software, tallies: Mapping[int, Tally], numbers: Counter[CounterKey]
-    ) -> None:
-        """Look how large the present stage is, where that may decide something; let it admit whom it shall."""
+    ) -> bool:
+        """Look how large the present stage is, where that may decide something; return whether it may be judged by it.
+
+        It may not when it is found to admit too few: then it is let admit more.
+        """
         stage = item.rollout.stage
         if not _matters(item, tallies, self._sizes.of(entry.application.key, item.version).get(stage)):
-            return
+            return True
         measured = await self._sizes.look(entry, item, numbers)
         if measured is None or measured.limit is None or not _unfilled(item, tallies):
-            return
+            return True
+        self._sizes.forget(entry.application.key, item.version)
         limit = measured.limit
 
         def step(present: SoftwareRecord, _tallies: Tallies) -> Move | None:
@@ -104,6 +110,7 @@ class Gatekeeper:
             return Move(action=Action.ROLLOUT_WIDEN, rollout=widened, reason=present.status.reason)
 
         await self._move(entry, item, step, stops=False)
+        return False
 
 
 def _matters(item: Software, tallies: Mapping[int, Tally], size: Size | None) -> bool:

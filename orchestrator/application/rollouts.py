@@ -193,6 +193,7 @@ class Rollouts:
             if found is None or (found.rollout == record.software.rollout and not found.marks):
                 return Moved(record=record)
             moved = _moved(record, found, by, revision)
+            revision.author = by.because(found.reason)
             await revision.edit.put_software(revision.key, moved)
             before, after = documents.of_rollout(record), documents.of_rollout(moved)
             await revision.audit(found.action, f"software/{record.software.version}/rollout", before, after)

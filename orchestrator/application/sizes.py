@@ -37,7 +37,8 @@ SHARE = 20
 class _Look:
     """When a stage was measured last, and what for."""
 
-    item: Software
+    entry: Entry
+    """Replaced with every change of a definition, that of a rollout's stage too."""
     again_at: datetime
     numbers: int
     """A digest of the numbers at that time: when they are the same, so is the size."""
@@ -58,18 +59,22 @@ class Sizes:
         """The sizes of a rollout's stages that are known."""
         return self._known.get((application, version), {})
 
+    def forget(self, application: int, version: Version) -> None:
+        """A rollout admits others than when it was measured: its size is unknown until it is measured again."""
+        self._known.pop((application, version), None)
+
     async def look(self, entry: Entry, item: Software, numbers: Counter[CounterKey]) -> Measured | None:
         """Measure the present stage of a rollout, if it may have another size than last time; None: it was not."""
         place, now = (entry.application.key, item.version), self._clock.now()
         digest = hash(frozenset((key, n) for key, n in numbers.items() if key.name in {"running", "latest"} and n))
         look = self._looks.get(place)
-        if look is not None and look.item == item and (look.numbers == digest or now < look.again_at):
+        if look is not None and look.entry is entry and (look.numbers == digest or now < look.again_at):
             return None
         begun = self._elapsed()
         measured = await self._editing.measure(entry, item)
         spent = timedelta(seconds=self._elapsed() - begun)
         again_at = now + max(LEAST_PAUSE, SHARE * spent)
-        self._looks[place] = _Look(item=item, again_at=again_at, numbers=digest)
+        self._looks[place] = _Look(entry=entry, again_at=again_at, numbers=digest)
         known = {number: size for number, size in self.of(*place).items() if number <= item.rollout.stage}
         self._known[place] = {**known, item.rollout.stage: measured.size}
         return measured

@@ -51,10 +51,13 @@ class IllegalRolloutMove(DomainError):
 
     code = "rollout-state"
 
-    def __init__(self, phase: Phase, after: Phase) -> None:
-        super().__init__(f"a rollout that is {phase.value} cannot become {after.value}")
+    def __init__(self, phase: Phase, after: Phase | None) -> None:
+        what = "go on to its next stage" if after is None else f"become {after.value}"
+        way_out = ": resume it first" if phase is Phase.PAUSED else ""
+        super().__init__(f"a rollout that is {phase.value} cannot {what}{way_out}")
         self.phase = phase
         self.after = after
+        """None: its phase was to stay, and its stage to be the next one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +105,8 @@ def advance(rollout: Rollout, stages: int) -> Rollout:
     """
     if rollout.stage + 1 >= stages:
         return move(rollout, Phase.FINISHED)
-    if rollout.phase is Phase.PAUSED:
-        raise IllegalRolloutMove(rollout.phase, Phase.RUNNING)
+    if rollout.phase in {Phase.PAUSED, Phase.ABORTED}:
+        raise IllegalRolloutMove(rollout.phase, None)
     return replace(move(rollout, Phase.RUNNING), stage=rollout.stage + 1)
 
 

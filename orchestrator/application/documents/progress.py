@@ -3,6 +3,7 @@
 Rules:
 - Stages are numbered from 0 in members and from 1 in sentences.
 - What is suspended or recalled is called so, whatever its rollout would do.
+- Of what is over, no stage says what it waits for; where nobody judges, none fails.
 
 Spec: DESIGN §6, "GET …/rollout".
 Layer: application; pure.
@@ -10,6 +11,7 @@ Layer: application; pure.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.application import rulings as judging
@@ -23,11 +25,11 @@ if TYPE_CHECKING:
 
     from orchestrator.application.documents.texts import Document
     from orchestrator.application.rollouts import Moved, View
-    from orchestrator.domain.gates import Ruling, Size
-    from orchestrator.domain.policies import Stage
+    from orchestrator.domain.gates import Ruling
 
 RECALLED, SUSPENDED = "recalled", "suspended"
 STATES = (*(phase.value for phase in Phase), SUSPENDED, RECALLED)
+_OVER = frozenset({Phase.ABORTED.value, SUSPENDED, RECALLED})
 _NOTHING = Tally()
 
 
@@ -62,14 +64,13 @@ def build(view: View, now: datetime) -> Document:
         "reason": record.status.reason,
         "summary": _summary(view, called, rulings[-1]),
         "stages": [
-            _stage(
-                stage,
-                _called(view, number, called),
-                view.tallies.get(number, _NOTHING),
-                view.sizes.get(number),
-                rulings[number] if number < len(rulings) else None,
-            )
-            for number, stage in enumerate(staging)
+            _Part(
+                view=view,
+                number=number,
+                called=called,
+                ruling=rulings[number] if number < len(rulings) else None,
+            ).build()
+            for number in range(len(staging))
         ],
         "failures": [
             {"reason": reason, "endpoints": amount}
@@ -104,45 +105,82 @@ def _summary(view: View, called: str, present: Ruling) -> str:
     return f"{stage}{present.reason}"
 
 
-def _called(view: View, number: int, called: str) -> str:
-    """What the state of one stage is."""
-    rollout = view.record.software.rollout
-    if number > rollout.stage:
-        return "waiting"
-    if number < rollout.stage or rollout.phase in {Phase.FINISHED, Phase.WAITING_APPROVAL}:
-        return "passed"
-    if called == Phase.FINISHED.value:
-        return "passed"
-    return "running"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """One stage of a rollout that is called so."""
 
+    view: View
+    number: int
+    called: str
+    ruling: Ruling | None
+    """None: it was not entered yet."""
 
-def _stage(stage: Stage, called: str, tally: Tally, size: Size | None, ruling: Ruling | None) -> Document:
-    failed = ruling is not None and ruling.verdict is Verdict.FAILS
-    return {
-        "percent": stage.percent,
-        **({} if stage.count is None else {"count": stage.count}),
-        **({} if stage.filter_id is None else {"filter": stage.filter_id}),
-        "state": "failed" if failed else called,
-        "endpoints": None if size is None else size.endpoints,
-        "offered": tally.offered,
-        "installing": tally.installing,
-        "soaking": tally.soaking,
-        "confirmed": tally.confirmed,
-        "failed": tally.failed,
-        "reverted": tally.reverted,
-        "expired": tally.expired,
-        "withdrawn": tally.withdrawn,
-        "unhealthy": tally.unhealthy,
-        "waiting": None if size is None else size.waiting,
-        "offline": tally.unreached,
-        "settled": 0 if ruling is None else ruling.settled,
-        "needed": None if ruling is None else ruling.needed,
-        "failureRate": None if ruling is None else _rounded(ruling.rate),
-        "bounds": None if ruling is None or ruling.bounds is None else [_rounded(bound) for bound in ruling.bounds],
-        "maxFailureRate": stage.max_failure_rate,
-        "approval": "manual" if stage.approval else "automatic",
-        "reason": None if ruling is None else ruling.reason,
-    }
+    def build(self) -> Document:
+        """The document of the stage."""
+        stage = self.view.record.software.policy.staging[self.number]
+        return {
+            "percent": stage.percent,
+            **({} if stage.count is None else {"count": stage.count}),
+            **({} if stage.filter_id is None else {"filter": stage.filter_id}),
+            "state": self._state,
+            **self._numbers,
+            **self._verdict,
+            "maxFailureRate": stage.max_failure_rate,
+            "approval": "manual" if stage.approval else "automatic",
+            "reason": self._reason,
+        }
+
+    @property
+    def _state(self) -> str:
+        rollout = self.view.record.software.rollout
+        if self._fails:
+            return "failed"
+        if self.number > rollout.stage:
+            return "waiting"
+        done = self.called == Phase.FINISHED.value or rollout.phase in {Phase.FINISHED, Phase.WAITING_APPROVAL}
+        return "passed" if done or self.number < rollout.stage else "running"
+
+    @property
+    def _fails(self) -> bool:
+        judged = self.view.record.software.policy.judged
+        return judged and self.ruling is not None and self.ruling.verdict is Verdict.FAILS
+
+    @property
+    def _numbers(self) -> Document:
+        tally, size = self.view.tallies.get(self.number, _NOTHING), self.view.sizes.get(self.number)
+        return {
+            "endpoints": None if size is None else size.endpoints,
+            "offered": tally.offered,
+            "installing": tally.installing,
+            "soaking": tally.soaking,
+            "confirmed": tally.confirmed,
+            "failed": tally.failed,
+            "reverted": tally.reverted,
+            "expired": tally.expired,
+            "withdrawn": tally.withdrawn,
+            "unhealthy": tally.unhealthy,
+            "waiting": None if size is None or self.called in _OVER else size.waiting,
+            "offline": tally.unreached,
+        }
+
+    @property
+    def _verdict(self) -> Document:
+        ruling = self.ruling
+        if ruling is None:
+            return {"settled": 0, "needed": None, "failureRate": None, "bounds": None}
+        return {
+            "settled": ruling.settled,
+            "needed": ruling.needed,
+            "failureRate": _rounded(ruling.rate),
+            "bounds": None if ruling.bounds is None else [_rounded(bound) for bound in ruling.bounds],
+        }
+
+    @property
+    def _reason(self) -> str | None:
+        if self.ruling is None or not self.view.record.software.policy.judged:
+            return None
+        over = self.called in _OVER and self.ruling.verdict is Verdict.WAITS
+        return None if over else self.ruling.reason
 
 
 def _rounded(rate: float | None) -> float | None:

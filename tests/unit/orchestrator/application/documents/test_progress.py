@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator.api import schemas
+from orchestrator.application.documents import progress, texts
+from orchestrator.application.records import RolloutStatus, SoftwareRecord, StageMark
+from orchestrator.application.rollouts import View
+from orchestrator.domain.gates import Size, Tally
+from orchestrator.domain.policies import RolloutPolicy, Stage
+from orchestrator.domain.rollouts import Phase, Rollout
+from orchestrator.domain.software import Software, Strategy
+from orchestrator.domain.versions import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# A decoded answer, which tests index as they please.
+Json = Any
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+STAGES = (
+    Stage(percent=1, soak=timedelta(hours=1), max_failure_rate=0.02, min_attempted=50),
+    Stage(percent=20, soak=timedelta(hours=12), max_failure_rate=0.02, min_attempted=50, approval=True),
+    Stage(percent=100),
+)
+TALLIES = {
+    0: Tally(confirmed=98, failed=1, reverted=1),
+    1: Tally(offered=1450, unreached=1130, installing=21, soaking=407, confirmed=33, failed=1, unhealthy=2),
+}
+SECOND, UNTOUCHED = Rollout(stage=1), RolloutStatus()
+SIZES = {0: Size(endpoints=100, waiting=0), 1: Size(endpoints=1912, waiting=0)}
+
+
+def view(
+    *,
+    rollout: Rollout = SECOND,
+    status: RolloutStatus = UNTOUCHED,
+    tallies: Mapping[int, Tally] = TALLIES,
+    sizes: Mapping[int, Size] = SIZES,
+    failures: Mapping[str, int] | None = None,
+    **changes: Any,  # noqa: ANN401 - members of a software
+) -> View:
+    """A rollout in its second stage, which has not passed yet."""
+    version = Version.parse("2.1.0")
+    software = Software(
+        version=version, strategy=Strategy.GENERAL, policy=RolloutPolicy(stages=STAGES), rollout=rollout
+    )
+    record = SoftwareRecord(
+        software=replace(software, **changes),
+        specification="{}",
+        metadata="{}",
+        rollout=None,
+        upgradable_from=(),
+        offered_at=None,
+        revision=1,
+        created_at=NOW - DAY,
+        updated_at=NOW - DAY,
+        status=status,
+    )
+    return View(record=record, tallies=tallies, sizes=sizes, failures=failures or {}, totals={})
+
+
+def built(given: View) -> Json:
+    text = texts.build(progress.build(given, NOW))
+    schemas.Rollout.model_validate_json(text)
+    return json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("phase", "changes", "expected"),
+    [
+        (Phase.RUNNING, {}, "running"),
+        (Phase.PAUSED, {}, "paused"),
+        (Phase.PAUSED, {"strategy": Strategy.SUSPENDED}, "suspended"),
+        (Phase.ABORTED, {"strategy": Strategy.SUSPENDED}, "aborted"),
+        (Phase.ABORTED, {"recalled_at": NOW}, "recalled"),
+        (Phase.WAITING_APPROVAL, {}, "waiting-approval"),
+        (Phase.FINISHED, {}, "finished"),
+        (Phase.RUNNING, {"policy": RolloutPolicy(stages=STAGES, end=NOW)}, "finished"),
+        (Phase.RUNNING, {"policy": RolloutPolicy(stages=STAGES, end=NOW + DAY)}, "running"),
+        (Phase.PAUSED, {"policy": RolloutPolicy(stages=STAGES, end=NOW)}, "paused"),
+    ],
+)
+def test_what_a_rollout_is_called(phase: Phase, changes: Json, expected: str) -> None:
+    given = view(rollout=Rollout(phase=phase, stage=1), **changes)
+    assert progress.state(given, NOW) == expected
+    assert expected in progress.STATES
+    assert built(given)["state"] == expected
+
+
+@pytest.mark.parametrize(
+    ("phase", "stage", "states"),
+    [
+        (Phase.RUNNING, 0, ["running", "waiting", "waiting"]),
+        (Phase.RUNNING, 1, ["passed", "running", "waiting"]),
+        (Phase.WAITING_APPROVAL, 1, ["passed", "passed", "waiting"]),
+        (Phase.PAUSED, 2, ["passed", "passed", "running"]),
+        (Phase.FINISHED, 2, ["passed", "passed", "passed"]),
+    ],
+)
+def test_stages_pass_in_order(phase: Phase, stage: int, states: list[str]) -> None:
+    document = built(view(rollout=Rollout(phase=phase, stage=stage)))
+    assert [item["state"] for item in document["stages"]] == states
+    assert document["stage"] == stage
+
+
+def test_a_stage_that_fails_is_called_so_also_when_it_has_passed() -> None:
+    document = built(view(tallies={0: Tally(confirmed=50, reverted=50), 1: Tally(confirmed=1)}))
+    assert [item["state"] for item in document["stages"]] == ["failed", "running", "waiting"]
+
+
+def test_acknowledged_failures_are_shown_and_set_aside() -> None:
+    marks = (StageMark(acknowledged=50, endpoints=100),)
+    tallies = {0: Tally(confirmed=50, reverted=50)}
+    stage = built(view(status=RolloutStatus(marks=marks), tallies=tallies, sizes={}))["stages"][0]
+    assert (stage["state"], stage["reverted"], stage["settled"], stage["failureRate"]) == ("passed", 50, 50, 0)
+
+
+def test_a_summary_says_what_is_done_about_it() -> None:
+    held = RolloutStatus(reason="smoke in the lab")
+    assert built(view(rollout=Rollout(phase=Phase.PAUSED), status=held))["summary"] == "paused: smoke in the lab"
+    assert built(view(rollout=Rollout(phase=Phase.ABORTED)))["summary"] == "aborted"
+    assert built(view(recalled_at=NOW))["summary"] == "the software is recalled"
+    waiting = built(view(rollout=Rollout(phase=Phase.WAITING_APPROVAL)))["summary"]
+    assert waiting.startswith("stage 1: 100 settled, 50 needed")
+    assert "approval" in waiting
+
+
+def test_what_is_over_waits_for_nothing() -> None:
+    for given in (view(rollout=Rollout(phase=Phase.ABORTED, stage=1)), view(recalled_at=NOW)):
+        stage = built(given)["stages"][1]
+        assert (stage["reason"], stage["waiting"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("tallies", "expected"),
+    [
+        ({}, "running"),
+        ({0: Tally(offered=1, confirmed=3)}, "running"),
+        ({0: Tally(soaking=1, confirmed=3)}, "running"),
+        ({0: Tally(confirmed=3, failed=1)}, "finished"),
+    ],
+)
+def test_a_rollout_that_nobody_judges_is_finished_when_nothing_is_under_way(
+    tallies: Mapping[int, Tally], expected: str
+) -> None:
+    document = built(view(rollout=Rollout(), tallies=tallies, policy=RolloutPolicy()))
+    assert document["state"] == expected
+    assert document["stages"][0]["state"] == {"running": "running", "finished": "passed"}[expected]
+    assert document["stages"][0]["reason"] is None
+    assert document["summary"] == "stage 1: not judged: neither stages nor onFailure are given"
+
+
+def test_stages_that_an_edit_has_taken_away_are_not_shown() -> None:
+    document = built(view(rollout=Rollout(stage=0), policy=RolloutPolicy(stages=(Stage(filter_id="canary"),))))
+    (stage,) = document["stages"]
+    assert (stage["filter"], stage["percent"], document["stage"]) == ("canary", None, 0)

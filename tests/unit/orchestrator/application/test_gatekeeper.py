@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator.application.authors import ANONYMOUS
+from orchestrator.application.gatekeeper import Gatekeeper
+from orchestrator.application.rollouts import Rollouts, Sizes
+from orchestrator.domain.rollouts import Phase
+from orchestrator.domain.versions import Version
+from tests.parts import without_broker
+from tests.unit.orchestrator.application.desks import APP
+
+if TYPE_CHECKING:
+    from orchestrator.application.rollouts import View
+    from orchestrator.domain.gates import Size
+    from tests.unit.orchestrator.application.desks import Desk
+
+NEW = Version.parse("1.1.0")
+FLEET = [f"e{number}" for number in range(10)]
+
+
+class Keeper:
+    """A gatekeeper with what it moves."""
+
+    def __init__(self, desk: Desk) -> None:
+        sizes = Sizes()
+        self.rollouts = Rollouts(desk.storage, desk.revisions, sizes)
+        self.gates = Gatekeeper(without_broker(desk.storage, desk.directory, desk.clock), self.rollouts, sizes)
+        self.desk = desk
+
+    async def define(self, *stages: dict[str, object]) -> None:
+        await self.desk.define("1.1.0", "1.0.0", rollout={"stages": [*stages, {"percent": 100}]})
+        await self.desk.sweep()
+
+    async def tick(self, times: int = 1) -> View:
+        for _ in range(times):
+            await self.gates.tick()
+            await self.desk.sweep()
+        return await self.rollouts.get(APP, NEW)
+
+    async def size(self) -> Size:
+        """Of the first stage, as the gate has just measured it."""
+        return (await self.tick()).sizes[0]
+
+    async def holders(self) -> list[str]:
+        return [name for name in FLEET if await self.desk.offer_of(name) is not None]
+
+
+@pytest.fixture
+async def keeper(desk: Desk) -> Keeper:
+    for name in FLEET:
+        await desk.enrol(name, "1.0.0")
+    return Keeper(desk)
+
+
+async def test_a_stage_that_is_just_being_widened_is_not_judged_by_its_size(keeper: Keeper) -> None:
+    """It has no endpoints before it is widened; one verdict would be all that such a stage can have."""
+    await keeper.define({"count": 4, "minAttempted": 2})
+    assert (await keeper.tick()).sizes == {}
+    await keeper.desk.report((await keeper.holders())[0], "1.1.0")
+    view = await keeper.tick()
+    assert view.sizes[0].endpoints == 4
+    assert (view.record.software.rollout.stage, view.tallies[0].confirmed) == (0, 1)
+    await keeper.desk.report((await keeper.holders())[0], "1.1.0")
+    assert (await keeper.tick()).record.software.rollout.stage == 1
+
+
+async def test_an_edit_has_the_stage_measured_at_once(keeper: Keeper) -> None:
+    """The clock stands still, and the fleet has not changed."""
+    await keeper.define({"count": 2})
+    await keeper.tick()
+    assert (await keeper.size()).endpoints == 2
+    await keeper.define({"count": 6})
+    await keeper.tick()
+    assert (await keeper.size()).endpoints == 6
+
+
+async def test_the_last_stage_is_not_finished_by_the_size_from_before_a_pause(keeper: Keeper) -> None:
+    await keeper.desk.define("1.1.0", "1.0.0", rollout={"stages": [{"percent": 100, "minAttempted": 1}]})
+    await keeper.desk.sweep()
+    assert (await keeper.size()).waiting == 0
+    await keeper.desk.report("e0", "1.1.0")
+    await keeper.rollouts.pause(APP, NEW, by=ANONYMOUS)
+    await keeper.tick()
+    await keeper.rollouts.resume(APP, NEW, by=ANONYMOUS)
+    await keeper.gates.tick()
+    view = await keeper.rollouts.get(APP, NEW)
+    assert (view.record.software.rollout.phase, view.sizes[0].waiting) == (Phase.RUNNING, 9)
+
+
+async def test_a_paused_rollout_is_measured_and_stays_paused(keeper: Keeper) -> None:
+    await keeper.define({"count": 3, "minAttempted": 1})
+    await keeper.tick(2)
+    await keeper.rollouts.pause(APP, NEW, by=ANONYMOUS)
+    await keeper.tick()
+    keeper.desk.clock.at += timedelta(seconds=2)
+    view = await keeper.tick()
+    assert (view.record.software.rollout.phase, view.sizes[0].waiting) == (Phase.PAUSED, 3)
+
+
+async def test_the_audit_keeps_why_a_gate_has_moved_a_rollout(keeper: Keeper) -> None:
+    await keeper.define({"count": 2, "minAttempted": 2})
+    await keeper.tick(2)
+    for name in await keeper.holders():
+        await keeper.desk.report(name, "1.1.0", 500, "bricks")
+    await keeper.tick()
+    entry = keeper.desk.bells.changes[-1]
+    assert (entry.action.value, entry.author.name, entry.author.via.value) == ("rollout.pause", "otao", "engine")
+    assert entry.author.reason == "stage 1: failure rate 100 % (34.2-100 %) is over the limit 5 %"
