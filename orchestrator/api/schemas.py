@@ -195,6 +195,7 @@ class Endpoint(Shape):
     observe: bool
     pinned: str | None
     offer: Offer | None
+    consent_asked: str | None = Field(description="The version for which its consent is asked now.")
 
 
 class Rule(Shape):

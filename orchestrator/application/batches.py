@@ -38,6 +38,7 @@ from protocol import configurations, requests, topics
 from protocol.errors import MessageError
 from protocol.links import Outbound
 from protocol.requests import Echo, ForeignPush, RequestRefusedError
+from protocol.topics import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -298,7 +299,10 @@ class Application:
                 message = Outbound(topic=item.inbound.topic, payload=CLEARED, retain=True)
                 self._batch.answers.append(Answer(message=message))
             return
-        if item.entry.application.push is PushMode.RETAINED:
+        address = item.request.address
+        asked = address.resource is Resource.CONSENT
+        kept = draft.after.consulted if asked else item.entry.application.push is PushMode.RETAINED
+        if kept and address.app_version == draft.app_version:
             draft.push = True
         elif item.inbound.retain:
             draft.cleared_topics.append(item.inbound.topic)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.application.memberships import Belonging, Memberships
 from orchestrator.domain.decisions import Decider
-from protocol import configurations
+from protocol import configurations, consents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -84,6 +84,11 @@ class Entry:
             )
             self._offers[version] = payload
         return payload
+
+    def ask(self, version: Version) -> bytes:
+        """The payload that asks for consent to a version; the software must exist."""
+        record = self.software[version]
+        return consents.ask(record.software.version.text, record.metadata)
 
     def unfrozen(self, versions: Iterable[Version]) -> set[Version]:
         """Those of these versions that nobody was offered yet."""

@@ -3,7 +3,7 @@
 Rules:
 - The filters that an endpoint is in follow what it is, before the decision is taken.
 - After every fact that may change it, the offer is decided anew, so that an answer in the same batch tells the truth.
-- A push is noted when what the topic shall hold has changed, when the endpoint asks for pushes again, and, for
+- A push is noted when what its topics shall hold has changed, when the endpoint asks for pushes again, and, for
   applications that push live, whenever an endpoint with an unstarted offer reports or asks.
 
 Layer: application; pure.
@@ -14,11 +14,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from orchestrator.application import pushes
 from orchestrator.application.records import Draft, EndpointRecord, PushMode
 from orchestrator.domain import changes
 from orchestrator.domain.attempts import SETTLED, AttemptState, move
 from orchestrator.domain.endpoints import HistoryKind
-from orchestrator.domain.facts import Heard, ObserveAsked, Reported
+from orchestrator.domain.facts import HealthReported, Heard, ObserveAsked, Reported
 from protocol import topics
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
     from orchestrator.domain.facts import Fact
     from orchestrator.domain.versions import Version
     from protocol.topics import Instances
+
+_NOTHING = (0, None)
+"""What the topics of an endpoint hold that is neither offered nor asked anything."""
+_WORDS = Heard | ObserveAsked | Reported | HealthReported
+"""What may be the first thing that is heard of an endpoint after its offer."""
 
 
 def begin(record: EndpointRecord, room: Room = changes.unlimited) -> Draft:
@@ -43,10 +49,10 @@ def hear(draft: Draft, entry: Entry, fact: Fact, *, watermark: int, at: datetime
     _take(draft, changes.apply(draft.after, fact, entry.policy_of, acknowledged=acknowledged), at)
     if entry.memberships.follows_reports:
         regroup(draft, entry)
-    if isinstance(fact, ObserveAsked) and fact.observe and draft.after.offer is not None:
+    if isinstance(fact, ObserveAsked) and fact.observe and _shown(draft.after) != _NOTHING:
         draft.push = True
     settle(draft, entry, at)
-    if entry.application.push is PushMode.LIVE and isinstance(fact, Heard | ObserveAsked | Reported):
+    if entry.application.push is PushMode.LIVE and isinstance(fact, _WORDS):
         offer = draft.after.offer
         draft.push = draft.push or (offer is not None and offer.state is AttemptState.OFFERED)
 
@@ -79,20 +85,19 @@ def settle(draft: Draft, entry: Entry, at: datetime) -> None:
 
 
 def relocate(draft: Draft, app_version: str, instances: Instances) -> None:
-    """The endpoint speaks under another application version: its old push topic must be cleared."""
+    """The endpoint speaks under another application version: its old push topics must be cleared."""
     if app_version != draft.app_version:
-        draft.cleared_topics.append(topics.push_topic(instances, draft.app_version, draft.before.token))
+        draft.cleared_topics += _left(draft, draft.app_version, instances)
         draft.app_version = app_version
-        draft.push = draft.push or _pushed(draft.after) != 0
+        draft.push = draft.push or _shown(draft.after) != _NOTHING
 
 
 def rename(draft: Draft, token: str, instances: Instances) -> None:
-    """The endpoint gets another token: its old push topic must be cleared."""
+    """The endpoint gets another token: its old push topics must be cleared."""
     if token == draft.before.token:
         return
-    left = topics.push_topic(instances, draft.before.app_version, draft.before.token)
-    if left not in draft.cleared_topics:
-        draft.cleared_topics.append(left)
+    left = _left(draft, draft.before.app_version, instances)
+    draft.cleared_topics += [topic for topic in left if topic not in draft.cleared_topics]
     draft.push = True
     draft.before = replace(draft.before, token=token)
 
@@ -106,7 +111,7 @@ def _take(draft: Draft, change: Change, at: datetime) -> None:
     old = before.attempt
     if old is not None and (change.endpoint.attempt is None or change.endpoint.attempt.sequence != old.sequence):
         draft.superseded.append(_settled(old, change, at))
-    if not draft.push and (_pushed(before) != _pushed(change.endpoint) or before.asked != change.endpoint.asked):
+    if not draft.push and _shown(before) != _shown(change.endpoint):
         draft.push = True
 
 
@@ -118,18 +123,26 @@ def _settled(old: Attempt, change: Change, at: datetime) -> Attempt:
     return move(old, AttemptState.WITHDRAWN, at, reason=reason)
 
 
-def _pushed(endpoint: Endpoint) -> int:
-    """The sequence of the offer that its push topic shall hold; 0 for none."""
+def _shown(endpoint: Endpoint) -> tuple[int, Version | None]:
+    """What its push topics shall hold: the sequence of its offer, 0 for none, and for what its consent is asked."""
+    if not endpoint.observe:
+        return _NOTHING
     offer = endpoint.offer
-    return offer.sequence if offer is not None and endpoint.observe else 0
+    return 0 if offer is None else offer.sequence, endpoint.asked
+
+
+def _left(draft: Draft, app_version: str, instances: Instances) -> list[str]:
+    return pushes.topics_of(instances, app_version, draft.before.token, consulted=draft.after.consulted)
 
 
 def push_anew(draft: Draft, entry: Entry, instances: Instances) -> None:
-    """The application's way of pushing has changed: write its topic again, and leave nothing retained if it is live."""
-    if draft.after.offer is not None:
-        draft.push = True
-        if entry.application.push is PushMode.LIVE:
-            draft.cleared_topics.append(topics.push_topic(instances, draft.app_version, draft.before.token))
+    """What the application pushes, or how, has changed: write it again, and leave no offer retained if it is live."""
+    endpoint = draft.after
+    if endpoint.offer is None and endpoint.asked is None:
+        return
+    draft.push = True
+    if endpoint.offer is not None and entry.application.push is PushMode.LIVE:
+        draft.cleared_topics.append(topics.push_topic(instances, draft.app_version, draft.before.token))
 
 
 def changed(draft: Draft) -> bool:
@@ -146,8 +159,10 @@ def offered(draft: Draft) -> set[Version]:
 
 
 def pushes_needed(draft: Draft, entry: Entry) -> bool:
-    """Whether a push is to be stored: nothing is cleared where nothing is retained."""
-    return draft.push and (entry.application.push is PushMode.RETAINED or _pushed(draft.after) != 0)
+    """Whether a push is to be stored: nothing is cleared where nothing is retained; asks are retained everywhere."""
+    if not draft.push or entry.application.push is PushMode.RETAINED:
+        return draft.push
+    return draft.after.consulted or _shown(draft.after) != _NOTHING
 
 
 def stored(draft: Draft, *, key: int, push_revision: int, last_history: int) -> EndpointRecord:

@@ -14,7 +14,7 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orchestrator.application import drafts, preconditions
+from orchestrator.application import drafts, preconditions, pushes
 from orchestrator.application.audits import Action
 from orchestrator.application.authors import ANONYMOUS
 from orchestrator.application.problems import (
@@ -24,7 +24,6 @@ from orchestrator.application.records import NewEndpoint
 from orchestrator.application.visits import Visit, app_version_of, check_token, first_token
 from orchestrator.domain.endpoints import TokenState
 from orchestrator.domain.facts import Consented, Retried
-from protocol import topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from orchestrator.application.editing import Edit, EditingStorage, Gate, Wake
     from orchestrator.application.ports import Clock
     from orchestrator.application.preconditions import Precondition
-    from orchestrator.application.records import EndpointDocument
+    from orchestrator.application.records import EndpointDocument, EndpointRecord
     from orchestrator.application.rooms import Rooms
     from orchestrator.domain.versions import Version
     from protocol.topics import Instances
@@ -220,7 +219,7 @@ class Endpoints:
     async def delete(
         self, application: str, endpoint_id: str, precondition: Precondition, *, by: Author = ANONYMOUS
     ) -> None:
-        """Delete an endpoint with its history; its push topic is cleared.
+        """Delete an endpoint with its history; its push topics are cleared.
 
         Raises:
             NotFoundError: there is no such endpoint.
@@ -231,7 +230,8 @@ class Endpoints:
             document = visit.document
             precondition.check(_tag(document))
             await edit.delete_endpoint(document)
-            await edit.clear_topic(self._topic(document.record.app_version, document.record.token))
+            for topic in self._topics(document.record):
+                await edit.clear_topic(topic)
             await visit.audit(by, Action.ENDPOINT_DELETE, document, None)
         visit.follow(self._wake)
 
@@ -288,8 +288,9 @@ class Endpoints:
         revised = replace(document, attributes=body.attributes, revision=document.revision + 1)
         return await visit.settle(revised)
 
-    def _topic(self, app_version: str, token: str) -> str:
-        return topics.push_topic(self._instances, app_version, token)
+    def _topics(self, record: EndpointRecord) -> list[str]:
+        consulted = record.endpoint.consulted
+        return pushes.topics_of(self._instances, record.app_version, record.token, consulted=consulted)
 
 
 def _tag(document: EndpointDocument) -> str:

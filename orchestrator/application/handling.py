@@ -19,7 +19,7 @@ from orchestrator.application import drafts, pushes
 from orchestrator.application.answers import Answer
 from orchestrator.application.refusals import OperatorKeyError
 from orchestrator.domain.attempts import AttemptState
-from orchestrator.domain.facts import Heard, ObserveAsked, Progressed, Reported
+from orchestrator.domain.facts import Consented, HealthReported, Heard, ObserveAsked, Progressed, Reported
 from orchestrator.domain.versions import Version
 from protocol import configurations, metadata
 from protocol.configurations import AppliedReport, ConfigRequest
@@ -91,8 +91,11 @@ class Handling:
                         version=version, state=request.state, percent=request.percent, message=request.message, at=at
                     )
                 )
-            case HealthReport() | ConsentAnswer():
-                self._hear(Heard(at=at))
+            case HealthReport():
+                about = None if request.config_id is None else Version.parse(request.config_id)
+                self._hear(HealthReported(healthy=request.healthy, version=about, reason=request.reason, at=at))
+            case ConsentAnswer():
+                self._consent(request, at)
             case MetadataUpdate() | MetadataReplacement() | MetadataQuery() | MetadataKeysQuery() | MetadataDeletion():
                 if self._edit(request):
                     self.draft.new_attributes = orjson.dumps(self.attributes).decode()
@@ -112,6 +115,13 @@ class Handling:
             self._hear(Heard(at=at))
         else:
             self._hear(ObserveAsked(observe=observe, at=at))
+
+    def _consent(self, request: ConsentAnswer, at: datetime) -> None:
+        self._hear(Heard(at=at))
+        version = Version.parse(request.config_id)
+        # What nobody can offer, or it runs, needs no consent: endpoints cannot fill the storage with such.
+        if version in self.entry.catalogue.index and version != self.draft.after.running:
+            self._hear(Consented(version=version, granted=request.granted, reason=request.reason_phrase, at=at))
 
     def _hear(self, fact: Fact) -> None:
         drafts.hear(self.draft, self.entry, fact, watermark=self._watermark, at=fact.at)

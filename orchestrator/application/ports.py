@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.directory import Entry
     from orchestrator.application.memberships import Belonging, Subject
-    from orchestrator.application.pushes import ParkedPush, Push
+    from orchestrator.application.pushes import ParkedPush, Place, Push
     from orchestrator.application.records import Draft, EndpointRecord
     from orchestrator.domain.versions import Version
 
@@ -158,8 +158,8 @@ class Storage(Protocol):
     async def push_sample(self, after_key: int, limit: int) -> list[Push]:
         """The present state of push topics that were ever pushed, in order of endpoint, from `after_key` on."""
 
-    async def owners(self, places: Sequence[tuple[int, str, str]]) -> set[tuple[int, str, str]]:
-        """Which of these (application, application version, token) an endpoint has now."""
+    async def owners(self, places: Sequence[Place]) -> dict[Place, bool]:
+        """Which of these places an endpoint has now, and whether it was ever asked for consent."""
 
     async def all_parked_topics(self) -> set[str]:
         """Every parked topic."""

@@ -24,8 +24,7 @@ import structlog
 
 from orchestrator.application import answers as answering
 from orchestrator.application.ports import StorageError
-from orchestrator.application.pushes import CLEARED, ParkedPush, place_of, render
-from orchestrator.application.records import PushMode
+from orchestrator.application.pushes import CLEARED, ParkedPush, expected, owned, place_of, render
 from protocol import topics
 from protocol.links import REFUSED, LinkLost, Outbound
 
@@ -57,10 +56,9 @@ class _Plan:
     messages: list[Outbound] = field(default_factory=list)
     pushes: list[Push] = field(default_factory=list)
 
-    def add(self, message: Outbound | None, push: Push) -> None:
-        if message is not None:
-            self.messages.append(message)
-            self.pushes.append(push)
+    def add(self, messages: Sequence[Outbound], push: Push) -> None:
+        self.messages += messages
+        self.pushes += [push] * len(messages)
 
 
 class Publisher:
@@ -187,14 +185,14 @@ class Publisher:
 
     async def _plan(self, pushes: Sequence[Push]) -> _Plan:
         places = [place for place in (place_of(push, self._directory, self._instances) for push in pushes) if place]
-        owned = await self._storage.owners(places) if places else set()
+        owners = await self._storage.owners(places) if places else {}
         plan = _Plan()
         for push in pushes:
             if push.topic is None and push.latest != push.revision:
                 continue
             entry = self._directory.by_key(push.application)
-            place = place_of(push, self._directory, self._instances)
-            plan.add(render(push, entry, self._instances, owned=place in owned), push)
+            moved_in = owned(push, self._directory, self._instances, owners)
+            plan.add(render(push, entry, self._instances, owned=moved_in), push)
         return plan
 
     async def _note(self, plan: _Plan, codes: Sequence[int]) -> None:
@@ -242,9 +240,9 @@ class Publisher:
 
     def _retried(self, item: ParkedPush, push: Push | None) -> Outbound:
         if push is not None:
-            message = render(push, self._directory.by_key(push.application), self._instances, owned=False)
-            if message is not None and message.topic == item.topic:
-                return message
+            for message in render(push, self._directory.by_key(push.application), self._instances, owned=False):
+                if message.topic == item.topic:
+                    return message
         return Outbound(topic=item.topic, payload=CLEARED, retain=True)
 
     async def raise_sentinel(self) -> None:
@@ -257,11 +255,6 @@ class Publisher:
         await self._link.publish([Outbound(topic=self._sentinel_topic, payload=payload, retain=True)])
         self._steps("sentinel-raised")
 
-    def expected(self, push: Push) -> tuple[str, bytes | None]:
-        """What the broker should retain for an endpoint: its push topic, and the payload or None."""
-        entry = self._directory.by_key(push.application)
-        topic = topics.push_topic(self._instances, push.app_version, push.token)
-        message = render(push, entry, self._instances, owned=False)
-        if message is None or entry is None or entry.application.push is PushMode.LIVE or not message.payload:
-            return topic, None
-        return topic, message.payload
+    def expected(self, push: Push) -> dict[str, bytes | None]:
+        """What the broker should retain for an endpoint, by topic; None: nothing."""
+        return expected(push, self._directory.by_key(push.application), self._instances)

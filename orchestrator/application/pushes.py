@@ -1,9 +1,11 @@
-"""What a push topic shall hold, rendered from the present state when it is sent.
+"""What an endpoint's push topics shall hold, rendered from the present state when it is sent: its offer, and its ask.
 
 Rules:
 - A push names an endpoint or a topic, never a payload (invariant 3).
-- A software that is stopped, or gone, is never rendered as an offer, whatever the endpoint's row still says
+- A software that is stopped, or gone, is never rendered as an offer or an ask, whatever the endpoint's row still says
   (invariant 7).
+- Asks for consent are retained wherever they go, also where offers are live. What was never consulted has no topic for
+  them: nothing is ever published there.
 - A topic that an endpoint has left is cleared, unless another endpoint has moved in.
 
 Layer: application; pure.
@@ -12,20 +14,25 @@ Layer: application; pure.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from orchestrator.application.records import PushMode
 from orchestrator.domain.attempts import AttemptState
 from protocol import topics
 from protocol.links import Outbound
+from protocol.topics import Resource
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from orchestrator.application.directory import Directory, Entry
     from orchestrator.domain.endpoints import TokenState
     from orchestrator.domain.versions import Version
     from protocol.topics import Instances
+
+Place: TypeAlias = tuple[int, str, str]
+"""Application, application version and token."""
 
 CLEARED = b""
 """A retained message with an empty payload removes what is retained (MQTT 5.0 §3.3.1.3)."""
@@ -50,6 +57,10 @@ class Push:
     state: AttemptState | None
     observe: bool
     token_state: TokenState
+    asked: Version | None = None
+    """For which its consent is asked."""
+    consulted: bool = False
+    """Whether it ever was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,29 +82,77 @@ def visible(entry: Entry | None, version: Version | None, state: AttemptState | 
     return entry.offerable(version, started=state is AttemptState.INSTALLING)
 
 
-def place_of(push: Push, directory: Directory, instances: Instances) -> tuple[int, str, str] | None:
-    """Whose a left topic would be now: application, application version, token; None where none could own it.
+def asking(entry: Entry | None, version: Version | None) -> bool:
+    """Whether consent to a version may be asked for: its software is not stopped."""
+    return entry is not None and version is not None and entry.offerable(version, started=False)
 
-    Only endpoints of applications that retain pushes count: elsewhere a left topic is cleared in any case.
+
+def topics_of(instances: Instances, app_version: str, token: str, *, consulted: bool) -> list[str]:
+    """The topics on which an endpoint of this place is told something, the offer's first."""
+    offers = topics.push_topic(instances, app_version, token)
+    return [offers, topics.consent_topic(instances, app_version, token)] if consulted else [offers]
+
+
+def place_of(push: Push, directory: Directory, instances: Instances) -> Place | None:
+    """Whose a left topic would be now; None where none could own it.
+
+    Of offers' topics only those of applications that retain pushes count: elsewhere one is cleared in any case.
     """
     address = None if push.topic is None else topics.parse_push(push.topic, instances)
     entry = None if address is None else directory.by_app_version(address.app_version)
-    if address is None or entry is None or entry.application.push is not PushMode.RETAINED:
+    if address is None or entry is None:
+        return None
+    if address.resource is Resource.CONFIG and entry.application.push is not PushMode.RETAINED:
         return None
     return entry.application.key, address.app_version, address.token
 
 
-def render(push: Push, entry: Entry | None, instances: Instances, *, owned: bool) -> Outbound | None:
-    """What to publish for a push now; None: nothing.
+def owned(push: Push, directory: Directory, instances: Instances, owners: Mapping[Place, bool]) -> bool:
+    """Whether a left topic belongs to an endpoint again, whose own pushes keep it right.
+
+    `owners` says of places that endpoints have now whether their endpoint was ever consulted.
+    """
+    place = place_of(push, directory, instances)
+    if place is None or place not in owners:
+        return False
+    _, app_version, token = place
+    return owners[place] or push.topic != topics.consent_topic(instances, app_version, token)
+
+
+def render(push: Push, entry: Entry | None, instances: Instances, *, owned: bool) -> list[Outbound]:
+    """What to publish for a push now, one message for a topic at most.
 
     `owned` says whether a left topic belongs to an endpoint again: then that endpoint's own pushes keep it right.
     """
     if push.topic is not None:
-        return None if owned else Outbound(topic=push.topic, payload=CLEARED, retain=True)
+        return [] if owned else [Outbound(topic=push.topic, payload=CLEARED, retain=True)]
     if entry is None:
-        return None
+        return []
+    offered = _offer(push, entry, instances)
+    messages = [] if offered is None else [offered]
+    if push.consulted:
+        messages.append(_ask(push, entry, instances))
+    return messages
+
+
+def expected(push: Push, entry: Entry | None, instances: Instances) -> dict[str, bytes | None]:
+    """What the broker should retain for an endpoint, by topic; None: nothing."""
+    named = topics_of(instances, push.app_version, push.token, consulted=push.consulted)
+    messages = render(push, entry, instances, owned=False)
+    kept = {message.topic: message.payload for message in messages if message.retain and message.payload}
+    return {topic: kept.get(topic) for topic in named}
+
+
+def _offer(push: Push, entry: Entry, instances: Instances) -> Outbound | None:
     topic = topics.push_topic(instances, push.app_version, push.token)
     retain = entry.application.push is PushMode.RETAINED
     if push.version is not None and push.observe and visible(entry, push.version, push.state):
         return Outbound(topic=topic, payload=entry.offer(push.version), retain=retain)
     return Outbound(topic=topic, payload=CLEARED, retain=True) if retain else None
+
+
+def _ask(push: Push, entry: Entry, instances: Instances) -> Outbound:
+    topic = topics.consent_topic(instances, push.app_version, push.token)
+    wanted = push.asked is not None and push.observe and asking(entry, push.asked)
+    payload = entry.ask(push.asked) if wanted and push.asked is not None else CLEARED
+    return Outbound(topic=topic, payload=payload, retain=True)

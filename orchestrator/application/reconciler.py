@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 SAMPLE = 100
-"""Topics that one slow tick reads back."""
+"""Endpoints whose topics one slow tick reads back."""
 
 
 class Reconciler:
@@ -132,7 +132,7 @@ class Reconciler:
         self._sampled = chosen[-1].key if len(chosen) == SAMPLE else 0
         if not chosen:
             return
-        found = await self._link.read_retained([self._publisher.expected(push)[0] for push in chosen])
+        found = await self._link.read_retained([topic for push in chosen for topic in self._publisher.expected(push)])
         wrong = [push for push in chosen if self._differs(push, found)]
         if not wrong:
             return
@@ -146,5 +146,4 @@ class Reconciler:
             self._publisher.resume(connection.number, 0)
 
     def _differs(self, push: Push, found: dict[str, bytes]) -> bool:
-        topic, payload = self._publisher.expected(push)
-        return found.get(topic) != payload
+        return any(found.get(topic) != payload for topic, payload in self._publisher.expected(push).items())

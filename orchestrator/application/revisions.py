@@ -4,6 +4,7 @@ Rules:
 - A change that may stop something is committed first, whatever the broker does, and reads show it from then on; the
   call returns when what was leaving meanwhile has been answered (invariant 7).
 - Whom it concerns is worked out from the numbers, never by looking at the fleet, and stored with it as a work item.
+- Another metadata of software that needs consent has all that is asked or offered written anew.
 - The directory is replaced right after the commit, before anybody else can begin a transaction.
 
 Layer: application.
@@ -117,8 +118,8 @@ class Revisions:
             )
             yield revision
             after = await edit.entry(revision.key)
-            concerned = await self._concerned(revision, after)
-            if concerned:
+            concerned = None if _reworded(before, after) else await self._concerned(revision, after)
+            if concerned is None or concerned:
                 await edit.add_work(revision.key, concerned, revision.now)
         self._directory.put(after)
         self._wake.work()
@@ -137,3 +138,10 @@ class Revisions:
         meant = {item.version for item in after.catalogue.software if not item.filter_ids.isdisjoint(revision.filters)}
         found |= graphs.concerned_by(after.catalogue, meant, versions)
         return found & running.keys()
+
+
+def _reworded(before: Entry, after: Entry) -> bool:
+    """Whether asks for consent that are out may say what is not so any more: they hold the software's metadata."""
+    asked = (item.version for item in after.catalogue.among(after.catalogue.consenting))
+    known = (version for version in asked if version in before.software)
+    return any(before.software[version].metadata != after.software[version].metadata for version in known)

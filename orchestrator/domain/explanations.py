@@ -2,7 +2,7 @@
 
 Rules:
 - It is the decision itself, taken anew, with every rule; beside it what only the one endpoint knows: the state of its
-  attempt, its failures, and the loop of an image that never reports its own version.
+  attempt, its failures, the reason of a refusal, and the loop of an image that never reports its own version.
 
 Layer: orchestrator.domain; pure.
 """
@@ -53,7 +53,7 @@ def explain(endpoint: Endpoint, catalogue: Catalogue, now: datetime) -> Explanat
     if offer is not None and offer.version != decision.hop and stays(offer, endpoint, decision, catalogue):
         return _installing(endpoint, offer, decision)
     held = _held(endpoint, decision)
-    summary = decision.summary if held is None else _in_line(decision, held)
+    summary = decision.summary + _why_refused(endpoint, decision) if held is None else _in_line(decision, held)
     notes = [summary, *_attempt_notes(endpoint, decision.hop), *_setback_notes(endpoint, decision.path)]
     return Explanation(
         running=endpoint.running,
@@ -91,6 +91,12 @@ def _full(verdict: SoftwareVerdict) -> SoftwareVerdict:
         for rule in verdict.rules
     )
     return replace(verdict, open=False, rules=tuple(rules))
+
+
+def _why_refused(endpoint: Endpoint, decision: Decision) -> str:
+    """The reason that was given with a refusal, after a colon."""
+    consent = endpoint.consents.get(decision.path[0]) if decision.outcome is Outcome.REFUSED else None
+    return f": {consent.reason}" if consent is not None and consent.reason else ""
 
 
 def _installing(endpoint: Endpoint, offer: Attempt, decision: Decision) -> Explanation:

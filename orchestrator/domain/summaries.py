@@ -47,7 +47,7 @@ def of(decision: Decision) -> str:
 def _awaited(decision: Decision) -> str:
     ahead = f"{decision.path[0]}{_onward(decision)}"
     if decision.outcome is Outcome.REFUSED:
-        return f"consent to {ahead} was refused"
+        return f"consent to {ahead}{',' if len(decision.path) > 1 else ''} was refused"
     return f"waits for {ahead}: {_reasons(decision)}"
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
     from datetime import datetime
 
-    from orchestrator.application.pushes import ParkedPush
+    from orchestrator.application.pushes import ParkedPush, Place
     from orchestrator.domain.versions import Version
 
 
@@ -82,12 +82,15 @@ class MemoryStorage:
             state=None if attempt is None else attempt.state,
             observe=record is not None and record.endpoint.observe,
             token_state=TokenState.REVOKED if record is None else record.endpoint.token_state,
+            asked=None if record is None else record.endpoint.asked,
+            consulted=record is not None and record.endpoint.consulted,
         )
 
-    async def owners(self, places: Sequence[tuple[int, str, str]]) -> set[tuple[int, str, str]]:
+    async def owners(self, places: Sequence[Place]) -> dict[Place, bool]:
         """See `ports.Storage.owners`."""
         records = (kept.record for kept in self.state.endpoints.values())
-        return {(record.application, record.app_version, record.token) for record in records}.intersection(places)
+        found = {(one.application, one.app_version, one.token): one.endpoint.consulted for one in records}
+        return {place: found[place] for place in places if place in found}
 
     async def all_parked_topics(self) -> set[str]:
         """See `ports.Storage.all_parked_topics`."""

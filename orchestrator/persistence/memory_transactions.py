@@ -216,7 +216,8 @@ class MemoryTransaction:
             record = _loaded(kept, lambda _, subject: entry.memberships.belonging(subject))
             if not _concerned(record.endpoint, work):
                 continue
-            if _plain(kept) and (work.running is not None or record.endpoint.offer is None):
+            told = record.endpoint.offer is not None or record.endpoint.asked is not None
+            if _plain(kept) and (work.running is not None or not told):
                 classes[_class(record.endpoint, entry)] += 1
             else:
                 particular.append(record)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+    from orchestrator.application.pushes import Place
     from orchestrator.persistence.dialects import Prepared
     from orchestrator.persistence.dictionaries import Dictionary
 
@@ -38,6 +39,7 @@ _TOPIC_STATE = [
     _state.attempt_state,
     _state.observe,
     _state.token_state,
+    _state.asked_id,
 ]
 _wanted = dialects.listed(bindparam("wanted"), "wanted")
 
@@ -117,7 +119,7 @@ class SqlQueues:
         return sorted((self._push(row) for row in rows), key=lambda push: (push.revision, push.key))
 
     def _push(self, row: Sequence[Any]) -> Push:
-        revision, key, topic, token, app_version_id, latest, version_id, state, observe, token_state = row
+        revision, key, topic, token, app_version_id, latest, version_id, state, observe, token_state, asked_id = row
         known = app_version_id is not None
         application, app_version = self._dictionary.app_versions.get(app_version_id, (0, "")) if known else (0, "")
         return Push(
@@ -132,9 +134,11 @@ class SqlQueues:
             state=ATTEMPT_STATES[state] if version_id else None,
             observe=bool(observe),
             token_state=TOKEN_STATES[token_state] if known else TokenState.REVOKED,
+            asked=self._dictionary.version(max(asked_id or 0, 0)),
+            consulted=bool(asked_id),
         )
 
-    async def owners(self, places: Sequence[tuple[int, str, str]]) -> set[tuple[int, str, str]]:
+    async def owners(self, places: Sequence[Place]) -> dict[Place, bool]:
         """See `ports.Storage.owners`."""
         endpoint, av = schema.endpoint, schema.app_version
         found = (
@@ -146,11 +150,11 @@ class SqlQueues:
             .join(schema.endpoint_state, _state.id == endpoint.c.id)
             .join(av, (av.c.id == _state.app_version_id) & (av.c.name == func.json_extract(_wanted.c.value, "$[1]")))
         )
-        columns = [endpoint.c.application_id, av.c.name, endpoint.c.token]
+        columns = [endpoint.c.application_id, av.c.name, endpoint.c.token, _state.asked_id]
         statement = dialects.rows_as_json(columns).select_from(found)
         async with self.reading() as connection:
             rows = await dialects.fetch(connection, statement, wanted=dialects.listing(places))
-        return {(application, name, token) for application, name, token in rows}
+        return {(application, name, token): bool(asked_id) for application, name, token, asked_id in rows}
 
     async def all_parked_topics(self) -> set[str]:
         """See `ports.Storage.all_parked_topics`."""

@@ -151,8 +151,8 @@ class Sweep:
         return end
 
     def _one_by_one(self) -> ColumnElement[bool]:
-        """Endpoints that their class does not say all about; a work item for all endpoints touches every offer."""
-        return ~_PLAIN if self._work.running is not None else or_(~_PLAIN, _IS_OPEN)
+        """Endpoints that their class does not say all about; a work item for all touches every offer and ask."""
+        return ~_PLAIN if self._work.running is not None else or_(~_PLAIN, _IS_OPEN, _state.asked_id > 0)
 
     async def read(self, end: int) -> tuple[dict[EndpointClass, int], list[int]]:
         """The classes of a page with their sizes, and the keys of its particular endpoints."""

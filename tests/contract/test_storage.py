@@ -34,7 +34,7 @@ from tests.contract.storages import (
     store,
     verdict_on,
 )
-from tests.unit.orchestrator.domain.builders import general, targeted, use, v
+from tests.unit.orchestrator.domain.builders import endpoint, general, targeted, use, v
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -355,11 +355,29 @@ async def test_the_present_state_of_topics_is_read_by_key_and_in_order_of_endpoi
 
 
 async def test_owners_are_the_endpoints_that_have_a_place_now(shelf: Shelf, entry: Entry) -> None:
-    await store(shelf, entry, newcomer(entry, "tok"))
+    consulted = replace(endpoint("1.0.0"), consulted=True)
+    await store(shelf, entry, newcomer(entry, "tok"), newcomer(entry, "asked", consulted))
     key = entry.application.key
-    mine = (key, "kettle-v1", "tok")
-    asked = [mine, (key, "kettle-v2", "tok"), (key, "kettle-v1", "gone"), (key + 1, "kettle-v1", "tok")]
-    assert await shelf.storage.owners(asked) == {mine}
+    mine, other = (key, "kettle-v1", "tok"), (key, "kettle-v1", "asked")
+    asked = [mine, (key, "kettle-v2", "tok"), (key, "kettle-v1", "gone"), (key + 1, "kettle-v1", "tok"), other]
+    assert await shelf.storage.owners(asked) == {mine: False, other: True}
+
+
+async def test_pushes_tell_what_an_endpoint_is_asked_and_whether_it_ever_was(shelf: Shelf, entry: Entry) -> None:
+    asked = replace(endpoint("1.0.0"), asked=v("1.1.0"), consulted=True)
+    for token, state in (("asked", asked), ("was", replace(asked, asked=None)), ("never", endpoint("1.0.0"))):
+        draft = newcomer(entry, token, state)
+        draft.push = True
+        await store(shelf, entry, draft)
+    expected = [(v("1.1.0"), True), (None, True), (None, False)]
+    pushes = await shelf.storage.pushes(0, 10)
+    assert [(push.asked, push.consulted) for push in pushes] == expected
+    sample, present = (
+        await shelf.storage.push_sample(0, 10),
+        await shelf.storage.pushes_of([item.key for item in pushes]),
+    )
+    assert [(push.asked, push.consulted) for push in sample] == expected
+    assert [(push.asked, push.consulted) for push in present] == expected
 
 
 async def test_pruning_keeps_the_latest_push_of_each_topic_and_the_topics_that_were_left(

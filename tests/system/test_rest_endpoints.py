@@ -45,6 +45,7 @@ async def test_an_endpoint_is_created_read_and_deleted(kettle: Rest) -> None:
         "observe": True,
         "pinned": None,
         "offer": None,
+        "consentAsked": None,
     }
     assert await kettle.get(ENDPOINT) == created.json()
     assert await kettle.put(ENDPOINT, created.json(), if_match="*") == created.json()

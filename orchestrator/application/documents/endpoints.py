@@ -1,7 +1,7 @@
 """The documents of an endpoint: what operators edit, what it reports, why, and its history.
 
 Rules:
-- An offer of software that is stopped is shown as none, from the commit of the stop on (invariant 7).
+- An offer or an ask of software that is stopped is shown as none, from the commit of the stop on (invariant 7).
 
 Layer: application; pure.
 """
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _STRING = re.compile(r'("(?:[^"\\]|\\.)*+")(:?)')
 """Of compact JSON; a colon behind it makes it a member's name."""
-VOLATILE = frozenset({"lastSeenAt", "runningSince", "runningAsserted", "offer"})
+VOLATILE = frozenset({"lastSeenAt", "runningSince", "runningAsserted", "offer", "consentAsked"})
 """Members that change while nobody edits."""
 READ_ONLY = VOLATILE | {"endpointId", "tokenState", "registeredAt", "runningVersion", "observe"}
 
@@ -136,6 +136,7 @@ def build(document: EndpointDocument, entry: Entry) -> Document:
         "observe": endpoint.observe,
         "pinned": _text(endpoint.pinned),
         "offer": _build_offer(endpoint, entry),
+        "consentAsked": _text(_asked(endpoint, entry)),
     }
 
 
@@ -153,6 +154,13 @@ def _build_offer(endpoint: Endpoint, entry: Entry) -> Node:
         "attempt": attempt.number,
         "percent": attempt.percent,
     }
+
+
+def _asked(endpoint: Endpoint, entry: Entry) -> Version | None:
+    asked = endpoint.asked
+    if asked is None or not pushes.asking(entry, asked):
+        return None
+    return None if rules.consented_to(asked, endpoint, entry.catalogue) else asked
 
 
 def _narrowed(attempt: Attempt, endpoint: Endpoint, entry: Entry) -> bool:

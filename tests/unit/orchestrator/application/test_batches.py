@@ -21,7 +21,7 @@ from orchestrator.application.tallies import Tallies
 from orchestrator.domain.endpoints import TokenState
 from orchestrator.domain.filters import Filter
 from protocol import health
-from protocol.links import Inbound
+from protocol.links import Inbound, Outbound
 from protocol.payloads import Limits
 from protocol.topics import Instances
 from tests.contract.storages import APP, NOW, MemoryShelf, Shelf, found, newcomer, one, open_sqlite, store
@@ -372,6 +372,40 @@ async def test_a_message_on_a_push_topic_that_is_not_ours_is_overwritten(desk: D
     assert push.key == (await desk.one("tok")).key
     await desk.take(message("config/json/status", b"forged", who="nobody"))
     assert await desk.tokens("nobody") == []
+
+
+ASK = "consent/json/status"
+ASK_TOPIC = f"kp1/kettle-v1/cmx_ota/tok/{ASK}"
+
+
+async def test_a_forged_ask_is_cleared_and_one_on_a_topic_that_is_in_use_is_overwritten(desk: Desk) -> None:
+    batch = await desk.take(message(ASK, b"forged", retain=True))
+    assert (batch.foreign, batch.pushed) == (1, True)
+    (left,) = await desk.shelf.storage.pushes(0, 10)
+    assert left.topic == ASK_TOPIC
+    consulted = replace(OFFERED, consulted=True)
+    await store(desk.shelf, desk.open, newcomer(desk.open, "asked", consulted))
+    await desk.take(message(ASK, b"forged", "asked"))
+    assert [push.key for push in await desk.shelf.storage.pushes(left.revision, 10)] == [(await desk.one("asked")).key]
+    batch = await desk.take(message(ASK, b"forged", "nobody", retain=True))
+    assert [answer.message for answer in batch.answers] == [
+        Outbound(topic=ASK_TOPIC.replace("tok", "nobody"), payload=b"", retain=True)
+    ]
+
+
+async def test_what_is_forged_under_another_application_version_is_cleared_there(desk: Desk) -> None:
+    await desk.take(message("config/json/status", b"forged", app_version="kettle-v2", retain=True))
+    (left,) = await desk.shelf.storage.pushes(0, 10)
+    assert left.topic == "kp1/kettle-v2/cmx_ota/tok/config/json/status"
+    assert (await desk.one("tok")).app_version == "kettle-v1"
+
+
+async def test_an_answer_that_was_processed_before_changes_nothing(desk: Desk) -> None:
+    granted = '{"configId":"1.1.0","granted":true}'
+    await desk.take(message("consent/json/1", granted, packet_id=7, qos=1))
+    assert (await desk.one("tok")).endpoint.consents[v("1.1.0")].granted
+    batch = await desk.take(message("consent/json/1", granted, packet_id=7, qos=1, duplicate=True))
+    assert (batch.repeats, batch.pushed, payloads(batch)) == (1, False, [b""])
 
 
 async def test_another_application_version_in_the_topic_becomes_the_endpoints(desk: Desk) -> None:

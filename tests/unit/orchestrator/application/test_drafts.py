@@ -9,7 +9,7 @@ from orchestrator.application import drafts
 from orchestrator.application.records import Draft, EndpointRecord, PushMode
 from orchestrator.domain.attempts import AttemptState, move
 from orchestrator.domain.endpoints import HistoryKind
-from orchestrator.domain.facts import Heard, ObserveAsked, Progressed, Reported
+from orchestrator.domain.facts import Consented, HealthReported, Heard, ObserveAsked, Progressed, Reported
 from protocol.topics import Instances
 from tests.contract.storages import APP, MINUTE, NOW, entry_of
 from tests.unit.orchestrator.domain.builders import endpoint, general, offer, suspended, v
@@ -142,6 +142,7 @@ def test_observe_restores_the_push_and_its_end_clears_it() -> None:
     ("fact", "pushed"),
     [
         (Heard(at=AT), True),
+        (HealthReported(healthy=True, at=AT), True),
         (ObserveAsked(observe=True, at=AT), True),
         (Reported(version=v("1.0.0"), at=AT), True),
         (Progressed(version=v("1.1.0"), state="installing", at=AT), False),
@@ -184,6 +185,53 @@ def test_another_way_of_pushing_writes_the_topic_anew() -> None:
     assert (retained.push, retained.cleared_topics) == (True, [])
     assert (live.push, live.cleared_topics) == (True, [TOPIC])
     assert not drafts.changed(idle)
+
+
+def careful(push: PushMode = PushMode.RETAINED) -> Entry:
+    return entry_of(replace(KETTLE, push=push, consent="required"), CHAIN)
+
+
+def test_an_ask_is_pushed_once_and_its_end_clears_it() -> None:
+    draft = hear(begin(endpoint("1.0.0")), Heard(at=AT), careful())
+    assert (draft.after.asked, draft.after.consulted, draft.push) == (v("1.1.0"), True, True)
+    assert not hear(begin(draft.after), Heard(at=AT), careful()).push
+    refused = hear(begin(draft.after), Consented(version=v("1.1.0"), granted=False, at=AT), careful())
+    assert (refused.after.asked, refused.push) == (None, True)
+
+
+def test_an_ask_is_not_pushed_to_who_declined_pushes() -> None:
+    draft = hear(begin(replace(endpoint("1.0.0"), observe=False)), Heard(at=AT), careful())
+    assert (draft.after.asked, draft.push) == (v("1.1.0"), False)
+    wanted = hear(begin(draft.after), ObserveAsked(observe=True, at=AT), careful())
+    assert wanted.push
+    assert hear(begin(wanted.after), ObserveAsked(observe=True, at=AT), careful()).push
+    assert hear(begin(wanted.after), ObserveAsked(observe=False, at=AT), careful()).push
+
+
+def test_asks_are_stored_and_cleared_where_offers_are_live_as_well() -> None:
+    live = careful(PushMode.LIVE)
+    asked = hear(begin(endpoint("1.0.0")), Heard(at=AT), live)
+    assert drafts.pushes_needed(asked, live)
+    refused = hear(begin(asked.after), Consented(version=v("1.1.0"), granted=False, at=AT), live)
+    assert drafts.pushes_needed(refused, live)
+    assert not drafts.pushes_needed(begin(refused.after), live)
+
+
+def test_who_was_ever_asked_leaves_two_topics() -> None:
+    was_asked = replace(endpoint("2.0.0"), consulted=True)
+    moved, renamed = begin(was_asked), begin(was_asked)
+    drafts.relocate(moved, "kettle-v2", Instances())
+    drafts.rename(moved, "new", Instances())
+    drafts.rename(renamed, "new", Instances())
+    assert moved.cleared_topics == renamed.cleared_topics == [TOPIC, TOPIC.replace("config", "consent")]
+
+
+def test_an_ask_is_written_anew_and_stays_retained_where_offers_become_live() -> None:
+    asked = replace(endpoint("1.0.0"), asked=v("1.1.0"), consulted=True)
+    for push in PushMode:
+        draft = begin(asked)
+        drafts.push_anew(draft, careful(push), Instances())
+        assert (draft.push, draft.cleared_topics) == (True, [])
 
 
 def test_what_a_draft_leaves_behind() -> None:

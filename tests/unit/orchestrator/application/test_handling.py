@@ -11,7 +11,7 @@ from orchestrator.application.handling import Handling
 from orchestrator.application.records import Draft, EndpointRecord
 from orchestrator.application.refusals import OperatorKeyError
 from orchestrator.domain.attempts import AttemptState, move
-from orchestrator.domain.endpoints import HistoryKind
+from orchestrator.domain.endpoints import Consent, HistoryKind
 from protocol import requests
 from protocol.links import Inbound
 from protocol.requests import Echo, ForeignPush
@@ -34,6 +34,10 @@ NOTHING = b'{"configId":"","config":null}'
 
 def entry() -> Entry:
     return entry_of(KETTLE, [general("1.0.0"), general("1.1.0", "1.0.0")])
+
+
+CAREFUL = entry_of(replace(KETTLE, consent="required"), [general("1.0.0"), general("1.1.0", "1.0.0")])
+"""The same where nothing is offered without consent."""
 
 
 def begin(state: Endpoint = OFFERED) -> Draft:
@@ -62,10 +66,15 @@ def parsed(message: Inbound) -> Request:
 
 
 def apply(
-    draft: Draft, message: Inbound, attributes: dict[str, JsonValue] | None = None, *, implicit: bool = True
+    draft: Draft,
+    message: Inbound,
+    attributes: dict[str, JsonValue] | None = None,
+    *,
+    implicit: bool = True,
+    of: Entry | None = None,
 ) -> Handling:
     found = Handling(
-        draft, entry(), attributes={} if attributes is None else attributes, watermark=3, implicit=implicit
+        draft, of or entry(), attributes={} if attributes is None else attributes, watermark=3, implicit=implicit
     )
     request = parsed(message)
     found.check(request)
@@ -131,6 +140,53 @@ def test_progress_starts_the_install() -> None:
     attempt = draft.after.attempt
     assert attempt is not None
     assert (attempt.state, attempt.percent, attempt.progress) == (AttemptState.INSTALLING, 40, "downloading")
+
+
+def test_health_is_about_what_runs_unless_it_names_a_version() -> None:
+    soaking = offer("1.1.0")
+    for state in (AttemptState.INSTALLING, AttemptState.SOAKING):
+        soaking = move(soaking, state, NOW)
+    draft = begin(endpoint("1.1.0", soaking))
+    apply(draft, inbound("health/json", '{"healthy":false,"reason":"too hot","configId":"1.0.0"}'))
+    assert kinds(draft) == []
+    assert draft.after.last_seen_at == AT
+    apply(draft, inbound("health/json", '{"healthy":false,"reason":"too hot"}'))
+    apply(draft, inbound("health/json", '{"healthy":true,"configId":"1.1.0"}'))
+    assert kinds(draft) == [HistoryKind.UNHEALTHY, HistoryKind.RECOVERED]
+    assert (draft.entries[0].version, draft.entries[0].reason) == (v("1.1.0"), "too hot")
+
+
+def asked(granted: str) -> Inbound:
+    return inbound("consent/json", f'{{"configId":"1.1.0","granted":{granted},"reasonPhrase":"tea time"}}')
+
+
+def test_an_answer_is_consent_by_the_endpoint_which_was_heard() -> None:
+    draft = begin(replace(endpoint("1.0.0"), asked=v("1.1.0"), consulted=True))
+    apply(draft, asked("true"), of=CAREFUL)
+    assert draft.after.last_seen_at == AT
+    assert draft.after.consents[v("1.1.0")] == Consent(granted=True, at=AT, reason="tea time")
+    assert (draft.after.asked, draft.push) == (None, True)
+    assert draft.after.offer is not None
+    assert kinds(draft) == [HistoryKind.CONSENTED, HistoryKind.OFFERED]
+
+
+def test_a_refusal_ends_the_ask_and_said_again_it_pushes_nothing() -> None:
+    draft = begin(replace(endpoint("1.0.0"), asked=v("1.1.0"), consulted=True))
+    apply(draft, asked("false"), of=CAREFUL)
+    assert (draft.after.asked, draft.after.offer, draft.push) == (None, None, True)
+    assert kinds(draft) == [HistoryKind.REFUSED]
+    assert draft.after.setbacks == {}
+    again = begin(draft.after)
+    apply(again, asked("false"), of=CAREFUL)
+    assert (again.push, kinds(again)) == (False, [])
+    assert again.after.consents == draft.after.consents
+
+
+@pytest.mark.parametrize("version", ["9.9.9", "1.0.0"])
+def test_an_answer_about_what_is_not_defined_or_runs_already_says_only_that_it_is_there(version: str) -> None:
+    draft = begin(replace(endpoint("1.0.0"), asked=v("1.1.0"), consulted=True))
+    apply(draft, inbound("consent/json", f'{{"configId":"{version}","granted":true}}'), of=CAREFUL)
+    assert (draft.after.consents, draft.after.asked, draft.after.last_seen_at) == ({}, v("1.1.0"), AT)
 
 
 @pytest.mark.parametrize(

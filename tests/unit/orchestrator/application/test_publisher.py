@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.application import batches
 from orchestrator.application.answers import Answer
 from orchestrator.application.parts import no_steps
+from orchestrator.application.preconditions import UNCONDITIONAL
 from orchestrator.application.publisher import PARKED_FIRST, WAITING_REFUSALS, Publisher
 from orchestrator.application.rooms import Rooms
+from orchestrator.domain.facts import Consented
 from orchestrator.domain.versions import Version
 from protocol.links import Inbound, Outbound
 from tests.parts import Retainer, with_link
-from tests.unit.orchestrator.application.desks import APP
+from tests.unit.orchestrator.application.desks import APP, open_desk
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from orchestrator.application.parts import Parts
     from tests.unit.orchestrator.application.desks import Desk
 
@@ -73,6 +78,93 @@ async def test_invariant_3_a_refused_push_is_parked_and_the_watermark_passes_it(
     await made.retry_parked()
     assert topic("a") in link.retained
     assert await desk.storage.all_parked_topics() == set()
+
+
+def ask_topic(token: str) -> str:
+    return topic(token).replace("config", "consent")
+
+
+async def test_invariant_1_an_ask_is_retained_until_it_is_answered(tmp_path: Path) -> None:
+    async with open_desk(tmp_path, consent="required") as desk:
+        link = Retainer()
+        made, _ = publisher(desk, link)
+        await desk.define("1.1.0", "1.0.0", metadata={"minutes": 1.5})
+        for token in ("a", "b"):
+            await desk.enrol(token, "1.0.0")
+        await publish_all(made)
+        ask = b'{"configId":"1.1.0","metadata":{"minutes":1.5}}'
+        assert link.retained == {ask_topic("a"): ask, ask_topic("b"): ask}
+        yes = Consented(version=Version.parse("1.1.0"), at=desk.clock.now())
+        await desk.hear("a", yes)
+        await desk.hear("b", replace(yes, granted=False))
+        await publish_all(made)
+        assert list(link.retained) == [topic("a")]
+        await desk.define("1.1.0", "1.0.0", metadata={"minutes": 2})
+        await desk.endpoints.delete(APP, "a", UNCONDITIONAL)
+        await publish_all(made)
+        assert link.retained == {}
+
+
+async def test_another_metadata_of_the_software_changes_the_ask(tmp_path: Path) -> None:
+    async with open_desk(tmp_path, consent="required", push="live") as desk:
+        link = Retainer()
+        made, _ = publisher(desk, link)
+        await desk.define("1.1.0", "1.0.0")
+        await desk.enrol("a", "1.0.0")
+        await publish_all(made)
+        assert link.retained[ask_topic("a")] == b'{"configId":"1.1.0","metadata":{}}'
+        await desk.define("1.1.0", "1.0.0", metadata={"minutes": 2})
+        await desk.sweep()
+        await publish_all(made)
+        assert link.retained == {ask_topic("a"): b'{"configId":"1.1.0","metadata":{"minutes":2}}'}
+
+
+async def test_invariant_7_an_ask_ends_with_a_stop_whoever_renders_it(tmp_path: Path) -> None:
+    async with open_desk(tmp_path, consent="required") as desk:
+        link = Retainer()
+        made, _ = publisher(desk, link)
+        await desk.define("1.1.0", "1.0.0")
+        await desk.enrol("a", "1.0.0")
+        await publish_all(made)
+        await desk.define("1.1.0", "1.0.0", rolloutStrategy="suspended")
+        made.resume(1, 0)
+        await publish_all(made)
+        assert link.retained == {}
+        await desk.sweep()
+        await desk.define("1.1.0", "1.0.0")
+        await desk.sweep()
+        await publish_all(made)
+        assert list(link.retained) == [ask_topic("a")]
+
+
+async def test_a_refused_ask_is_parked_and_tried_again(tmp_path: Path) -> None:
+    async with open_desk(tmp_path, consent="required") as desk:
+        link = Retainer()
+        made, _ = publisher(desk, link)
+        await desk.define("1.1.0", "1.0.0")
+        await desk.enrol("a", "1.0.0")
+        link.refused.add(ask_topic("a"))
+        await publish_all(made)
+        assert await desk.storage.all_parked_topics() == {ask_topic("a")}
+        link.refused.clear()
+        desk.clock.at += PARKED_FIRST
+        await made.retry_parked()
+        assert list(link.retained) == [ask_topic("a")]
+
+
+async def test_the_left_topic_of_consent_is_cleared_also_where_somebody_moves_in_who_is_asked_nothing(
+    tmp_path: Path,
+) -> None:
+    async with open_desk(tmp_path, consent="required") as desk:
+        link = Retainer()
+        made, _ = publisher(desk, link)
+        await desk.define("1.1.0", "1.0.0")
+        await desk.enrol("a", "1.0.0")
+        await publish_all(made)
+        await desk.endpoints.change_token(APP, "a", None, "b")
+        await desk.enrol("c", token="a")
+        await publish_all(made)
+        assert list(link.retained) == [ask_topic("b")]
 
 
 async def test_a_cursor_that_is_set_back_while_a_slice_is_out_stays_set_back(desk: Desk) -> None:

@@ -11,10 +11,12 @@ from orchestrator.application.pushes import Push
 from orchestrator.application.records import PushMode
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.endpoints import TokenState
+from orchestrator.domain.freezes import Freeze
+from orchestrator.domain.rollouts import Phase, Rollout
 from protocol.configurations import Profile
 from protocol.links import Outbound
 from protocol.topics import Instances
-from tests.contract.storages import APP, entry_of
+from tests.contract.storages import APP, NOW, entry_of
 from tests.unit.orchestrator.domain.builders import general, recalled, suspended, v
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ PUSH = Push(
     observe=True,
     token_state=TokenState.ACTIVE,
 )
+ASK_TOPIC = "kp1/kettle-v1/cmx_ota/tok/consent/json/status"
+ASKED = replace(PUSH, version=None, state=None, asked=v("1.1.0"), consulted=True)
 LEFT = replace(PUSH, key=0, topic="kp1/kettle-v2/cmx_ota/old/config/json/status")
 BODY = b'{"configId":"1.1.0","statusCode":200,"reasonPhrase":"OK","config":{"link":"1.1.0"}}'
 
@@ -47,7 +51,17 @@ def entry(application: Application = RETAINED, software: Software | None = None)
 
 
 def render(push: Push, of: Entry | None, *, owned: bool = False) -> Outbound | None:
-    return pushes.render(push, of, Instances(), owned=owned)
+    """What is published for an endpoint that nobody has ever asked: one message at most."""
+    messages = pushes.render(push, of, Instances(), owned=owned)
+    assert len(messages) <= 1
+    return messages[0] if messages else None
+
+
+def asked_of(push: Push, of: Entry | None) -> Outbound:
+    """The message on the topic of consent, behind whatever is said of the offer."""
+    message = pushes.render(push, of, Instances(), owned=False)[-1]
+    assert (message.topic, message.qos, message.retain) == (ASK_TOPIC, 1, True)
+    return message
 
 
 def test_invariant_3_a_push_is_rendered_from_what_is_defined_now() -> None:
@@ -114,6 +128,75 @@ def test_the_place_of_a_topic_that_was_left_is_whose_it_would_be_now() -> None:
     assert pushes.place_of(LEFT, Directory(), Instances()) is None
     assert pushes.place_of(LEFT, Directory([entry(LIVE)]), Instances()) is None
     assert pushes.place_of(replace(LEFT, topic="something/else"), directory, Instances()) is None
+
+
+def test_an_ask_is_retained_beside_the_offers_topic_also_where_offers_are_live() -> None:
+    retained = pushes.render(ASKED, entry(), Instances(), owned=False)
+    assert [(message.topic, message.payload) for message in retained] == [
+        (TOPIC, b""),
+        (ASK_TOPIC, b'{"configId":"1.1.0","metadata":{}}'),
+    ]
+    (live,) = pushes.render(ASKED, entry(LIVE), Instances(), owned=False)
+    assert live == retained[1]
+
+
+def test_the_ask_is_cleared_when_nobody_is_asked_any_more_or_pushes_are_declined() -> None:
+    for push in (replace(ASKED, asked=None), replace(ASKED, observe=False)):
+        assert asked_of(push, entry()).payload == b""
+        assert asked_of(push, entry(LIVE)).payload == b""
+    offered = replace(PUSH, consulted=True)
+    assert [message.payload for message in pushes.render(offered, entry(), Instances(), owned=False)] == [BODY, b""]
+
+
+@pytest.mark.parametrize(
+    "stopped",
+    [
+        suspended("1.1.0"),
+        recalled("1.1.0"),
+        general("1.1.0", given=False),
+        replace(general("1.1.0"), rollout=Rollout(phase=Phase.PAUSED)),
+        replace(general("1.1.0"), rollout=Rollout(phase=Phase.ABORTED)),
+    ],
+)
+def test_invariant_7_an_ask_for_stopped_software_is_rendered_as_cleared(stopped: Software) -> None:
+    assert asked_of(ASKED, entry(software=stopped)).payload == b""
+    assert asked_of(ASKED, entry_of(RETAINED)).payload == b""
+
+
+def test_invariant_7_nobody_is_asked_while_frozen() -> None:
+    frozen = replace(RETAINED, frozen=Freeze(since=NOW, by="ops", reason=None, everywhere=False))
+    assert asked_of(ASKED, entry(frozen)).payload == b""
+    assert not pushes.asking(entry(frozen), v("1.1.0"))
+    assert pushes.asking(entry(), v("1.1.0"))
+    assert not pushes.asking(entry(), None)
+    assert not pushes.asking(None, v("1.1.0"))
+
+
+def test_invariant_1_what_the_broker_should_retain() -> None:
+    ask = b'{"configId":"1.1.0","metadata":{}}'
+    assert pushes.expected(PUSH, entry(), Instances()) == {TOPIC: BODY}
+    assert pushes.expected(PUSH, entry(LIVE), Instances()) == {TOPIC: None}
+    assert pushes.expected(PUSH, None, Instances()) == {TOPIC: None}
+    assert pushes.expected(ASKED, entry(), Instances()) == {TOPIC: None, ASK_TOPIC: ask}
+    assert pushes.expected(ASKED, entry(LIVE), Instances()) == {TOPIC: None, ASK_TOPIC: ask}
+    assert pushes.expected(replace(ASKED, asked=None), entry(), Instances()) == {TOPIC: None, ASK_TOPIC: None}
+
+
+def test_a_left_topic_of_consent_is_owned_only_by_who_was_ever_asked() -> None:
+    directory, place = Directory([entry()]), (1, "kettle-v2", "old")
+    offers, asks = LEFT, replace(LEFT, topic="kp1/kettle-v2/cmx_ota/old/consent/json/status")
+    for push, consulted, kept in (
+        (offers, False, True),
+        (offers, True, True),
+        (asks, False, False),
+        (asks, True, True),
+    ):
+        assert pushes.owned(push, directory, Instances(), {place: consulted}) == kept
+    assert not pushes.owned(asks, directory, Instances(), {})
+    assert not pushes.owned(PUSH, directory, Instances(), {place: True})
+    # Asks are retained where offers are live, too.
+    assert pushes.owned(asks, Directory([entry(LIVE)]), Instances(), {place: True})
+    assert not pushes.owned(offers, Directory([entry(LIVE)]), Instances(), {place: True})
 
 
 def test_visible_is_what_is_open_and_not_stopped() -> None:

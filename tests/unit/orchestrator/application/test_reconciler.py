@@ -9,8 +9,11 @@ from orchestrator.application.outages import Outages
 from orchestrator.application.publisher import Publisher
 from orchestrator.application.reconciler import Reconciler
 from tests.parts import Retainer, with_link
+from tests.unit.orchestrator.application.desks import open_desk
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from orchestrator.application.parts import Parts
     from tests.unit.orchestrator.application.desks import Desk
 
@@ -120,6 +123,26 @@ async def test_a_topic_that_changed_meanwhile_is_no_difference(bench: Bench, des
     await desk.report("a", "1.1.0")
     await bench.reconciler.sample()
     assert bench.parts.tallies.mismatches == 0
+
+
+async def test_a_sample_reads_the_topics_of_consent_of_those_that_were_ever_asked(tmp_path: Path) -> None:
+    async with open_desk(tmp_path, consent="required") as desk:
+        await desk.define("1.1.0", "1.0.0")
+        for token in ("a", "b"):
+            await desk.enrol(token, "1.0.0")
+        bench = Bench(desk)
+        await bench.reconcile()
+        honest = dict(bench.link.retained)
+        asks = {token: topic(token).replace("config", "consent") for token in ("a", "b")}
+        assert sorted(honest) == sorted(asks.values())
+        await bench.reconciler.sample()
+        assert bench.parts.tallies.mismatches == 0
+        bench.link.retained[asks["a"]] = b"forged"
+        del bench.link.retained[asks["b"]]
+        await bench.reconciler.sample()
+        await bench.publish()
+        assert bench.link.retained == honest
+        assert bench.parts.tallies.mismatches == 2
 
 
 async def test_the_time_without_a_connection_is_kept_as_an_outage(bench: Bench, desk: Desk) -> None:

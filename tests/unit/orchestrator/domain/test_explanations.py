@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.domain.attempts import AttemptState
-from orchestrator.domain.endpoints import Setback
+from orchestrator.domain.catalogues import Catalogue
+from orchestrator.domain.endpoints import Consent, Setback
 from orchestrator.domain.explanations import explain
 from tests.unit.orchestrator.domain.builders import MINUTE, NOW, catalogue, endpoint, general, offer, v
 
@@ -76,3 +77,12 @@ def test_an_install_that_goes_on_is_the_hop_whatever_would_be_offered_now() -> N
     found = explain(endpoint(attempt=attempt), newer, NOW)
     assert (found.outcome.value, found.hop, found.path) == ("offer", v("1.1.0"), (v("1.1.0"),))
     assert found.summary == "runs 1.0.0; offered 1.1.0; it is installing 1.1.0"
+
+
+def test_a_refusal_is_told_with_its_reason() -> None:
+    asking = Catalogue.of([general("1.0.0"), general("1.1.0", "1.0.0"), general("2.0.0", "1.1.0")], consent=True)
+    for reason, told in (("tea time", ": tea time"), (None, "")):
+        refused = replace(endpoint("1.0.0"), consents={v("1.1.0"): Consent(granted=False, at=NOW, reason=reason)})
+        found = explain(refused, asking, NOW)
+        assert found.outcome.value == "refused"
+        assert found.summary == f"runs 1.0.0; consent to 1.1.0, on the way to 2.0.0, was refused{told}"

@@ -15,9 +15,11 @@ from orchestrator.domain.endpoints import HistoryEntry, HistoryKind, TokenState
 from orchestrator.domain.versions import Version
 from protocol import payloads
 from protocol.errors import PayloadError
-from tests.unit.orchestrator.application.desks import APP, LIMITS, START
+from tests.unit.orchestrator.application.desks import APP, LIMITS, START, open_desk
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from orchestrator.application.documents.bodies import Body
     from tests.unit.orchestrator.application.desks import Desk
 
@@ -108,6 +110,7 @@ async def test_the_document_holds_what_is_edited_and_what_is_reported(desk: Desk
             "attempt": 1,
             "percent": None,
         },
+        "consentAsked": None,
     }
 
 
@@ -122,6 +125,18 @@ async def test_only_an_open_attempt_of_software_that_is_there_is_an_offer(desk: 
         endpoint = replace(document.record.endpoint, attempt=attempt)
         changed = replace(document, record=replace(document.record, endpoint=endpoint))
         assert (endpoints.build(changed, desk.revisions.entry(APP))["offer"] is not None) is shown
+
+
+async def test_invariant_7_an_ask_is_shown_until_it_is_answered_or_its_software_stopped(tmp_path: Path) -> None:
+    async with open_desk(tmp_path, consent="required") as desk:
+        await desk.define("1.1.0", "1.0.0")
+        document = await desk.enrol("e1", "1.0.0")
+        assert endpoints.build(document, desk.revisions.entry(APP))["consentAsked"] == "1.1.0"
+        await desk.define("1.1.0", "1.0.0", rolloutStrategy="suspended")
+        assert endpoints.build(document, desk.revisions.entry(APP))["consentAsked"] is None
+        await desk.define("1.1.0", "1.0.0")
+        answered = await desk.endpoints.consent(APP, "e1", None, granted=True)
+        assert endpoints.build(answered, desk.revisions.entry(APP))["consentAsked"] is None
 
 
 def test_a_line_of_history_is_written_as_it_is() -> None:
