@@ -61,7 +61,9 @@ async def test_consent_is_for_the_hop_that_is_waited_for_and_for_that_only(asked
 
 async def test_a_refusal_is_told_and_can_be_changed(asked: Rest) -> None:
     await say(asked, granted=False, reason="not now")
-    assert (await asked.get(f"{ONE}/explain"))["summary"].endswith("consent refused")
+    explained = await asked.get(f"{ONE}/explain")
+    assert explained["outcome"] == "refused"
+    assert explained["summary"].endswith("consent to 1.1.0, on the way to 2.0.0, was refused: not now")
     assert (await say(asked, granted=True))["offer"]["version"] == "1.1.0"
 
 
