@@ -101,6 +101,7 @@ def test_every_kind_of_page_is_there_and_has_something_to_type() -> None:
     assert {
         "define-and-publish",
         "targets",
+        "consent",
         "offline-fleets",
         "gateways",
         "kaa-devices",
