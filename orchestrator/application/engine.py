@@ -69,7 +69,7 @@ async def assemble(parts: Parts, *, batch_size: int, sample_every: timedelta) ->
     publisher = Publisher(parts, watermark=await storage.watermark(), parked=await storage.all_parked_topics())
     delivered = await storage.deliveries()
     reconciler = Reconciler(parts, publisher, outages, lost_at=await storage.alive_at())
-    announcer, sizes = Announcer(parts), Sizes(parts)
+    announcer, sizes = Announcer(parts), Sizes(parts.editing, parts.clock, parts.elapsed)
     revisions = Revisions(parts.editing, parts.directory, parts.clock, publisher, announcer)
     rollouts = Rollouts(parts.editing, revisions, sizes)
     gatekeeper = Gatekeeper(parts, rollouts, sizes)

@@ -9,6 +9,7 @@ Layer: application; pure.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 LONG_SECONDS = 0.03
@@ -16,6 +17,11 @@ LONG_SECONDS = 0.03
 SHORT_SECONDS = LONG_SECONDS / 3
 LEAST = 1_000
 """Endpoints of a page: below this, most of the time is what a page costs whatever its size."""
+
+
+def running_time() -> float:
+    """Seconds, as the event loop counts them."""
+    return asyncio.get_running_loop().time()
 
 
 @dataclass(slots=True, kw_only=True)

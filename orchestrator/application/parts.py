@@ -5,10 +5,10 @@ Layer: application.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from orchestrator.application import paces
 from orchestrator.application.feeds import Feed
 from orchestrator.application.presence import Presence
 from orchestrator.application.rooms import Rooms
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
     from orchestrator.application.ports import Clock, Steps, Storage
     from protocol.links import Link
     from protocol.topics import Instances
-
-
-def running_time() -> float:
-    """Seconds, as the event loop counts them."""
-    return asyncio.get_running_loop().time()
 
 
 def no_steps(_step: str) -> None:
@@ -49,7 +44,7 @@ class Parts:
     installation: str
     """Told in the sentinel, so that another installation's is not taken for ours."""
     steps: Steps = no_steps
-    elapsed: Callable[[], float] = running_time
+    elapsed: Callable[[], float] = paces.running_time
     """Seconds that have really passed, to pace work by."""
     feed: Feed = field(default_factory=Feed)
     presence: Presence = field(default_factory=Presence)

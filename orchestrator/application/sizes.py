@@ -14,15 +14,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from orchestrator.application import paces
+
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.directory import Entry
+    from orchestrator.application.editing import EditingStorage
     from orchestrator.application.measures import Measured
-    from orchestrator.application.parts import Parts
+    from orchestrator.application.ports import Clock
     from orchestrator.domain.gates import Size
     from orchestrator.domain.software import Software
     from orchestrator.domain.versions import Version
@@ -47,11 +50,13 @@ class _Look:
 class Sizes:
     """Those of all rollouts of one partition."""
 
-    def __init__(self, parts: Parts) -> None:
-        """Start with nothing measured."""
-        self._editing = parts.editing
-        self._clock = parts.clock
-        self._elapsed = parts.elapsed
+    def __init__(
+        self, editing: EditingStorage, clock: Clock, elapsed: Callable[[], float] = paces.running_time
+    ) -> None:
+        """Start with nothing measured; `elapsed` says how many seconds have passed."""
+        self._editing = editing
+        self._clock = clock
+        self._elapsed = elapsed
         self._known: dict[tuple[int, Version], dict[int, Size]] = {}
         self._looks: dict[tuple[int, Version], _Look] = {}
 

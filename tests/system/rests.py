@@ -27,8 +27,9 @@ from orchestrator.application.observations import Observations
 from orchestrator.application.plans import Plans
 from orchestrator.application.records import EndpointQuery, Registration
 from orchestrator.application.revisions import Revisions
-from orchestrator.application.rollouts import Rollouts, Sizes
+from orchestrator.application.rollouts import Rollouts
 from orchestrator.application.rooms import Rooms
+from orchestrator.application.sizes import Sizes
 from orchestrator.application.sweeps import Sweeper
 from orchestrator.domain import changes
 from orchestrator.domain.facts import Reported
@@ -214,10 +215,9 @@ class _Fakes:
     failures: list[str] = field(default_factory=list)
     trouble: list[Exception] = field(default_factory=list)
     link: Retainer = field(default_factory=Retainer)
-    sizes: Sizes = field(default_factory=Sizes)
 
 
-def _context(storage: SqlStorage, directory: Directory, fakes: _Fakes) -> api.ApiContext:
+def _context(storage: SqlStorage, directory: Directory, fakes: _Fakes, sizes: Sizes) -> api.ApiContext:
     clock, gate, wake = fakes.clock, fakes.gate, fakes.wake
     revisions = Revisions(storage, directory, clock, gate, wake)
     plans = Plans(storage, directory, clock, fakes.downloads, registration=Registration.CLOSED, offer_bytes=1023)
@@ -239,7 +239,7 @@ def _context(storage: SqlStorage, directory: Directory, fakes: _Fakes) -> api.Ap
         endpoints=Endpoints(storage, directory, clock, gate, wake, rooms=Rooms(), instances=Instances()),
         observations=Observations(storage, directory, clock),
         plans=plans,
-        rollouts=Rollouts(storage, revisions, fakes.sizes),
+        rollouts=Rollouts(storage, revisions, sizes),
         declarations=Declarations(storage, revisions, plans, clock, registration=Registration.CLOSED),
         now=clock.now,
         unready=lambda: next(iter(fakes.health), None),
@@ -253,7 +253,8 @@ async def open_rest(folder: Path, *, access: Access | None = None) -> AsyncItera
     fakes = _Fakes()
     async with open_storage(f"sqlite+aiosqlite:///{folder}/otao.db") as storage:
         directory = Directory(await storage.entries())
-        context = _context(storage, directory, fakes)
+        sizes = Sizes(storage, fakes.clock)
+        context = _context(storage, directory, fakes, sizes)
         app = api.build(context, hosts=["otao.example"], access=access)
         dashboard.install(app, access=access)
         transport = httpx2.ASGITransport(app=app)
@@ -269,7 +270,7 @@ async def open_rest(folder: Path, *, access: Access | None = None) -> AsyncItera
                 failures=fakes.failures,
                 downloads=fakes.downloads,
                 trouble=fakes.trouble,
-                gatekeeper=Gatekeeper(without_broker(storage, directory, fakes.clock), context.rollouts, fakes.sizes),
+                gatekeeper=Gatekeeper(without_broker(storage, directory, fakes.clock), context.rollouts, sizes),
             )
 
 

@@ -26,8 +26,9 @@ from orchestrator.application.plans import Plans
 from orchestrator.application.preconditions import UNCONDITIONAL, Precondition
 from orchestrator.application.records import Registration
 from orchestrator.application.revisions import Revisions
-from orchestrator.application.rollouts import Rollouts, Sizes
+from orchestrator.application.rollouts import Rollouts
 from orchestrator.application.rooms import Rooms
+from orchestrator.application.sizes import Sizes
 from orchestrator.application.sweeps import Sweeper
 from orchestrator.domain import changes
 from orchestrator.domain.facts import Reported
@@ -137,7 +138,7 @@ class Desk:
             storage, directory, clock, self.gate, self.bells, rooms=Rooms(), instances=Instances()
         )
         self.freezes = Freezes(storage, directory, clock, self.gate, self.bells)
-        self.rollouts = Rollouts(storage, self.revisions, Sizes())
+        self.rollouts = Rollouts(storage, self.revisions, Sizes(storage, clock))
         self.audits = Audits(storage)
         self.observations = Observations(storage, directory, clock)
         closed = Registration.CLOSED

@@ -7,7 +7,8 @@ import pytest
 
 from orchestrator.application.authors import ANONYMOUS
 from orchestrator.application.gatekeeper import Gatekeeper
-from orchestrator.application.rollouts import Rollouts, Sizes
+from orchestrator.application.rollouts import Rollouts
+from orchestrator.application.sizes import Sizes
 from orchestrator.domain.rollouts import Phase
 from orchestrator.domain.versions import Version
 from tests.parts import without_broker
@@ -26,7 +27,7 @@ class Keeper:
     """A gatekeeper with what it moves."""
 
     def __init__(self, desk: Desk) -> None:
-        sizes = Sizes()
+        sizes = Sizes(desk.storage, desk.clock)
         self.rollouts = Rollouts(desk.storage, desk.revisions, sizes)
         self.gates = Gatekeeper(without_broker(desk.storage, desk.directory, desk.clock), self.rollouts, sizes)
         self.desk = desk

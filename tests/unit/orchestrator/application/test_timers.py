@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from orchestrator.application.gatekeeper import Gatekeeper
 from orchestrator.application.outages import Outages
 from orchestrator.application.publisher import Publisher
 from orchestrator.application.reconciler import Reconciler
+from orchestrator.application.sizes import Sizes
 from orchestrator.application.timers import Timers
 from orchestrator.domain.facts import Progressed
 from orchestrator.domain.versions import Version
@@ -32,7 +34,8 @@ class Watch:
         self.outages = Outages()
         publisher = Publisher(parts, watermark=0, parked=set())
         reconciler = Reconciler(parts, publisher, self.outages, lost_at=None)
-        self.timers = Timers(parts, publisher, reconciler, self.outages, sample_every=DAY)
+        gatekeeper = Gatekeeper(parts, desk.rollouts, Sizes(desk.storage, desk.clock))
+        self.timers = Timers(parts, publisher, reconciler, self.outages, gatekeeper, sample_every=DAY)
         self.presence.reconciled = 1
 
 
