@@ -25,8 +25,8 @@ from sqlalchemy.dialects.sqlite import insert as upserting
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
+from orchestrator.persistence import temporary
 from orchestrator.persistence.functions import FUNCTIONS
-from orchestrator.persistence.schema import temporary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -63,7 +63,7 @@ def configure(connection: SqliteConnection) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.execute("PRAGMA temp_store=MEMORY")
-    for table in temporary.sorted_tables:
+    for table in temporary.metadata.sorted_tables:
         cursor.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
     cursor.close()
 

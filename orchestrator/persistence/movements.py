@@ -16,7 +16,7 @@ from sqlalchemy import BigInteger, and_, bindparam, case, insert, literal, selec
 
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.endpoints import HistoryKind
-from orchestrator.persistence import dialects, schema, writes
+from orchestrator.persistence import dialects, schema, temporary, writes
 from orchestrator.persistence.rows import ATTEMPT_CODES, HISTORY_CODES
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ ENTRIES = 3
 """History entries of one endpoint at the most: withdrawn, offered, asked."""
 _OFFERED = ATTEMPT_CODES[AttemptState.OFFERED]
 _WITHDRAWN = ATTEMPT_CODES[AttemptState.WITHDRAWN]
-_m, _s = schema.moved.c, schema.endpoint_state.c
-_FOUND = schema.moved.join(schema.endpoint_state, _s.id == _m.id)
+_m, _s = temporary.moved.c, schema.endpoint_state.c
+_FOUND = temporary.moved.join(schema.endpoint_state, _s.id == _m.id)
 _WAS_OPEN = and_(_s.attempt_version_id != 0, _s.attempt_state == _OFFERED)
 _IS_OFFERED = _m.hop != 0
 _IS_ASKED = and_(_m.ask > 0, _m.ask != _s.asked_id)

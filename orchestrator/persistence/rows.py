@@ -18,6 +18,7 @@ from orchestrator.persistence.schema import KEY_SPAN, endpoint_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from orchestrator.application.ports import Membership
     from orchestrator.domain.endpoints import Consent, Setback
@@ -72,27 +73,18 @@ def decode(
     consents: Mapping[Version, Consent] | None = None,
 ) -> EndpointRecord:
     """The endpoint of one row, given in the order of `STATE_COLUMNS`; in no filter yet."""
-    key, app_version_id, running_id, running_ms, seen_ms, token_state, observe, _, pinned_id, sequence = row[:_ATTEMPT]
-    due_ms, push_revision, last_history, _, *trial, asked_id = row[_AFTER_ATTEMPT:]
-    application, app_version = dictionary.app_versions[app_version_id]
-    endpoint = Endpoint(
-        running=dictionary.version(running_id),
-        running_since=from_ms_or_none(running_ms),
-        last_seen_at=from_ms_or_none(seen_ms),
+    due_ms, push_revision, last_history = row[_AFTER_ATTEMPT : _AFTER_ATTEMPT + 3]
+    application, app_version = dictionary.app_versions[row[1]]
+    endpoint = _decode_endpoint(
+        row,
+        dictionary,
         registered_at=EPOCH if registered_ms is None else from_ms(registered_ms),
-        observe=bool(observe),
-        token_state=TOKEN_STATES[token_state],
-        pinned=None if pinned_id is None else dictionary.version(pinned_id),
-        sequence=sequence,
-        attempt=_decode_attempt((*row[_ATTEMPT:_AFTER_ATTEMPT], *trial), sequence, dictionary),
         setbacks=setbacks,
         consents=consents or {},
-        asked=dictionary.version(asked_id) if asked_id > 0 else None,
-        consulted=asked_id != 0,
         cohort=cohort,
     )
     return EndpointRecord(
-        key=key,
+        key=row[0],
         application=application,
         endpoint_id=endpoint_id,
         app_version=app_version,
@@ -101,6 +93,36 @@ def decode(
         push_revision=push_revision,
         last_history=last_history,
         due_at=from_ms_or_none(due_ms),
+    )
+
+
+def _decode_endpoint(
+    row: Sequence[Any],
+    dictionary: Dictionary,
+    *,
+    registered_at: datetime,
+    setbacks: Mapping[Version, Setback],
+    consents: Mapping[Version, Consent],
+    cohort: int,
+) -> Endpoint:
+    running_id, running_ms, seen_ms, token_state, observe, _, pinned_id, sequence = row[2:_ATTEMPT]
+    *_, soaking, soak_reports, healthy, lapsed, asked_id = row[_AFTER_ATTEMPT:]
+    attempt = (*row[_ATTEMPT:_AFTER_ATTEMPT], soaking, soak_reports, healthy, lapsed)
+    return Endpoint(
+        running=dictionary.version(running_id),
+        running_since=from_ms_or_none(running_ms),
+        last_seen_at=from_ms_or_none(seen_ms),
+        registered_at=registered_at,
+        observe=bool(observe),
+        token_state=TOKEN_STATES[token_state],
+        pinned=None if pinned_id is None else dictionary.version(pinned_id),
+        sequence=sequence,
+        attempt=_decode_attempt(attempt, sequence, dictionary),
+        setbacks=setbacks,
+        consents=consents,
+        asked=dictionary.version(asked_id) if asked_id > 0 else None,
+        consulted=asked_id != 0,
+        cohort=cohort,
     )
 
 

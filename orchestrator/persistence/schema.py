@@ -31,8 +31,8 @@ from sqlalchemy import (
     text,
 )
 
+# Keys of one application's endpoints: application_id * KEY_SPAN < key < (application_id + 1) * KEY_SPAN.
 KEY_SPAN = 2**32
-"""Keys of one application's endpoints: `application_id * KEY_SPAN < key < (application_id + 1) * KEY_SPAN`."""
 
 metadata = MetaData(
     naming_convention={
@@ -184,8 +184,7 @@ Index(
     postgresql_where=endpoint_state.c.due_ms.is_not(None),
 )
 # Few endpoints are in these: what needs attention is found without a look at the others.
-FAILED_ATTEMPTS = "attempt_state BETWEEN 4 AND 6"
-"""Failed, reverted, expired."""
+FAILED_ATTEMPTS = "attempt_state BETWEEN 4 AND 6"  # failed, reverted, expired
 RETURNING = "returns >= 3"
 UNKNOWN_VERSION = "running_id = 0"
 for _column, _condition in (
@@ -332,22 +331,6 @@ audit = Table(
     Column("after", Text),
     Index("ix_audit_application_id", "application", "id"),
 )
-
-temporary = MetaData()
-moved = Table(
-    "moved",
-    temporary,
-    Column("n", Key, primary_key=True),
-    Column("id", Key, nullable=False),
-    Column("hop", Key, nullable=False),
-    Column("why", Text),
-    Column("given_stage", SmallInteger, nullable=False),
-    Column("ask", Key, nullable=False),
-    Column("due", Key),
-    Column("pushed", SmallInteger, nullable=False),
-    prefixes=["TEMPORARY"],
-)
-"""One connection's own: the endpoints that a page of a sweep moves."""
 
 dead_letter = Table(
     "dead_letter",

@@ -33,7 +33,7 @@ from orchestrator.application.memberships import ZONE
 from orchestrator.application.records import PushMode
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.cohorts import COHORTS
-from orchestrator.persistence import dialects, filters, movements, schema
+from orchestrator.persistence import dialects, filters, movements, schema, temporary
 from orchestrator.persistence.filters import Names
 from orchestrator.persistence.instants import to_ms
 from orchestrator.persistence.rows import (
@@ -197,8 +197,8 @@ class Sweep:
         self, page: Page, end: int, verdicts: Sequence[ClassVerdict], numbers: Numbers, at: datetime
     ) -> None:
         """Write the verdicts: history, superseded attempts, pushes, and last the hot rows."""
-        await self._connection.execute(delete(schema.moved))
-        moving = insert(schema.moved).from_select(_MOVED, self._moving(page, end, verdicts))
+        await self._connection.execute(delete(temporary.moved))
+        moving = insert(temporary.moved).from_select(_MOVED, self._moving(page, end, verdicts))
         await self._connection.execute(moving)
         width = sum(page.classes[item.of] for item in verdicts)
         base = {

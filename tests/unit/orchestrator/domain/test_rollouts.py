@@ -44,7 +44,8 @@ def test_nothing_moves_a_rollout_but_the_table(before: Phase, after: Phase) -> N
         with pytest.raises(IllegalRolloutMove) as caught:
             rollouts.move(rollout, after)
         assert (caught.value.phase, caught.value.after) == (before, after)
-        assert str(caught.value) == f"a rollout that is {before.value} cannot become {after.value}"
+        hint = ": resume it first" if before is P.PAUSED else ""
+        assert str(caught.value) == f"a rollout that is {before.value} cannot become {after.value}{hint}"
 
 
 def test_the_table_names_every_phase_and_nothing_leads_out_of_an_abort() -> None:

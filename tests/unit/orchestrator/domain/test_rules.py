@@ -48,6 +48,7 @@ NAMES = (
     "backOff",
     "soak",
     "consent",
+    "limits",
     "edge",
 )
 
