@@ -64,8 +64,8 @@ class EndpointClass:
     zone: str | None = None
     cohort: int = field(default=0, compare=False)
     """Of one of them: which restrictions hold it is what all have in common."""
-    numbers: tuple[int | str | None, ...] = field(default=(), compare=False)
-    """What the storage knows the class by."""
+    numbers: tuple[int | str | None, ...] = ()
+    """What the storage knows the class by; it may tell apart what is the same here, as versions by their build."""
 
     def endpoint(self, at: datetime) -> Endpoint:
         """One of them, as far as the class says."""
@@ -152,7 +152,7 @@ class Page:
     end: int | None
     """Key of the last endpoint looked at; None: there are no more."""
     classes: dict[EndpointClass, int] = field(default_factory=dict)
-    """How many endpoints each class has."""
+    """How many endpoints each class has; by the key of its first one."""
     particular: Sequence[EndpointRecord] = ()
     """Endpoints that have to be looked at one by one."""
 

@@ -132,7 +132,8 @@ class MemoryTransaction:
         for draft, due_at in zip(drafts, due, strict=True):
             self._store(draft, due_at)
         self._state.counters.update(counters.deltas(drafts))
-        for draft in drafts:
+        # A queue begins before the first of those that wait.
+        for draft in sorted(drafts, key=lambda draft: draft.before.key):
             if draft.held is not None:
                 await self.queue(draft.before.application, draft.held, max(draft.before.key - 1, 0), at)
 

@@ -160,19 +160,22 @@ class Sweep:
         # One of the class stands for all: which restrictions hold it is what they have in common.
         cohort = func.min(schema.endpoint.c.cohort) if self._looks_beside else literal(0)
         grouped = (
-            select(*self._columns, cohort.label("cohort"), func.count().label("size"))
+            select(
+                *self._columns, cohort.label("cohort"), func.count().label("size"), func.min(_state.id).label("first")
+            )
             .select_from(self._source)
             .where(concerned, ~self._one_by_one())
             .group_by(*self._columns)
             .subquery()
         )
         rows = await dialects.fetch(self._connection, dialects.rows_as_json(list(grouped.columns)))
+        rows.sort(key=lambda row: row[-1])
         lone = select(_state.id).where(concerned, self._one_by_one()).order_by(_state.id).subquery()
         keys = await dialects.fetch(self._connection, dialects.rows_as_json([lone.c.id]))
-        return {self._class(row): row[-1] for row in rows}, [key for (key,) in keys]
+        return {self._class(row): row[-2] for row in rows}, [key for (key,) in keys]
 
     def _class(self, row: Sequence[Any]) -> EndpointClass:
-        *numbers, cohort, _size = row
+        *numbers, cohort, _size, _first = row
         running_id, attempt_id, origin_id, state, stage, reached, healthy, lapsed, asked_id, *marks = numbers
         bits = marks[: len(self._bits)]
         holds = marks[len(self._bits) : len(self._bits) + len(self._holds)]

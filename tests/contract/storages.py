@@ -26,11 +26,12 @@ from orchestrator.application.rooms import PLENTY
 from orchestrator.domain import changes
 from orchestrator.domain.attempts import OPEN, Attempt, AttemptState, move
 from orchestrator.domain.catalogues import Catalogue
+from orchestrator.domain.cohorts import cohort
 from orchestrator.domain.endpoints import Endpoint, HistoryEntry
 from orchestrator.persistence import schema
 from orchestrator.persistence.instants import from_ms, from_ms_or_none
 from orchestrator.persistence.memory import MemoryStorage
-from orchestrator.persistence.rows import ATTEMPT_STATES, HISTORY_KINDS
+from orchestrator.persistence.rows import ATTEMPT_STATES, HISTORY_KINDS, stage_of
 from orchestrator.persistence.schema import KEY_SPAN
 from orchestrator.persistence.storage import open_storage
 from protocol.configurations import Profile
@@ -215,6 +216,8 @@ class SqlShelf:
             reached_at=from_ms_or_none(row.reached_ms),
             settled_at=from_ms_or_none(row.settled_ms),
             reason=row.reason,
+            stage=stage_of(row.stage),
+            healthy=None if row.healthy is None else bool(row.healthy),
         )
 
     async def offered(self, entry: Entry) -> Mapping[Version, datetime]:
@@ -271,7 +274,11 @@ def entry_of(application: Application, software: Iterable[Software] = (), filter
         software=records,
         filters={item.filter_id: FilterRecord(filter=item, description=None, revision=1) for item in filters},
         catalogue=Catalogue.of(
-            (record.software for record in records.values()), consent=application.consent == REQUIRED
+            (record.software for record in records.values()),
+            freeze=application.frozen,
+            consent=application.consent == REQUIRED,
+            application=application.name,
+            limits=application.limits,
         ),
     )
 
@@ -293,7 +300,7 @@ def software_record(software: Software) -> SoftwareRecord:
 
 def newcomer(entry: Entry, token: str, endpoint: Endpoint | None = None) -> Draft:
     """The draft of an endpoint that is not stored yet."""
-    state = endpoint or Endpoint(registered_at=NOW)
+    state = placed(endpoint or Endpoint(registered_at=NOW), token, entry.application.name)
     before = EndpointRecord(
         key=0,
         application=entry.application.key,
@@ -303,6 +310,11 @@ def newcomer(entry: Entry, token: str, endpoint: Endpoint | None = None) -> Draf
         endpoint=Endpoint(registered_at=NOW),
     )
     return Draft(before=before, after=state, app_version=before.app_version)
+
+
+def placed(endpoint: Endpoint, token: str, application: str = APP.name) -> Endpoint:
+    """The same endpoint with the cohort of its name, which is its token in most tests."""
+    return replace(endpoint, cohort=cohort(application, token))
 
 
 async def store(shelf: Shelf, entry: Entry, *drafts: Draft) -> None:
@@ -343,17 +355,35 @@ def seen(endpoint: Endpoint) -> Endpoint:
 
 def kept(attempt: Attempt) -> Attempt:
     """An attempt as it is kept when a newer one has replaced it."""
-    return replace(attempt, percent=None, progress=None, returns=0, returned_at=None)
+    return replace(
+        attempt,
+        percent=None,
+        progress=None,
+        returns=0,
+        returned_at=None,
+        soaking_at=None,
+        soak_reports=0,
+        lapsed=False,
+    )
 
 
-def verdict_on(of: EndpointClass, hop: Version | None, reason: str | None) -> ClassVerdict:
-    """What offers `hop` to every endpoint of a class, or with None takes away what it is offered."""
+def verdict_on(
+    of: EndpointClass,
+    hop: Version | None,
+    reason: str | None,
+    *,
+    asks: Version | None = None,
+    stage: int | None = None,
+    most: int = PLENTY,
+    due_at: datetime | None = None,
+) -> ClassVerdict:
+    """What offers `hop` to the first `most` endpoints of a class, and takes away what all of them are offered."""
     before = of.endpoint(NOW)
     attempt = before.attempt
     if attempt is not None and attempt.state in OPEN:
         attempt = move(attempt, AttemptState.WITHDRAWN, NOW, reason=reason)
-    after = replace(before, attempt=attempt)
+    rest = after = replace(before, attempt=attempt, asked=asks, consulted=before.consulted or asks is not None)
     if hop is not None:
-        made = Attempt(version=hop, number=1, sequence=2, origin=of.running, offered_at=NOW)
+        made = Attempt(version=hop, number=1, sequence=2, origin=of.running, offered_at=NOW, stage=stage)
         after = replace(after, attempt=made, sequence=2)
-    return ClassVerdict(of=of, before=before, after=after, rest=after, reason=reason, most=PLENTY, due_at=None)
+    return ClassVerdict(of=of, before=before, after=after, rest=rest, reason=reason, most=most, due_at=due_at)

@@ -15,8 +15,9 @@ from orchestrator.application.memberships import Belonging, Subject
 from orchestrator.application.pushes import ParkedPush
 from orchestrator.application.records import Draft, PushMode
 from orchestrator.domain.attempts import Attempt, AttemptState, move
-from orchestrator.domain.endpoints import Endpoint, HistoryEntry, HistoryKind, Setback, TokenState
+from orchestrator.domain.endpoints import Consent, Endpoint, HistoryEntry, HistoryKind, Setback, TokenState
 from orchestrator.domain.filters import Filter
+from orchestrator.domain.policies import RolloutPolicy, Stage, Window
 from tests.contract.storages import (
     APP,
     IMPLEMENTATIONS,
@@ -30,6 +31,7 @@ from tests.contract.storages import (
     kept,
     newcomer,
     one,
+    placed,
     seen,
     store,
     verdict_on,
@@ -71,11 +73,19 @@ RICH = Endpoint(
         returns=3,
         returned_at=NOW - MINUTE,
         reason=None,
+        stage=1,
+        soaking_at=NOW - MINUTE,
+        soak_reports=2,
+        healthy=False,
+        lapsed=True,
     ),
     setbacks={
         v("2.0.0"): Setback(failures=1, retry_at=NOW + MINUTE, reason="no room"),
         v("2.1.0"): Setback(failures=3, exhausted=True),
     },
+    consents={v("2.1.0"): Consent(granted=False, at=NOW - MINUTE, reason="not on Sundays")},
+    asked=v("2.0.0"),
+    consulted=True,
 )
 
 
@@ -95,7 +105,8 @@ async def entry(shelf: Shelf) -> Entry:
 async def changed(shelf: Shelf, entry: Entry, token: str, endpoint: Endpoint) -> Draft:
     """The draft of a stored endpoint that has become `endpoint`."""
     before = await one(shelf, entry, token)
-    return Draft(before=before, after=endpoint, app_version=before.app_version)
+    after = replace(endpoint, cohort=before.endpoint.cohort)
+    return Draft(before=before, after=after, app_version=before.app_version)
 
 
 def offered(version: str, sequence: int = 1) -> Attempt:
@@ -122,10 +133,10 @@ def parked(topic: str, key: int = 1, *, retry_at: datetime = NOW, tries: int = 1
 async def test_a_new_endpoint_is_found_with_all_that_it_was_stored_with(shelf: Shelf, entry: Entry) -> None:
     await store(shelf, entry, newcomer(entry, "tok", RICH), newcomer(entry, "b\u00f6se 'token'"))
     first, second = await found(shelf, entry, ["tok", "b\u00f6se 'token'"])
-    assert seen(first.endpoint) == RICH
+    assert seen(first.endpoint) == placed(RICH, "tok")
     assert (first.token, first.app_version, first.application) == ("tok", "kettle-v1", entry.application.key)
     assert (first.push_revision, first.last_history) == (0, 0)
-    assert seen(second.endpoint) == Endpoint(registered_at=NOW)
+    assert seen(second.endpoint) == placed(Endpoint(registered_at=NOW), "b\u00f6se 'token'")
     async with shelf.storage.transaction() as transaction:
         assert await transaction.find_keys([second.key, -1], None) == [second]
 
@@ -136,9 +147,9 @@ async def test_an_endpoint_that_changed_is_found_as_it_is_now(shelf: Shelf, entr
     draft.app_version = "kettle-v2"
     await store(shelf, entry, draft)
     record = await one(shelf, entry, "tok")
-    assert seen(record.endpoint) == RICH
+    assert seen(record.endpoint) == placed(RICH, "tok")
     assert (record.key, record.app_version) == (draft.before.key, "kettle-v2")
-    assert seen((await one(shelf, entry, "other")).endpoint) == Endpoint(registered_at=NOW)
+    assert seen((await one(shelf, entry, "other")).endpoint) == placed(Endpoint(registered_at=NOW), "other")
 
 
 async def test_unknown_tokens_are_absent_and_belong_to_one_application(shelf: Shelf, entry: Entry) -> None:
@@ -261,10 +272,10 @@ async def test_setbacks_are_replaced(shelf: Shelf, entry: Entry) -> None:
     await store(shelf, entry, newcomer(entry, "tok", RICH), newcomer(entry, "other", RICH))
     fewer = replace(RICH, setbacks={v("2.1.0"): Setback(failures=4, exhausted=True, reason="again")})
     await store(shelf, entry, await changed(shelf, entry, "tok", fewer))
-    assert seen((await one(shelf, entry, "tok")).endpoint) == fewer
+    assert seen((await one(shelf, entry, "tok")).endpoint) == placed(fewer, "tok")
     await store(shelf, entry, await changed(shelf, entry, "tok", replace(RICH, setbacks={})))
-    assert seen((await one(shelf, entry, "tok")).endpoint) == replace(RICH, setbacks={})
-    assert seen((await one(shelf, entry, "other")).endpoint) == RICH
+    assert seen((await one(shelf, entry, "tok")).endpoint) == placed(replace(RICH, setbacks={}), "tok")
+    assert seen((await one(shelf, entry, "other")).endpoint) == placed(RICH, "other")
 
 
 async def test_counters_move_with_what_they_count(shelf: Shelf, entry: Entry) -> None:
@@ -275,6 +286,7 @@ async def test_counters_move_with_what_they_count(shelf: Shelf, entry: Entry) ->
         CounterKey(key, "running", None): 1,
         CounterKey(key, "attempts", v("2.0.0"), v("1.0.0"), "offered"): 1,
         CounterKey(key, "latest", v("2.0.0"), None, "offered"): 1,
+        CounterKey(key, "slots", v("2.0.0"), v("1.0.0")): 1,
     }
     failed = move(offered("2.0.0"), AttemptState.FAILED, NOW, reason="no room")
     await store(shelf, entry, await changed(shelf, entry, "tok", on("1.0.0", failed)))
@@ -544,7 +556,7 @@ async def test_a_verdict_offers_to_every_endpoint_of_a_class_and_to_no_other(she
     await move_all(shelf, entry, v("2.0.0"), None)
     records = await found(shelf, entry, tokens)
     for record in records:
-        assert seen(record.endpoint) == on("1.0.0", offered("2.0.0"))
+        assert seen(record.endpoint) == placed(on("1.0.0", offered("2.0.0")), record.token)
         assert await history(shelf, record) == [event(HistoryKind.OFFERED, "2.0.0")]
         assert await attempts(shelf, record) == []
     assert [push.key for push in await shelf.storage.pushes(0, 10)] == [record.key for record in records]
@@ -558,7 +570,7 @@ async def test_a_verdict_withdraws(shelf: Shelf, entry: Entry) -> None:
     await move_all(shelf, entry, None, "its software was recalled")
     record = await one(shelf, entry, "tok")
     settled = move(offered("2.0.0", 4), WITHDRAWN, NOW, reason="its software was recalled")
-    assert seen(record.endpoint) == on("1.0.0", settled)
+    assert seen(record.endpoint) == placed(on("1.0.0", settled), "tok")
     assert await history(shelf, record) == [event(HistoryKind.WITHDRAWN, "2.0.0", "its software was recalled")]
     assert await attempts(shelf, record) == []
     assert len(await shelf.storage.pushes(0, 10)) == 1
@@ -570,7 +582,7 @@ async def test_a_verdict_replaces_an_offer_and_keeps_the_old_one_among_the_attem
     await store(shelf, entry, draft)
     await move_all(shelf, entry, v("2.1.0"), "2.1.0 is offered instead")
     record = await one(shelf, entry, "tok")
-    assert seen(record.endpoint) == on("1.0.0", offered("2.1.0", 2))
+    assert seen(record.endpoint) == placed(on("1.0.0", offered("2.1.0", 2)), "tok")
     assert await attempts(shelf, record) == [move(offered("2.0.0"), WITHDRAWN, NOW, reason="2.1.0 is offered instead")]
     assert await history(shelf, record) == [
         event(HistoryKind.OFFERED, "2.1.0"),
@@ -588,6 +600,7 @@ async def test_verdicts_are_counted(shelf: Shelf, entry: Entry) -> None:
         CounterKey(key, "attempts", v("2.0.0"), v("1.0.0"), "withdrawn"): 3,
         CounterKey(key, "attempts", v("2.1.0"), v("1.0.0"), "offered"): 3,
         CounterKey(key, "latest", v("2.1.0"), None, "offered"): 3,
+        CounterKey(key, "slots", v("2.1.0"), v("1.0.0")): 3,
     }
 
 
@@ -600,6 +613,216 @@ async def test_where_pushes_are_live_a_withdrawal_is_not_pushed_by_a_verdict(she
     assert (await one(shelf, entry, "tok")).push_revision == 0
     await move_all(shelf, entry, v("2.0.0"), None)
     assert len(await shelf.storage.pushes(0, 10)) == 1
+
+
+async def test_classes_come_in_the_order_of_their_first_endpoints(shelf: Shelf, entry: Entry) -> None:
+    versions = ["2.0.0", "1.0.0", None, "2.0.0", "0.9.0", "1.0.0"]
+    await store(shelf, entry, *(newcomer(entry, f"tok{number}", on(name)) for number, name in enumerate(versions)))
+    await shelf.add_work(entry.application.key, {*map(v, ("0.9.0", "1.0.0", "2.0.0")), None})
+    async with shelf.storage.transaction() as transaction:
+        page = await transaction.page(await only_work(shelf), 100, entry)
+    found = [(None if of.running is None else of.running.text, size) for of, size in page.classes.items()]
+    assert found == [("2.0.0", 2), ("1.0.0", 2), (None, 1), ("0.9.0", 1)]
+
+
+async def test_a_class_says_what_the_numbers_and_the_decision_look_at(shelf: Shelf) -> None:
+    policy = RolloutPolicy(
+        stages=(Stage(filter_id="lab"), Stage(percent=100)),
+        window=Window(cron="0 1 * * *", duration=60 * MINUTE, time_zone=None),
+    )
+    entry = await shelf.define(APP, [replace(general("2.0.0", "1.0.0"), policy=policy)], [LAB])
+    attempt = replace(offered("2.0.0"), state=AttemptState.CONFIRMED, settled_at=NOW)
+    states = [
+        on("1.0.0"),
+        on("1.0.0"),
+        replace(on("1.0.0"), asked=v("2.0.0"), consulted=True),
+        replace(on("1.0.0"), consulted=True),
+        on("2.0.0", attempt),
+        on("2.0.0", replace(attempt, stage=1)),
+        on("2.0.0", replace(attempt, reached_at=NOW)),
+        on("2.0.0", replace(attempt, healthy=True)),
+        on("2.0.0", replace(attempt, healthy=False)),
+        on("2.0.0", replace(attempt, lapsed=True)),
+    ]
+    drafts = [newcomer(entry, f"tok{number}", state) for number, state in enumerate(states)]
+    for number, attributes in enumerate(('{"site":"lab"}', '{"timeZone":"Asia/Tokyo"}', '{"timeZone":7}')):
+        drafts.append(newcomer(entry, f"more{number}", on("1.0.0")))
+        drafts[-1].new_attributes = attributes
+    await store(shelf, entry, *drafts)
+    await shelf.add_work(entry.application.key, {v("1.0.0"), v("2.0.0")})
+    async with shelf.storage.transaction() as transaction:
+        page = await transaction.page(await only_work(shelf), 100, entry)
+    assert not page.particular
+    sizes: dict[EndpointClass, int] = {}
+    for of, size in page.classes.items():
+        sizes[replace(of, numbers=())] = sizes.get(replace(of, numbers=()), 0) + size
+    held = EndpointClass(running=v("1.0.0"), attempt=None, origin=None, state=OFFERED, filters=frozenset(), held=1)
+    done = replace(held, running=v("2.0.0"), attempt=v("2.0.0"), origin=v("1.0.0"), state=AttemptState.CONFIRMED)
+    assert sizes == {
+        # Whether it was ever asked matters to what is written, not to the class: see below.
+        held: 4,
+        replace(held, asked=v("2.0.0")): 1,
+        replace(held, filters=frozenset({"lab"}), held=0): 1,
+        replace(held, zone="Asia/Tokyo"): 1,
+        done: 1,
+        replace(done, stage=1): 1,
+        replace(done, reached=True): 1,
+        replace(done, healthy=True): 1,
+        replace(done, healthy=False): 1,
+        replace(done, lapsed=True): 1,
+    }
+
+
+async def move_first(
+    shelf: Shelf, entry: Entry, hop: Version | None, *, most: int = 2**31, asks: Version | None = None
+) -> None:
+    """The same for the first page of a sweep whose verdicts have little room, or ask for consent."""
+    await shelf.add_work(entry.application.key, {v("1.0.0")})
+    work = await only_work(shelf)
+    async with shelf.storage.transaction() as transaction:
+        page = await transaction.page(work, 100, entry)
+        due_at = None if hop is None else NOW + MINUTE
+        verdicts = [verdict_on(of, hop, "instead", asks=asks, stage=3, most=most, due_at=due_at) for of in page.classes]
+        await transaction.move_classes(work, page, verdicts, entry, NOW)
+        await transaction.advance(work, None)
+
+
+async def test_where_there_is_room_for_some_the_first_ones_get_the_offer(shelf: Shelf, entry: Entry) -> None:
+    key, tokens = entry.application.key, [f"tok{number}" for number in range(4)]
+    await store(shelf, entry, *(newcomer(entry, token, on("1.0.0", offered("2.0.0"))) for token in tokens))
+    await move_first(shelf, entry, v("2.1.0"), most=2)
+    records = await found(shelf, entry, tokens)
+    made = replace(offered("2.1.0", 2), stage=3)
+    lost = move(offered("2.0.0"), WITHDRAWN, NOW, reason="instead")
+    assert [record.endpoint.attempt for record in records] == [made, made, lost, lost]
+    assert [record.due_at for record in records] == [NOW + MINUTE, NOW + MINUTE, None, None]
+    for record in records:
+        assert (await history(shelf, record))[-1] == event(HistoryKind.WITHDRAWN, "2.0.0", "instead")
+    assert [await attempts(shelf, record) for record in records] == [[lost], [lost], [], []]
+    assert len(await shelf.storage.pushes(0, 10)) == 4
+    assert await shelf.counters(key) == {
+        CounterKey(key, "running", v("1.0.0")): 4,
+        CounterKey(key, "attempts", v("2.0.0"), v("1.0.0"), "withdrawn"): 4,
+        CounterKey(key, "attempts", v("2.1.0"), v("1.0.0"), "offered"): 2,
+        CounterKey(key, "latest", v("2.0.0"), None, "withdrawn"): 2,
+        CounterKey(key, "latest", v("2.1.0"), None, "offered"): 2,
+        CounterKey(key, "slots", v("2.1.0"), v("1.0.0")): 2,
+        CounterKey(key, "stages", v("2.1.0"), None, "3 offered unreached"): 2,
+    }
+
+
+async def test_a_verdict_without_room_changes_nothing_where_nothing_was_offered(shelf: Shelf, entry: Entry) -> None:
+    await store(shelf, entry, newcomer(entry, "one", on("1.0.0")), newcomer(entry, "two", on("1.0.0")))
+    before = await found(shelf, entry, ["one", "two"])
+    await move_first(shelf, entry, v("2.1.0"), most=1)
+    first, second = await found(shelf, entry, ["one", "two"])
+    assert first.endpoint.attempt == replace(offered("2.1.0"), stage=3)
+    assert second == before[1]
+    assert [push.key for push in await shelf.storage.pushes(0, 10)] == [first.key]
+
+
+@pytest.mark.parametrize("push", PushMode)
+async def test_a_verdict_asks_for_consent_and_asks_no_more(shelf: Shelf, push: PushMode) -> None:
+    lamp = replace(APP, name="lamp", app_versions=("lamp-v1",), push=push)
+    entry = await shelf.define(lamp, [general("1.0.0"), general("2.0.0", "1.0.0")])
+    await store(shelf, entry, newcomer(entry, "tok", on("1.0.0")))
+    await move_first(shelf, entry, None, asks=v("2.0.0"))
+    asked = await one(shelf, entry, "tok")
+    assert (asked.endpoint.asked, asked.endpoint.consulted, asked.endpoint.attempt) == (v("2.0.0"), True, None)
+    assert await history(shelf, asked) == [event(HistoryKind.ASKED, "2.0.0")]
+    assert len(await shelf.storage.pushes(0, 10)) == 1
+    await move_first(shelf, entry, v("2.0.0"))
+    offer = await one(shelf, entry, "tok")
+    assert (offer.endpoint.asked, offer.endpoint.consulted, offer.endpoint.sequence) == (None, True, 1)
+
+
+async def test_who_was_asked_once_is_told_apart_from_who_never_was(shelf: Shelf, entry: Entry) -> None:
+    drafts = [newcomer(entry, "never", on("1.0.0")), newcomer(entry, "once", replace(on("1.0.0"), consulted=True))]
+    await store(shelf, entry, *drafts)
+    await move_first(shelf, entry, v("2.0.0"))
+    never, once = await found(shelf, entry, ["never", "once"])
+    assert (never.endpoint.sequence, never.endpoint.consulted) == (1, False)
+    assert (once.endpoint.sequence, once.endpoint.consulted) == (1, True)
+
+
+# Room, and queues for want of it
+
+
+async def test_numbers_are_those_of_some_names_and_applications(shelf: Shelf, entry: Entry) -> None:
+    other = await shelf.define(replace(APP, name="toaster", app_versions=("toaster-v1",)))
+    for each in (entry, other):
+        await store(shelf, each, newcomer(each, "tok", on("1.0.0", offered("2.0.0"))))
+    failed = on("1.0.0", move(offered("2.0.0"), AttemptState.FAILED, NOW))
+    await store(shelf, entry, await changed(shelf, entry, "tok", failed))
+    key = entry.application.key
+    async with shelf.storage.transaction() as transaction:
+        assert await transaction.numbers([key], ("attempts", "slots")) == {
+            CounterKey(key, "attempts", v("2.0.0"), v("1.0.0"), "failed"): 1
+        }
+        assert await transaction.numbers([], ("attempts", "slots")) == {}
+        numbers = await transaction.numbers([key, other.application.key], ("slots", "running"))
+    assert numbers == {
+        CounterKey(key, "running", v("1.0.0")): 1,
+        CounterKey(other.application.key, "running", v("1.0.0")): 1,
+        CounterKey(other.application.key, "slots", v("2.0.0"), v("1.0.0")): 1,
+    }
+
+
+async def test_there_is_one_queue_for_each_version_from_the_first_that_waits_on(shelf: Shelf, entry: Entry) -> None:
+    key = entry.application.key
+    await shelf.add_work(key, None)
+    async with shelf.storage.transaction() as transaction:
+        for version, after in (("2.0.0", 5), ("2.1.0", 0), ("2.0.0", 9)):
+            await transaction.queue(key, v(version), after, NOW)
+    first, second = await shelf.storage.queues()
+    assert (first.application, first.version, first.cursor) == (key, v("2.0.0"), 5)
+    assert (second.version, second.cursor) == (v("2.1.0"), 0)
+    work = await only_work(shelf)
+    assert (work.version, work.running) == (None, None)
+    async with shelf.storage.transaction() as transaction:
+        await transaction.advance(first, 7)
+        await transaction.advance(second, None)
+    assert await shelf.storage.queues() == [replace(first, cursor=7)]
+
+
+@pytest.mark.parametrize(("joins_after", "again"), [(3, True), (7, False), (9, False)])
+async def test_a_queue_begins_again_where_somebody_has_joined_behind_it(
+    shelf: Shelf, entry: Entry, joins_after: int, *, again: bool
+) -> None:
+    key = entry.application.key
+    async with shelf.storage.transaction() as transaction:
+        await transaction.queue(key, v("2.0.0"), 5, NOW)
+    (queue,) = await shelf.storage.queues()
+    async with shelf.storage.transaction() as transaction:
+        await transaction.advance(queue, 7)
+        await transaction.queue(key, v("2.0.0"), joins_after, NOW)
+        # A later one does not take that back.
+        await transaction.queue(key, v("2.0.0"), 9, NOW)
+        assert await transaction.requeue(queue) is again
+        assert await transaction.requeue(queue) is False
+    assert await shelf.storage.queues() == [replace(queue, cursor=0 if again else 7)]
+
+
+async def test_endpoints_that_are_held_are_queued_by_what_they_would_be_offered(shelf: Shelf, entry: Entry) -> None:
+    tokens = ["one", "two", "three"]
+    await store(shelf, entry, *(newcomer(entry, token, on("1.0.0")) for token in tokens))
+    drafts = [await changed(shelf, entry, token, on("1.0.0")) for token in tokens]
+    drafts[1].held = drafts[2].held = v("2.0.0")
+    drafts[0].held = v("2.1.0")
+    await store(shelf, entry, *reversed(drafts))
+    queues = {queue.version: queue.cursor for queue in await shelf.storage.queues()}
+    assert queues == {v("2.0.0"): drafts[1].before.key - 1, v("2.1.0"): drafts[0].before.key - 1}
+
+
+async def test_a_queue_comes_to_an_endpoint_that_is_held_when_it_is_created(shelf: Shelf, entry: Entry) -> None:
+    await store(shelf, entry, newcomer(entry, "old", on("1.0.0")))
+    draft = newcomer(entry, "new", on("1.0.0"))
+    draft.held = v("2.0.0")
+    await store(shelf, entry, draft)
+    (queue,) = await shelf.storage.queues()
+    async with shelf.storage.transaction() as transaction:
+        page = await transaction.page(replace(queue, running=frozenset({v("1.0.0")})), 100, entry)
+    assert sum(page.classes.values()) == 2
 
 
 # Transactions
@@ -622,11 +845,13 @@ async def test_a_transaction_that_fails_leaves_nothing(shelf: Shelf, entry: Entr
             await transaction.raise_watermark(9, NOW)
             await transaction.note_dates(NOW)
             await transaction.add_outage(NOW, NOW)
+            await transaction.queue(entry.application.key, v("2.0.0"), 0, NOW)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         await fail()
     assert await found(shelf, entry, ["old", "tok"]) == [before]
+    assert await shelf.storage.queues() == []
     assert await shelf.storage.pushes(0, 10) == []
     assert (await shelf.storage.deliveries(), await shelf.storage.all_parked_topics()) == ({}, set())
     assert (await shelf.dead_letters(), await shelf.storage.outages()) == ([], [])
