@@ -65,7 +65,7 @@ def deltas(drafts: Iterable[Draft]) -> Counter[CounterKey]:
         before = draft.before
         steps[before.application, _face(before.endpoint) if before.key else None, _face(draft.after)] += 1
         for attempt in draft.superseded:
-            _leave_behind(total, before.application, attempt, 1)
+            leave_behind(total, before.application, attempt, 1)
     for (application, old, new), amount in steps.items():
         if old is not None:
             _add(total, application, old, -amount)
@@ -80,12 +80,19 @@ def step(
     _add(total, application, _face(before), -amount)
     _add(total, application, _face(after), amount)
     if left is not None:
-        _leave_behind(total, application, left, amount)
+        leave_behind(total, application, left, amount)
 
 
 def add(total: Counter[CounterKey], application: int, endpoint: Endpoint, amount: int) -> None:
     """Count one endpoint with its latest attempt in (+1) or out (-1)."""
     _add(total, application, _face(endpoint), amount)
+
+
+def leave_behind(total: Counter[CounterKey], application: int, attempt: Attempt, amount: int) -> None:
+    """Count an attempt that a newer one has replaced; such hold no slot."""
+    total[CounterKey(application, "attempts", attempt.version, attempt.origin, attempt.state.value)] += amount
+    if attempt.stage is not None:
+        total[CounterKey(application, "stages", attempt.version, None, _graded(attempt))] += amount
 
 
 def _face(endpoint: Endpoint) -> _Face:
@@ -99,13 +106,6 @@ def _face(endpoint: Endpoint) -> _Face:
 
 def _graded(attempt: Attempt) -> str:
     return "" if attempt.stage is None else Grade.of(attempt).label
-
-
-def _leave_behind(total: Counter[CounterKey], application: int, attempt: Attempt, amount: int) -> None:
-    """Count an attempt that a newer one has replaced; such hold no slot."""
-    total[CounterKey(application, "attempts", attempt.version, attempt.origin, attempt.state.value)] += amount
-    if attempt.stage is not None:
-        total[CounterKey(application, "stages", attempt.version, None, _graded(attempt))] += amount
 
 
 def _add(total: Counter[CounterKey], application: int, face: _Face, amount: int) -> None:

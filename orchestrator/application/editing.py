@@ -105,8 +105,11 @@ class Edit(Transaction, Protocol):
     async def save_document(self, document: EndpointDocument, token: str) -> None:
         """Write attributes, token and revision of an endpoint; its state is written by `store`."""
 
-    async def delete_endpoint(self, document: EndpointDocument) -> None:
-        """Delete an endpoint with its history and count it out; `clear_topic` is the caller's."""
+    async def delete_endpoint(self, document: EndpointDocument, at: datetime) -> None:
+        """Delete an endpoint with its history and count it out; `clear_topic` is the caller's.
+
+        Its latest attempt stays among those that were ever made, withdrawn at `at` where it was not settled.
+        """
 
     async def clear_topic(self, topic: str) -> None:
         """Have what is retained on a push topic cleared, because its endpoint is gone."""

@@ -229,7 +229,7 @@ class Endpoints:
             visit = await self._find(edit, application, endpoint_id)
             document = visit.document
             precondition.check(_tag(document))
-            await edit.delete_endpoint(document)
+            await edit.delete_endpoint(document, visit.now)
             for topic in self._topics(document.record):
                 await edit.clear_topic(topic)
             await visit.audit(by, Action.ENDPOINT_DELETE, document, None)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import orjson
 from sqlalchemy import delete, func, insert, select, update
 
-from orchestrator.application.counters import CounterKey, add
+from orchestrator.application.counters import CounterKey, add, leave_behind
 from orchestrator.application.records import AppVersionTakenError, EndpointRecord
+from orchestrator.domain.attempts import SETTLED, AttemptState, move
 from orchestrator.domain.cohorts import cohort
 from orchestrator.domain.endpoints import Endpoint
 from orchestrator.persistence import audits, definitions, dialects, documents, particulars, rows, schema, writes
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     )
     from orchestrator.domain.freezes import Freeze
     from orchestrator.domain.versions import Version
+
+WITHDRAWN = AttemptState.WITHDRAWN
+DELETED = "its endpoint was deleted"
 
 
 class SqlEdit(SqlTransaction):
@@ -215,17 +219,18 @@ class SqlEdit(SqlTransaction):
         statement = update(schema.endpoint).where(schema.endpoint.c.id == document.record.key).values(values)
         await self._connection.execute(statement)
 
-    async def delete_endpoint(self, document: EndpointDocument) -> None:
+    async def delete_endpoint(self, document: EndpointDocument, at: datetime) -> None:
         """See `editing.Edit.delete_endpoint`."""
         record = document.record
         gone: Counter[CounterKey] = Counter()
         add(gone, record.application, record.endpoint, -1)
         attempt = record.endpoint.attempt
         if attempt is not None:
-            # The attempt stays among the attempts ever made, as a superseded one.
-            gone[CounterKey(record.application, "attempts", attempt.version, attempt.origin, attempt.state.value)] += 1
+            # It stays among the attempts ever made, as a superseded one. Nothing is to be expected of it any more.
+            left = attempt if attempt.state in SETTLED else move(attempt, WITHDRAWN, at, reason=DELETED)
+            leave_behind(gone, record.application, left, 1)
             number = self._numbers.take("attempt", 1) + 1
-            row = writes.attempt_row(number, record.key, attempt, record.application, self._dictionary)
+            row = writes.attempt_row(number, record.key, left, record.application, self._dictionary)
             await dialects.insert(self._connection, schema.attempt, writes.ATTEMPT, [row])
         await self.count(Counter({key: amount for key, amount in gone.items() if amount}))
         await documents.delete_chain(self._connection, record)

@@ -205,7 +205,7 @@ class World:
         async with self.shelf.storage.edit() as edit:
             document = await edit.document(self.entry, token)
             if document is not None:
-                await edit.delete_endpoint(document)
+                await edit.delete_endpoint(document, self.clock.at)
 
 
 async def recount(shelf: SqlShelf, application: int) -> Counter[CounterKey]:

@@ -4,9 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from orchestrator.application.records import FilterRecord, PushMode, Registration
+from orchestrator.application.records import FilterRecord, PushMode, Registration, RolloutStatus, StageMark
 from orchestrator.domain.filters import Filter
-from orchestrator.domain.policies import Attempts, RolloutPolicy
+from orchestrator.domain.policies import Attempts, Limits, RolloutPolicy
+from orchestrator.domain.rollouts import Phase, Rollout
 from orchestrator.domain.software import FilterUse, Software, Strategy
 from orchestrator.domain.versions import Constraint
 from protocol.configurations import Profile
@@ -29,8 +30,10 @@ RICH = replace(
             ),
             recalled_at=NOW + MINUTE,
             rollout_date=NOW - MINUTE,
+            rollout=Rollout(phase=Phase.PAUSED, stage=1, limits=(10, 20)),
         )
     ),
+    status=RolloutStatus(since=NOW, by="anna", reason="too many failures", marks=(StageMark(acknowledged=2),)),
     specification='{"b":1.10,"a":[1E400,"\\u00e4ä"]}',
     metadata='{"description":"x"}',
     rollout='{"attempts":{"max":5}}',
@@ -46,6 +49,8 @@ FULL = replace(
     operator_keys=("ring", "site"),
     description="Kettles, ä",
     revision=9,
+    consent="required",
+    limits=Limits(per_minute=60, in_progress=500),
 )
 
 

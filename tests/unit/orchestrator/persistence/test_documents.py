@@ -125,7 +125,7 @@ async def test_history_goes_with_its_endpoint_and_no_further(shelf: SqlShelf, en
     async with shelf.storage.edit() as edit:
         document = await edit.document(entry, "tok")
         assert document is not None
-        await edit.delete_endpoint(document)
+        await edit.delete_endpoint(document, NOW)
     assert len((await shelf.past(entry.application.key)).entries) == 3
     other = await shelf.storage.document(entry, "other")
     assert other is not None

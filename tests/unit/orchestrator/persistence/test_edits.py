@@ -8,9 +8,9 @@ import pytest
 from orchestrator.application.counters import CounterKey
 from orchestrator.application.pushes import ParkedPush
 from orchestrator.application.records import AppVersionTakenError, EndpointDocument, NewEndpoint
-from orchestrator.domain.attempts import AttemptState
+from orchestrator.domain.attempts import AttemptState, move
 from orchestrator.domain.endpoints import Endpoint, HistoryEntry, HistoryKind, Setback, TokenState
-from tests.contract.storages import APP, MINUTE, NOW, newcomer, one, open_sqlite, software_record, store
+from tests.contract.storages import APP, MINUTE, NOW, newcomer, one, open_sqlite, placed, software_record, store
 from tests.unit.orchestrator.domain.builders import general, offer, v
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ async def document_of(shelf: SqlShelf, entry: Entry, endpoint_id: str) -> Endpoi
 async def delete(shelf: SqlShelf, entry: Entry, endpoint_id: str) -> None:
     document = await document_of(shelf, entry, endpoint_id)
     async with shelf.storage.edit() as edit:
-        await edit.delete_endpoint(document)
+        await edit.delete_endpoint(document, NOW)
 
 
 async def test_an_application_version_belongs_to_one_application(shelf: SqlShelf, entry: Entry) -> None:
@@ -73,9 +73,8 @@ async def test_a_new_endpoint_is_as_it_was_given_and_counted(shelf: SqlShelf, en
     async with shelf.storage.edit() as edit:
         created = await edit.add_endpoint(entry, new(entry, "kettle-7"))
     assert created == await document_of(shelf, entry, "kettle-7")
-    assert created.record.endpoint == Endpoint(
-        registered_at=NOW, token_state=TokenState.SUSPENDED, pinned=v("5.0.0"), filters=frozenset({"lab"})
-    )
+    given = Endpoint(registered_at=NOW, token_state=TokenState.SUSPENDED, pinned=v("5.0.0"), filters=frozenset({"lab"}))
+    assert created.record.endpoint == placed(given, "kettle-7")
     assert (created.record.token, created.record.app_version, created.revision) == ("tok-kettle-7", "kettle-v2", 1)
     key = entry.application.key
     assert await shelf.counters(key) == {CounterKey(key, "running"): 1}
@@ -111,9 +110,8 @@ async def test_a_deleted_endpoint_leaves_its_attempts_in_the_numbers_and_nothing
 ) -> None:
     key = entry.application.key
     failed = Setback(failures=1, retry_at=NOW + MINUTE, reason="no room")
-    state = Endpoint(
-        running=v("1.0.0"), registered_at=NOW, attempt=offer("1.1.0"), sequence=1, setbacks={v("1.1.0"): failed}
-    )
+    attempt = replace(offer("1.1.0"), stage=1)
+    state = Endpoint(running=v("1.0.0"), registered_at=NOW, attempt=attempt, sequence=1, setbacks={v("1.1.0"): failed})
     draft = newcomer(entry, "tok", state)
     draft.push = True
     draft.entries = [HistoryEntry(at=NOW, kind=HistoryKind.OFFERED, version=v("1.1.0"))]
@@ -123,16 +121,34 @@ async def test_a_deleted_endpoint_leaves_its_attempts_in_the_numbers_and_nothing
         parked = ParkedPush(topic="t", key=record.key, reason_code=0x87, parked_at=NOW, retry_at=NOW, tries=1)
         await transaction.park([parked])
     await delete(shelf, entry, "tok")
-    offered = AttemptState.OFFERED.value
-    assert await shelf.counters(key) == {CounterKey(key, "attempts", v("1.1.0"), v("1.0.0"), offered): 1}
+    # Nothing is to be expected of it any more, and gates wait for nobody who is gone.
+    assert await shelf.counters(key) == {
+        CounterKey(key, "attempts", v("1.1.0"), v("1.0.0"), "withdrawn"): 1,
+        CounterKey(key, "stages", v("1.1.0"), None, "1 withdrawn"): 1,
+    }
     past = await shelf.past(key)
-    assert (list(past.attempts), dict(past.entries)) == ([record.key], {})
+    left = move(attempt, AttemptState.WITHDRAWN, NOW, reason="its endpoint was deleted")
+    assert (past.attempts, dict(past.entries)) == ({record.key: [left]}, {})
     assert await shelf.storage.all_parked_topics() == set()
     (push,) = await shelf.storage.pushes(0, 10)
     assert (push.key, push.token, push.application, push.version) == (record.key, "", 0, None)
     # The next one of this name starts with nothing of it.
     await store(shelf, entry, newcomer(entry, "tok"))
     assert (await one(shelf, entry, "tok")).endpoint.setbacks == {}
+
+
+async def test_the_verdict_of_a_deleted_endpoint_stays_as_it_was(shelf: SqlShelf, entry: Entry) -> None:
+    key = entry.application.key
+    confirmed = replace(offer("1.1.0"), stage=1, state=AttemptState.CONFIRMED, settled_at=NOW - MINUTE, healthy=False)
+    state = Endpoint(running=v("1.1.0"), registered_at=NOW, attempt=confirmed, sequence=1)
+    await store(shelf, entry, newcomer(entry, "tok", state))
+    record = await one(shelf, entry, "tok")
+    await delete(shelf, entry, "tok")
+    assert await shelf.counters(key) == {
+        CounterKey(key, "attempts", v("1.1.0"), v("1.0.0"), "confirmed"): 1,
+        CounterKey(key, "stages", v("1.1.0"), None, "1 confirmed unhealthy"): 1,
+    }
+    assert (await shelf.past(key)).attempts == {record.key: [confirmed]}
 
 
 async def test_a_topic_to_clear_is_a_push_of_its_own(shelf: SqlShelf) -> None:
@@ -157,7 +173,7 @@ async def test_nothing_of_a_deleted_application_is_found_under_its_number_again(
         assert again.application.key == entry.application.key
         await store(shelf, again, newcomer(again, "tok", state))
         assert (await shelf.past(again.application.key)).attempts == {}
-        assert sum((await shelf.counters(again.application.key)).values()) == 3
+        assert sum((await shelf.counters(again.application.key)).values()) == 4
     async with open_sqlite(tmp_path) as shelf:
         (again,) = await shelf.storage.entries()
         assert (await one(shelf, again, "tok")).endpoint.running == v("1.0.0")

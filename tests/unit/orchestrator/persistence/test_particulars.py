@@ -52,7 +52,7 @@ async def test_an_endpoint_that_goes_takes_everything_along(shelf: SqlShelf, ent
     async with shelf.storage.edit() as edit:
         document = await edit.document(entry, "asked")
         assert document is not None
-        await edit.delete_endpoint(document)
+        await edit.delete_endpoint(document, NOW)
     async with shelf.storage.reading() as connection:
         for table in (schema.setback, schema.consent):
             assert (await connection.execute(select(func.count()).select_from(table))).scalar_one() == 0

@@ -19,6 +19,7 @@ from tests.properties.fleets import RUN, VERSIONS, endpoints
 from tests.unit.orchestrator.domain.builders import offer
 
 if TYPE_CHECKING:
+    from orchestrator.domain.versions import Version
     from orchestrator.persistence.dialects import Row
 
 KEY = 3 * KEY_SPAN + 17
@@ -132,10 +133,50 @@ def test_codes_are_what_databases_hold() -> None:
         "consented",
         "refused",
         "asserted",
+        "soaking",
+        "unhealthy",
+        "recovered",
+        "asked",
     ]
     assert set(rows.ATTEMPT_STATES) == set(AttemptState)
     assert set(rows.TOKEN_STATES) == set(TokenState)
     assert set(rows.HISTORY_KINDS) == set(HistoryKind)
+
+
+@pytest.mark.parametrize("stage", [None, 0, 1, 9])
+def test_stages_have_codes_of_which_0_is_none(stage: int | None) -> None:
+    assert rows.stage_of(rows.stage_code(stage)) == stage
+    assert (rows.stage_code(stage) == 0) == (stage is None)
+
+
+@pytest.mark.parametrize(("asked", "consulted", "code"), [(None, False, 0), (None, True, -1), (VERSIONS[1], True, 2)])
+def test_what_is_asked_and_that_it_was_asked_share_a_column(
+    asked: Version | None, code: int, *, consulted: bool
+) -> None:
+    endpoint = Endpoint(registered_at=NOW, asked=asked, consulted=consulted)
+    row = rows.encode(record_of(endpoint), None, dictionary())
+    assert dict(zip(rows.STATE_COLUMNS, row, strict=True))["asked_id"] == code
+    assert decoded(row, endpoint) == record_of(endpoint)
+
+
+def test_a_trial_is_kept_whole() -> None:
+    attempt = replace(
+        offer("1.1.0"),
+        state=AttemptState.SOAKING,
+        stage=2,
+        soaking_at=NOW - MINUTE,
+        soak_reports=3,
+        healthy=False,
+        lapsed=True,
+    )
+    for healthy in (None, True, False):
+        endpoint = Endpoint(registered_at=NOW, attempt=replace(attempt, healthy=healthy), sequence=1)
+        assert decoded(rows.encode(record_of(endpoint), None, dictionary()), endpoint) == record_of(endpoint)
+
+
+def test_a_timer_comes_back_with_the_endpoint() -> None:
+    endpoint = Endpoint(registered_at=NOW)
+    assert decoded(rows.encode(record_of(endpoint), to_ms(NOW), dictionary()), endpoint).due_at == NOW
 
 
 def test_a_key_says_its_application() -> None:

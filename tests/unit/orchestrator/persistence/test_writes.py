@@ -6,7 +6,7 @@ from dataclasses import replace
 from orchestrator.application.counters import CounterKey
 from orchestrator.application.records import Draft, EndpointRecord
 from orchestrator.domain.attempts import AttemptState, move
-from orchestrator.domain.endpoints import Endpoint, HistoryEntry, HistoryKind, Setback
+from orchestrator.domain.endpoints import Consent, Endpoint, HistoryEntry, HistoryKind, Setback
 from orchestrator.persistence import writes
 from orchestrator.persistence.dictionaries import Dictionary
 from orchestrator.persistence.instants import near, to_ms
@@ -97,7 +97,8 @@ def test_setbacks_are_written_only_when_they_have_changed() -> None:
 
 def test_a_superseded_attempt_is_a_row_of_its_own() -> None:
     item = draft(77)
-    item.superseded = [move(offer("1.1.0", "1.0.0", NOW - MINUTE), AttemptState.WITHDRAWN, NOW, reason="why")]
+    ill = replace(offer("1.1.0", "1.0.0", NOW - MINUTE), stage=1, healthy=False)
+    item.superseded = [move(ill, AttemptState.WITHDRAWN, NOW, reason="why")]
     (row,) = written(item).attempts
     named = dict(zip(writes.ATTEMPT, row, strict=True))
     assert named == {
@@ -108,11 +109,12 @@ def test_a_superseded_attempt_is_a_row_of_its_own() -> None:
         "number": 1,
         "sequence": 1,
         "state": ATTEMPT_CODES[AttemptState.WITHDRAWN],
-        "stage": 0,
+        "stage": 2,
         "offered_ms": to_ms(item.superseded[0].offered_at),
         "reached_ms": to_ms(NOW - MINUTE),
         "settled_ms": to_ms(NOW),
         "reason": "why",
+        "healthy": 0,
     }
 
 
@@ -124,10 +126,13 @@ def test_every_version_that_a_row_names_is_told() -> None:
         attempt=offer("3.0.0", "4.0.0"),
         sequence=1,
         setbacks={v("5.0.0"): FAILED},
+        consents={v("7.0.0"): Consent(granted=True, at=NOW)},
+        asked=v("8.0.0"),
     )
     item = draft(after=after)
     item.entries = [HistoryEntry(at=NOW, kind=HistoryKind.REPORTED, version=v("6.0.0"))]
-    expected = [f"{major}.0.0" for major in range(1, 7)]
+    item.held = v("9.0.0")
+    expected = [f"{major}.0.0" for major in range(1, 10)]
     assert sorted({version.text for _, version in writes.versions_in([item, draft()])}) == expected
 
 
