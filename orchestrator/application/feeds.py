@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.application.documents import events
-from orchestrator.application.documents.events import OFFERS, SUMMARY, Event
+from orchestrator.application.documents.events import NUMBERS, OFFERS, Event
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -132,7 +132,7 @@ class Feed:
         self._announce()
 
     def touched(self) -> set[str]:
-        """The applications of which something was noted since this was asked last, summaries aside."""
+        """The applications of which something was noted since this was asked last, numbers aside."""
         touched, self._touched = self._touched, set()
         return touched
 
@@ -168,7 +168,7 @@ class Feed:
         size = happening.size
         self._next += size
         self._ordinals[application] = ordinal + size
-        if told is None or told.kind != SUMMARY:
+        if told is None or told.kind not in NUMBERS:
             self._touched.add(application)
         if len(self._ring) < self._size:
             self._ring.append(happening)

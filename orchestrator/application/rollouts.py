@@ -111,6 +111,21 @@ class Rollouts:
             await self._sizes.look(entry, record.software, numbers)
         return view(record, numbers, self._sizes.of(entry.application.key, record.software.version))
 
+    async def judged(self, application: str) -> list[View]:
+        """Every rollout that gates judge, over or not, with its numbers, highest version first; one read.
+
+        Raises:
+            NotFoundError: there is no such application.
+        """
+        entry = self._revisions.entry(application)
+        key = entry.application.key
+        records = [record for record in entry.software.values() if record.software.policy.judged]
+        if not records:
+            return []
+        numbers = await self._storage.counters(key)
+        records.sort(key=lambda record: record.software.version, reverse=True)
+        return [view(record, numbers, self._sizes.of(key, record.software.version)) for record in records]
+
     async def pause(self, application: str, version: Version, *, by: Author) -> Moved:
         """Withdraw its unstarted offers and make no new ones until it is resumed; running installs end.
 

@@ -16,6 +16,7 @@ from orchestrator.application import products
 from orchestrator.application.broadcasts import Broadcasts
 from orchestrator.application.commands import Commands
 from orchestrator.application.documents import instants
+from orchestrator.application.narrator import Narrator
 from orchestrator.application.operators import Operators
 from orchestrator.application.summaries import Summaries
 from protocol import controls
@@ -45,6 +46,7 @@ class Watch:
         self._since = parts.clock.now()
         commands = Commands(use_cases, parts.settings.limits)
         self._summaries = Summaries(parts.feed, use_cases.observations, parts.directory, parts.clock)
+        self._narrator = Narrator(parts.feed, use_cases.rollouts, parts.directory, parts.clock)
         self._broadcasts = Broadcasts(link, parts, told=events)
         self._operators = Operators(link, commands, parts, self._greet)
 
@@ -56,6 +58,7 @@ class Watch:
             "operators.answer": self._operators.answer,
             "operators.broadcasts": self._broadcasts.run,
             "feed.summaries": self._summaries.run,
+            "feed.rollouts": self._narrator.run,
         }
 
     def close(self) -> None:

@@ -192,3 +192,17 @@ async def test_the_service_stops_in_time_although_streams_are_open() -> None:
             async with asyncio.timeout(SECONDS):
                 assert [line async for line in events.lines if line] == []
         assert "request-failed" not in service.log()
+
+
+async def test_a_rollout_is_told_of_as_it_gets_on(wire: Wire) -> None:
+    application = await wire.application()
+    await application.software("1.1.0", "1.0.0", rollout={"stages": [{"percent": 100, "minAttempted": 1}]})
+    async with application.device() as device, stream(wire.service, application.name, "?types=rollout.*") as events:
+        await device.report("1.0.0")
+        begun = await events.until("rollout.progress", version="1.1.0")
+        assert begun["subject"] == "software/1.1.0/rollout"
+        await device.report("1.1.0")
+        finished = await events.until("rollout.finish", version="1.1.0")
+        assert (finished["data"]["actor"], finished["data"]["via"]) == ("otao", "engine")
+        told = await events.until("rollout.progress", state="finished")
+        assert told["data"]["stages"][0]["confirmed"] == 1

@@ -33,6 +33,7 @@ MEDIA_TYPE = "application/cloudevents+json"
 REGISTERED = "endpoint.registered"
 OFFERS = "offers.changed"
 SUMMARY = "summary"
+PROGRESS = "rollout.progress"
 DROPPED = "events.dropped"
 KINDS = frozenset(
     {
@@ -40,11 +41,14 @@ KINDS = frozenset(
         *(f"endpoint.{kind.value}" for kind in HistoryKind),
         OFFERS,
         SUMMARY,
+        PROGRESS,
         DROPPED,
         *(action.value for action in Action),
     }
 )
 """All types of events."""
+NUMBERS = frozenset({SUMMARY, PROGRESS})
+"""Types that tell what has become of the numbers; telling them changes none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
