@@ -20,7 +20,7 @@ from orchestrator.api.requests import LIMITS
 from orchestrator.application.documents import attentions, freezes
 from orchestrator.application.documents.freezes import FreezeBody
 from orchestrator.application.drawings import svgs
-from orchestrator.dashboard import forms, renderings, routes
+from orchestrator.dashboard import forms, renderings, rollouts, routes
 from orchestrator.dashboard.renderings import path_of, shown
 
 router = routes.router()
@@ -105,5 +105,6 @@ async def _fleet(request: Request, context: ApiContext, app: str) -> Response:
         graph=svgs.draw(chart, link=link) if chart.places else None,
         attention=[shown(attentions.build(item)) for item in troubles[:ATTENTION]],
         more_attention=len(troubles) > ATTENTION,
+        rollouts=await rollouts.unfinished(context, app),
         unready=context.unready(),
     )

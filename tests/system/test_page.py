@@ -187,6 +187,59 @@ async def test_a_freeze_by_somebody_else_shows_by_itself(service: Service) -> No
         await expect(visiting.page.get_by_role("alert")).to_contain_text("public holiday")
 
 
+async def stage(service: Service, *waiting: str) -> None:
+    """Put 2.1.0 in two stages, the first of which an operator has to approve; endpoints run 2.0.0 and wait for it."""
+    await service.put(REST, {"appVersions": ["kettle-v1"], "registration": "open"})
+    stages = [{"count": 1, "approval": "manual"}, {"percent": 100}]
+    software = {"upgradableFrom": ["2.0.0"], "rolloutStrategy": "general", "specification": {"link": "x"}}
+    await service.put(f"{REST}/software/2.1.0", {**software, "rollout": {"stages": stages}})
+    async with connect(service.broker, "otao") as client:
+        for token in waiting:
+            await client.publish(topic(token, "applied/json"), json.dumps({"configId": "2.0.0"}), qos=1)
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+async def test_a_rollout_is_shown_paused_and_resumed_by_click(service: Service, scripts: bool) -> None:
+    await stage(service, "a")
+    await service.until_offered("a", "2.1.0")
+    path = f"{REST}/software/2.1.0/rollout"
+    async with visitor(service.url, scripts=scripts) as visiting:
+        page, section = visiting.page, visiting.page.locator("#rollouts")
+        await visiting.go(FLEET)
+        await expect(section).to_contain_text("2.1.0 running stage 1 of 2: stage 1:")
+        await expect(section.get_by_role("img")).to_have_attribute("aria-label", re.compile("1 offered or installing"))
+        await section.get_by_text("Pause, Approve, Abort 2.1.0…").click()
+        await section.get_by_label("Reason, for the audit").fill("smoke in the lab")
+        await section.get_by_role("button", name="Pause").click()
+        await expect(section).to_contain_text("paused: smoke in the lab")
+        paused = await service.get(path)
+        assert (paused["state"], paused["reason"], paused["by"]) == ("paused", "smoke in the lab", "anonymous")
+        assert (await service.endpoint("a"))["offer"] is None
+        await section.get_by_text("Resume, Abort 2.1.0…").click()
+        await section.get_by_role("button", name="Resume").click()
+        await expect(section).to_contain_text("running")
+        await service.until_offered("a", "2.1.0")
+        await section.get_by_text("Pause, Approve, Abort 2.1.0…").click()
+        await section.get_by_role("button", name="Abort for good").click()
+        await expect(section.locator(".empty")).to_be_visible()
+        assert (await service.get(path))["state"] == "aborted"
+        await expect(page).to_have_title("kettle · Otao")
+
+
+async def test_a_rollout_gets_on_by_itself_and_waits_for_approval(service: Service) -> None:
+    await stage(service, "a")
+    await service.until_offered("a", "2.1.0")
+    async with visitor(service.url) as visiting:
+        section = visiting.page.locator("#rollouts")
+        await visiting.go(FLEET)
+        await expect(visiting.page.locator("#liveness")).to_have_text("live")
+        await report(service.broker, "a", "2.1.0")
+        await expect(section).to_contain_text("waiting-approval stage 1 of 2")
+        await section.get_by_text("Approve, Pause, Abort 2.1.0…").click()
+        await section.get_by_role("button", name="Approve: leave this stage").click()
+        await expect(section).to_contain_text("running stage 2 of 2")
+
+
 async def test_whoever_searches_finds_reasons_and_history_and_may_retry(service: Service) -> None:
     await fill(service)
     await service.put(f"{REST}/endpoints/a", {"token": "tok-a"})
@@ -329,7 +382,7 @@ async def test_empty_pages_say_what_to_do(service: Service) -> None:
         await expect(visiting.page.locator("main")).to_contain_text("otao apply -f catalogue.yaml")
         await service.put(REST, {"appVersions": ["kettle-v1"], "registration": "open"})
         await visiting.go("/")
-        for section in ("#running", "#attempts", "#attention", "#graph"):
+        for section in ("#running", "#attempts", "#rollouts", "#attention", "#graph"):
             await expect(visiting.page.locator(f"{section} .empty")).to_be_visible()
         await report(service.broker, "a", "1.0.0")
         await expect(visiting.page.locator("#running")).to_contain_text("1.0.0")

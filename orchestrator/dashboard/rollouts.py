@@ -1,0 +1,50 @@
+"""Rollouts on the page of an application: those that go on or are stopped, and the operator's hand on them.
+
+Layer: dashboard.
+"""
+
+from __future__ import annotations
+
+from fastapi import Request, Response
+
+from orchestrator.api.authors import By
+from orchestrator.api.contexts import ApiContext, Context
+from orchestrator.application.documents import progress
+from orchestrator.application.problems import MemberError
+from orchestrator.dashboard import forms, renderings, routes
+from orchestrator.dashboard.renderings import Json, path_of, shown
+from orchestrator.domain.rollouts import Phase
+from orchestrator.domain.versions import Version
+from protocol.errors import quoted
+
+router = routes.router()
+
+MOVES = {
+    Phase.RUNNING.value: ("pause", "approve", "abort"),
+    Phase.PAUSED.value: ("resume", "abort"),
+    Phase.WAITING_APPROVAL.value: ("approve", "pause", "abort"),
+}
+"""What is offered for a rollout in each state; in others it is not shown."""
+
+
+@router.post("/applications/{app}/software/{version}/rollout")
+async def move(request: Request, app: str, version: str, context: Context, by: By) -> Response:
+    """Pause, resume, approve or abort a rollout."""
+    given = await forms.fields(request)
+    ways = {
+        "pause": context.rollouts.pause,
+        "resume": context.rollouts.resume,
+        "approve": context.rollouts.approve,
+        "abort": context.rollouts.abort,
+    }
+    way = ways.get(given.get("do", ""))
+    if way is None:
+        raise MemberError(f"'do': must be one of {', '.join(ways)}, not {quoted(given.get('do', ''))}")
+    await way(app, Version.parse(version), by=by.because(given.get("reason")))
+    return renderings.redirect(path_of("applications", app))
+
+
+async def unfinished(context: ApiContext, app: str) -> list[Json]:
+    """The documents of the rollouts that gates judge and that may go on, highest version first; `moves` beside."""
+    found = [shown(progress.build(view, context.now())) for view in await context.rollouts.judged(app)]
+    return [{**item, "moves": MOVES[item["state"]]} for item in found if item["state"] in MOVES]
