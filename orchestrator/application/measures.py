@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.bitsets import members
 from orchestrator.domain.routes import reaching
 
 if TYPE_CHECKING:
@@ -30,18 +29,19 @@ class Measured:
 
 
 def leading(catalogue: Catalogue, item: Software, running: Iterable[Version | None]) -> frozenset[Version | None]:
-    """Which of the versions that endpoints run could come to a software, by edges through what can be served."""
+    """Which of the versions that endpoints run could come to a software, by edges through what can be served.
+
+    Not those that are recalled: whoever runs one is rescued, outside stages.
+    """
     goal = 1 << catalogue.index[item.version]
     towards = reaching(catalogue, goal, catalogue.servable | goal)
-    recalled = {catalogue.software[number].version for number in members(~catalogue.servable & _all(catalogue))}
     return frozenset(
         version
         for version in running
-        if version != item.version
-        and catalogue.successors(version) & towards
-        and (version is None or version < item.version or version in recalled)
+        if catalogue.successors(version) & towards and (version is None or _below(version, item, catalogue))
     )
 
 
-def _all(catalogue: Catalogue) -> int:
-    return (1 << len(catalogue.software)) - 1
+def _below(version: Version, item: Software, catalogue: Catalogue) -> bool:
+    known = catalogue.get(version)
+    return version < item.version and not (known is not None and known.recalled)

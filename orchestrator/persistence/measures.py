@@ -2,6 +2,7 @@
 
 Rules:
 - It is one consistent read beside the writer, which it never holds up.
+- Nobody is in a stage who gives no verdict for it: pinned and rescued endpoints, and those that refuse the version.
 - A stage of a percentage that nobody falls into takes in the one endpoint of the lowest rank; a stage of a number takes
   in as many as that.
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, case, false, func, not_, or_, select
+from sqlalchemy import and_, case, exists, false, func, not_, or_, select
 
 from orchestrator.application.measures import Measured, leading
 from orchestrator.domain.attempts import AttemptState
@@ -23,16 +24,17 @@ from orchestrator.domain.rollouts import shift
 from orchestrator.domain.software import Strategy
 from orchestrator.persistence import filters, schema
 from orchestrator.persistence.filters import Names
-from orchestrator.persistence.rows import ATTEMPT_CODES
+from orchestrator.persistence.rows import ATTEMPT_CODES, stage_code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, Table
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from orchestrator.application.directory import Entry
     from orchestrator.domain.software import Software
+    from orchestrator.domain.versions import Version
     from orchestrator.persistence.dictionaries import Dictionary
 
 _state, _endpoint = schema.endpoint_state.c, schema.endpoint.c
@@ -64,7 +66,7 @@ class Measure:
         return Measured(size=size, limit=limit)
 
     async def _count(self, connection: AsyncConnection) -> Size:
-        waits = and_(self._to_come, _state.setbacks.is_(False), _state.pinned_id.is_(None), not_(self._tried))
+        waits = and_(self._to_come, not_(self._tried), not_(self._has(_state.setbacks, schema.setback)))
         admitted = self._admitted(self._item.rollout.stage)
         counted = select(func.count(), func.coalesce(func.sum(case((waits, 1), else_=0)), 0))
         row = (await connection.execute(self._among(counted, admitted, not_(self._earlier)))).one()
@@ -92,18 +94,38 @@ class Measure:
     @cached_property
     def _to_come(self) -> ColumnElement[bool]:
         """Whether the endpoint could come to the version."""
-        known = self._dictionary.version_ids.items()
-        key = self._entry.application.key
-        versions = {number: self._dictionary.versions[number] for (app, _), number in known if app == key}
-        found = leading(self._entry.catalogue, self._item, [None, *versions.values()])
-        ids = [number for number, version in versions.items() if version in found]
-        return _state.running_id.in_([*ids, 0] if None in found else ids)
+        found = leading(self._entry.catalogue, self._item, [None, *self._versions.values()])
+        ids = [number for number, version in self._versions.items() if version in found]
+        runs = _state.running_id.in_([*ids, 0] if None in found else ids)
+        refused = self._has(_state.consents, schema.consent, schema.consent.c.granted.is_(False))
+        return and_(runs, _state.pinned_id.is_(None), *([not_(refused)] if self._asks else []))
 
     @cached_property
     def _tried(self) -> ColumnElement[bool]:
-        """Whether its latest attempt is one of the version, and was not withdrawn."""
-        own = self._dictionary.version_ids.get((self._entry.application.key, self._item.version.text), -1)
-        return and_(_state.attempt_version_id == own, _state.attempt_state.in_(_HELD))
+        """Whether its latest attempt is one of the version, in a stage, and was not withdrawn."""
+        of_stage = and_(_state.stage != stage_code(None), _state.attempt_state.in_(_HELD))
+        return and_(_state.attempt_version_id.in_(self._own), of_stage)
+
+    @cached_property
+    def _versions(self) -> Mapping[int, Version]:
+        """Those that the application has ever known, by number."""
+        known, key = self._dictionary.version_ids.items(), self._entry.application.key
+        return {number: self._dictionary.versions[number] for (application, _), number in known if application == key}
+
+    @cached_property
+    def _own(self) -> Sequence[int]:
+        """The numbers of the version, however its build metadata was written."""
+        return [number for number, version in self._versions.items() if version == self._item.version]
+
+    @property
+    def _asks(self) -> bool:
+        catalogue = self._entry.catalogue
+        return bool(catalogue.consenting >> catalogue.index[self._item.version] & 1)
+
+    def _has(self, flag: ColumnElement[bool], table: Table, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+        """Whether the endpoint has something particular that is about the version; few have anything."""
+        own = and_(table.c.endpoint_id == _state.id, table.c.version_id.in_(self._own), *conditions)
+        return and_(flag.is_(True), exists().where(own))
 
     @cached_property
     def _earlier(self) -> ColumnElement[bool]:

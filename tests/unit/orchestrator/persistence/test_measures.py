@@ -1,0 +1,227 @@
+"""How large a stage is; the ranks of these endpoints for 1.1.0 ascend as they are listed in `ORDER`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator.application.measures import Measured
+from orchestrator.domain.attempts import Attempt, AttemptState
+from orchestrator.domain.cohorts import COHORTS, cohort
+from orchestrator.domain.endpoints import Consent, Endpoint, Setback, TokenState
+from orchestrator.domain.gates import Size
+from orchestrator.domain.policies import RolloutPolicy, Stage
+from orchestrator.domain.rollouts import Rollout, rank, shift
+from tests.contract.storages import APP, NOW, newcomer, store
+from tests.unit.orchestrator.domain.builders import HOUR, general, recalled, suspended, targeted, use, v
+from tests.unit.orchestrator.persistence.groups import LAB
+
+if TYPE_CHECKING:
+    from orchestrator.domain.software import Software
+    from tests.contract.storages import SqlShelf
+
+ORDER = ("e4", "e7", "e6", "e2", "e8")
+NEXT = v("1.1.0")
+OLD = Endpoint(running=v("1.0.0"), registered_at=NOW)
+TRIED = Attempt(version=NEXT, number=1, sequence=1, origin=v("1.0.0"), offered_at=NOW, stage=0)
+WHOLE = (Stage(percent=100),)
+
+
+def staged(*stages: Stage, stage: int = 0, limits: tuple[int, ...] = ()) -> Software:
+    """1.1.0 over 1.0.0, in one of its stages."""
+    return replace(
+        general("1.1.0", "1.0.0"), policy=RolloutPolicy(stages=stages), rollout=Rollout(stage=stage, limits=limits)
+    )
+
+
+def tried(state: AttemptState, **changes: object) -> Endpoint:
+    attempt = replace(TRIED, state=state, **changes)  # type: ignore[arg-type]  # fields of an attempt
+    running = NEXT if state in {AttemptState.SOAKING, AttemptState.CONFIRMED} else OLD.running
+    return replace(OLD, running=running, attempt=attempt, sequence=1)
+
+
+def place(endpoint_id: str) -> int:
+    return rank(cohort(APP.name, endpoint_id), shift(APP.name, NEXT))
+
+
+async def measured(
+    shelf: SqlShelf, item: Software, fleet: dict[str, Endpoint], *others: Software, **attributes: str
+) -> Measured:
+    """Measure the stage of a software in a fleet; `attributes` by endpoint, as JSON text."""
+    entry = await shelf.define(replace(APP, consent="none"), [general("1.0.0"), item, *others], [LAB])
+    made = [newcomer(entry, name, endpoint) for name, endpoint in fleet.items()]
+    for draft in made:
+        draft.new_attributes = attributes.get(draft.before.token)
+    await store(shelf, entry, *made)
+    return await shelf.storage.measure(entry, item)
+
+
+def size(endpoints: int, waiting: int | None = None) -> Measured:
+    return Measured(size=Size(endpoints=endpoints, waiting=endpoints if waiting is None else waiting), limit=None)
+
+
+def test_the_ranks_are_as_these_tests_take_them() -> None:
+    assert sorted(ORDER, key=place) == list(ORDER)
+    percents = [100 * place(name) / COHORTS for name in ORDER]
+    assert [round(percent) for percent in percents] == [2, 24, 32, 41, 42]
+
+
+# Whom a stage admits
+
+
+@pytest.mark.parametrize(("percent", "endpoints"), [(3, 1), (24, 2), (33, 3), (100, 5)])
+async def test_a_percentage_admits_the_lowest_ranks(shelf: SqlShelf, percent: float, endpoints: int) -> None:
+    found = await measured(shelf, staged(Stage(percent=percent)), dict.fromkeys(ORDER, OLD))
+    assert found == size(endpoints)
+
+
+async def test_whom_an_earlier_stage_admits_is_not_in_a_later_one(shelf: SqlShelf) -> None:
+    stages = Stage(percent=24), Stage(percent=41)
+    assert await measured(shelf, staged(*stages, stage=1), dict.fromkeys(ORDER, OLD)) == size(2)
+
+
+async def test_a_stage_that_was_widened_admits_what_it_was_widened_to(shelf: SqlShelf) -> None:
+    item = staged(Stage(percent=1), limits=(place("e6") + 1,))
+    assert await measured(shelf, item, dict.fromkeys(ORDER, OLD)) == size(3)
+
+
+async def test_a_filter_admits_whom_it_matches_beside_earlier_stages(shelf: SqlShelf) -> None:
+    item = staged(Stage(percent=24), Stage(filter_id="lab"), stage=1)
+    lab = '{"site":"lab"}'
+    assert await measured(shelf, item, dict.fromkeys(ORDER, OLD), e7=lab, e2=lab, e8=lab) == size(2)
+
+
+async def test_targeted_software_has_only_whom_it_lists(shelf: SqlShelf) -> None:
+    item = replace(targeted("1.1.0", "1.0.0", filters=[use("lab")]), policy=RolloutPolicy(stages=WHOLE))
+    assert await measured(shelf, item, dict.fromkeys(ORDER, OLD), e7='{"site":"lab"}') == size(1)
+    # A filter that there is no more matches nobody.
+    gone = replace(item, filters=(use("gone"),))
+    entry = await shelf.define(replace(APP, name="toaster", app_versions=("toaster-v1",)), [general("1.0.0"), gone])
+    await store(shelf, entry, newcomer(entry, "e7", OLD))
+    assert await shelf.storage.measure(entry, gone) == size(0)
+
+
+# How far it has to admit
+
+
+@pytest.mark.parametrize(("count", "last"), [(1, "e4"), (3, "e6"), (5, "e8"), (9, "e8")])
+async def test_a_number_admits_so_many_of_the_lowest_ranks(shelf: SqlShelf, count: int, last: str) -> None:
+    found = await measured(shelf, staged(Stage(count=count)), dict.fromkeys(ORDER, OLD))
+    assert found == Measured(size=Size(endpoints=0, waiting=0), limit=place(last) + 1)
+
+
+async def test_a_number_that_is_filled_up_asks_for_no_more(shelf: SqlShelf) -> None:
+    item = staged(Stage(count=3), limits=(place("e6") + 1,))
+    assert await measured(shelf, item, dict.fromkeys(ORDER, OLD)) == size(3)
+
+
+async def test_those_that_have_come_still_count(shelf: SqlShelf) -> None:
+    item = staged(Stage(count=3), limits=(place("e6") + 1,))
+    fleet = {**dict.fromkeys(ORDER, OLD), "e7": tried(AttemptState.CONFIRMED), "e6": tried(AttemptState.FAILED)}
+    assert await measured(shelf, item, fleet) == size(3, waiting=1)
+
+
+async def test_a_percentage_that_nobody_falls_into_takes_in_the_lowest_rank(shelf: SqlShelf) -> None:
+    found = await measured(shelf, staged(Stage(percent=1)), dict.fromkeys(ORDER, OLD))
+    assert found == Measured(size=Size(endpoints=0, waiting=0), limit=place("e4") + 1)
+
+
+async def test_a_later_percentage_that_adds_nobody_takes_in_the_next_rank(shelf: SqlShelf) -> None:
+    item = staged(Stage(percent=3), Stage(percent=4), stage=1)
+    found = await measured(shelf, item, dict.fromkeys(ORDER, OLD))
+    assert found == Measured(size=Size(endpoints=0, waiting=0), limit=place("e7") + 1)
+
+
+@pytest.mark.parametrize("stage", [Stage(percent=1), Stage(count=3)])
+async def test_without_endpoints_there_is_nobody_to_take_in(shelf: SqlShelf, stage: Stage) -> None:
+    assert await measured(shelf, staged(stage), {}) == size(0)
+
+
+# Who is in it
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "endpoints", "waiting"),
+    [
+        (OLD, 1, 1),
+        (replace(OLD, running=None), 0, 0),
+        (replace(OLD, running=v("0.9.0")), 0, 0),
+        (replace(OLD, running=v("1.0.0+built.again")), 1, 1),
+        (replace(OLD, running=NEXT), 0, 0),
+        (replace(OLD, running=v("1.2.0")), 0, 0),
+        (replace(OLD, token_state=TokenState.SUSPENDED), 0, 0),
+        (replace(OLD, pinned=v("1.0.0")), 0, 0),
+        (tried(AttemptState.OFFERED), 1, 0),
+        (tried(AttemptState.OFFERED, version=v("1.1.0+built.again")), 1, 0),
+        (tried(AttemptState.SOAKING), 1, 0),
+        (tried(AttemptState.CONFIRMED), 1, 0),
+        (tried(AttemptState.CONFIRMED, stage=None), 0, 0),
+        (tried(AttemptState.WITHDRAWN), 1, 1),
+        (tried(AttemptState.CONFIRMED, version=v("0.9.0")), 0, 0),
+    ],
+)
+async def test_who_is_in_a_stage_and_who_waits_in_it(
+    shelf: SqlShelf, endpoint: Endpoint, endpoints: int, waiting: int
+) -> None:
+    assert await measured(shelf, staged(*WHOLE), {"e1": endpoint}) == size(endpoints, waiting)
+
+
+@pytest.mark.parametrize(
+    ("version", "exhausted", "waiting"),
+    [("1.1.0", False, 0), ("1.1.0", True, 0), ("1.1.0+built.again", False, 0), ("0.9.0", True, 1)],
+)
+async def test_a_failure_of_the_version_itself_is_no_waiting(
+    shelf: SqlShelf, version: str, exhausted: bool, waiting: int
+) -> None:
+    setback = Setback(failures=1, retry_at=None if exhausted else NOW + HOUR, exhausted=exhausted)
+    endpoint = replace(OLD, setbacks={v(version): setback})
+    assert await measured(shelf, staged(*WHOLE), {"e1": endpoint}) == size(1, waiting)
+
+
+@pytest.mark.parametrize(
+    ("asks", "granted", "endpoints"), [(True, True, 1), (True, False, 0), (False, False, 1), (True, None, 1)]
+)
+async def test_whoever_refuses_is_not_in_a_stage_that_asks(
+    shelf: SqlShelf, asks: bool, granted: bool | None, endpoints: int
+) -> None:
+    item = staged(*WHOLE)
+    item = replace(item, policy=replace(item.policy, consent=asks))
+    consents = {} if granted is None else {NEXT: Consent(granted=granted, at=NOW)}
+    assert await measured(shelf, item, {"e1": replace(OLD, consents=consents)}) == size(endpoints)
+
+
+async def test_a_refusal_of_another_version_is_none_of_this(shelf: SqlShelf) -> None:
+    item = staged(*WHOLE)
+    item = replace(item, policy=replace(item.policy, consent=True))
+    endpoint = replace(OLD, consents={v("1.0.0"): Consent(granted=False, at=NOW)})
+    assert await measured(shelf, item, {"e1": endpoint}) == size(1)
+
+
+async def test_whoever_is_rescued_is_in_no_stage(shelf: SqlShelf) -> None:
+    item = replace(staged(*WHOLE), upgradable_from=general("1.1.0", "1.0.0", "1.0.1", "1.2.0").upgradable_from)
+    fleet = {"e1": OLD, "e2": replace(OLD, running=v("1.0.1")), "e3": replace(OLD, running=v("1.2.0"))}
+    assert await measured(shelf, item, fleet, recalled("1.0.1"), recalled("1.2.0")) == size(1)
+
+
+async def test_nobody_comes_down_from_software_that_is_only_suspended(shelf: SqlShelf) -> None:
+    item = replace(staged(*WHOLE), upgradable_from=general("1.1.0", "1.0.0", "1.2.0").upgradable_from)
+    fleet = {"e1": OLD, "e2": replace(OLD, running=v("1.2.0"))}
+    assert await measured(shelf, item, fleet, suspended("1.2.0")) == size(1)
+
+
+async def test_whoever_comes_by_way_of_others_is_in_the_stage(shelf: SqlShelf) -> None:
+    item = replace(staged(*WHOLE), upgradable_from=general("1.1.0", "1.0.5").upgradable_from)
+    assert await measured(shelf, item, {"e1": OLD}, general("1.0.5", "1.0.0")) == size(1)
+
+
+async def test_there_is_no_way_by_software_that_is_stopped(shelf: SqlShelf) -> None:
+    item = replace(staged(*WHOLE), upgradable_from=general("1.1.0", "1.0.5").upgradable_from)
+    assert await measured(shelf, item, {"e1": OLD}, suspended("1.0.5", "1.0.0")) == size(0)
+
+
+async def test_endpoints_of_other_applications_are_none(shelf: SqlShelf) -> None:
+    other = await shelf.define(replace(APP, name="toaster", app_versions=("toaster-v1",)), [general("1.0.0")])
+    await store(shelf, other, newcomer(other, "e1", OLD))
+    assert await measured(shelf, staged(*WHOLE), {"e2": OLD}) == size(1)
