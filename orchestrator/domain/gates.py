@@ -219,7 +219,7 @@ def judge(
         needed=needed,
         rate=failing.rate,
         bounds=failing.bounds,
-        reason=f"{reason}; the next stage needs approval" if verdict is Verdict.PASSES and stage.approval else reason,
+        reason=reason,
     )
 
 

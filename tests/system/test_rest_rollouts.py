@@ -191,7 +191,7 @@ async def test_a_manual_stage_waits_for_approval(rest: Rest) -> None:
     waiting = await rest.get(ROLLOUT)
     assert (waiting["state"], waiting["stage"], waiting["stages"][0]["state"]) == ("waiting-approval", 0, "passed")
     assert waiting["stages"][0]["approval"] == "manual"
-    assert waiting["summary"].endswith("the next stage needs approval")
+    assert waiting["summary"].endswith("; waits for approval")
     approved = await move(rest, "approve", "the lab is content")
     assert (approved["state"], approved["stage"]) == ("running", 1)
 

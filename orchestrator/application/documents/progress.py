@@ -100,7 +100,7 @@ def _summary(view: View, called: str, present: Ruling) -> str:
         return called if status.reason is None else f"{called}: {status.reason}"
     if not item.policy.judged:
         return f"{stage}not judged: neither stages nor onFailure are given"
-    if called == Phase.WAITING_APPROVAL.value and present.verdict is not Verdict.PASSES:
+    if called == Phase.WAITING_APPROVAL.value:
         return f"{stage}{present.reason}; waits for approval"
     return f"{stage}{present.reason}"
 

@@ -371,10 +371,7 @@ TWO_PERCENT = Stage(percent=1, max_failure_rate=0.02, min_attempted=50)
             replace(HEALTH, approval=True),
             Tally(confirmed=60),
             LARGE,
-            (
-                "60 settled, 60 needed; failure rate 0 % (0-6 %), limit 5 %; unhealthy rate 0 % (0-6 %), limit 5 %; "
-                "the next stage needs approval"
-            ),
+            "60 settled, 60 needed; failure rate 0 % (0-6 %), limit 5 %; unhealthy rate 0 % (0-6 %), limit 5 %",
         ),
     ],
 )

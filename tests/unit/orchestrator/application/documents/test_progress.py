@@ -129,7 +129,7 @@ def test_a_summary_says_what_is_done_about_it() -> None:
     assert built(view(recalled_at=NOW))["summary"] == "the software is recalled"
     waiting = built(view(rollout=Rollout(phase=Phase.WAITING_APPROVAL)))["summary"]
     assert waiting.startswith("stage 1: 100 settled, 50 needed")
-    assert "approval" in waiting
+    assert waiting.endswith("; waits for approval")
 
 
 def test_what_is_over_waits_for_nothing() -> None:
