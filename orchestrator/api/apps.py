@@ -45,9 +45,11 @@ from orchestrator.application.documents.filters import FilterBody
 from orchestrator.application.documents.freezes import FreezeBody
 from orchestrator.application.documents.imports import ImportBody
 from orchestrator.application.documents.plans import PlanBody
+from orchestrator.application.documents.progress import ApprovalBody
 from orchestrator.application.documents.software import SoftwareBody
 
 _BODIES = (
+    ApprovalBody,
     ApplicationBody,
     CatalogueBody,
     ConsentBody,

@@ -14,12 +14,14 @@ from orchestrator.api.requests import LIMITS
 from orchestrator.application.authors import Author
 from orchestrator.application.documents import progress as documents
 from orchestrator.application.documents.endpoints import RecallBody
+from orchestrator.application.documents.progress import ApprovalBody
 from orchestrator.application.rollouts import Moved
 from orchestrator.domain.versions import Version
 
 router = APIRouter(prefix="/api/v1/applications/{app}/software/{version}/rollout", tags=["rollouts"])
 _MOVED = schemas.resource(schemas.MovedRollout)
 _BODY = schemas.body(RecallBody, required=False)
+_APPROVAL = schemas.body(ApprovalBody, required=False)
 
 
 @router.get("", responses=schemas.resource(schemas.Rollout))
@@ -50,10 +52,12 @@ async def abort_rollout(request: Request, app: str, version: str, context: Conte
     return await _moved(app, version, context, moved)
 
 
-@router.post("/approve", responses=_MOVED, openapi_extra=_BODY)
+@router.post("/approve", responses=_MOVED, openapi_extra=_APPROVAL)
 async def approve_rollout(request: Request, app: str, version: str, context: Context, by: By) -> Response:
-    """Leave the present stage, whatever its gate says."""
-    moved = await context.rollouts.approve(app, Version.parse(version), by=await _author(request, by))
+    """Leave the present stage, whatever its gate says; with `stage`, only if it is that one."""
+    body = ApprovalBody.read(await requests.optional_members(request), LIMITS)
+    author = by.because(body.reason)
+    moved = await context.rollouts.approve(app, Version.parse(version), stage=body.stage, by=author)
     return await _moved(app, version, context, moved)
 
 

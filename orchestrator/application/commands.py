@@ -157,7 +157,7 @@ class Commands:
             Command.ROLLOUT_PAUSE: partial(self._move_rollout, self._rollouts.pause),
             Command.ROLLOUT_RESUME: partial(self._move_rollout, self._rollouts.resume),
             Command.ROLLOUT_ABORT: partial(self._move_rollout, self._rollouts.abort),
-            Command.ROLLOUT_APPROVE: partial(self._move_rollout, self._rollouts.approve),
+            Command.ROLLOUT_APPROVE: self._approve_rollout,
         }
 
     async def execute(self, request: ControlRequest) -> Node:
@@ -247,8 +247,16 @@ class Commands:
     async def _move_rollout(self, move: MoveRollout, given: _Members) -> Node:
         version, by = given.version(), given.author()
         given.done()
-        moved = await move(given.application, version, by=by)
-        view = await self._rollouts.get(given.application, version)
+        return await self._moved(given, await move(given.application, version, by=by))
+
+    async def _approve_rollout(self, given: _Members) -> Node:
+        version, body = given.version(), progress.ApprovalBody.read(given.left, given.limits)
+        by = OPERATOR_OVER_MQTT.because(body.reason)
+        moved = await self._rollouts.approve(given.application, version, stage=body.stage, by=by)
+        return await self._moved(given, moved)
+
+    async def _moved(self, given: _Members, moved: Moved) -> Node:
+        view = await self._rollouts.get(given.application, moved.record.software.version)
         return progress.build_moved(view, self._now(), moved)
 
     def _endpoint(self, given: _Members, document: EndpointDocument) -> Document:

@@ -12,6 +12,7 @@ RequestError
 │   ├── AppVersionInUseError          app-version-in-use
 │   ├── FilterInUseError              filter-in-use
 │   ├── SoftwareRecalledError         software-recalled
+│   ├── StageNotBegunError            rollout-state
 │   ├── SpecificationFrozenError      specification-frozen
 │   └── TokenTakenError               token-taken
 ├── PreconditionFailedError      412  precondition-failed
@@ -151,6 +152,16 @@ class SoftwareRecalledError(ConflictError):
         super().__init__(
             f"{version} was recalled, which is final: it stays defined, so that endpoints are moved off it"
         )
+
+
+class StageNotBegunError(ConflictError):
+    """A stage was to be left that has not begun."""
+
+    code = "rollout-state"
+
+    def __init__(self, stage: int, present: int) -> None:
+        """Name both, as people count them; they are numbered from 0."""
+        super().__init__(f"stage {stage + 1} has not begun: the rollout is in stage {present + 1}")
 
 
 class SpecificationFrozenError(ConflictError):

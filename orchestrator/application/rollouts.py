@@ -23,7 +23,7 @@ from orchestrator.application.audits import Action
 from orchestrator.application.authors import OTAO
 from orchestrator.application.documents import audits as documents
 from orchestrator.application.documents import fleets
-from orchestrator.application.problems import NotFoundError, SoftwareRecalledError
+from orchestrator.application.problems import NotFoundError, SoftwareRecalledError, StageNotBegunError
 from orchestrator.domain import rollouts
 from orchestrator.domain.gates import Size, Tally
 from orchestrator.domain.policies import OnFailure
@@ -174,18 +174,23 @@ class Rollouts:
 
         return await self.move(application, version, step, by=by, stops=True)
 
-    async def approve(self, application: str, version: Version, *, by: Author) -> Moved:
-        """Leave the present stage, whatever the gate says of it; one that is finished stays so.
+    async def approve(self, application: str, version: Version, *, stage: int | None = None, by: Author) -> Moved:
+        """Leave a stage, whatever the gate says of it; one that was left stays so, and a finished rollout, too.
+
+        Without a `stage` it is the present one: said twice, it leaves the next one as well.
 
         Raises:
             NotFoundError: there is no such software.
+            StageNotBegunError: the stage comes later than the present one.
             SoftwareRecalledError: it is recalled.
             IllegalRolloutMove: it is paused, or aborted.
         """
 
         def step(record: SoftwareRecord, _tallies: Tallies) -> Move | None:
-            item = record.software
-            if item.rollout.phase is Phase.FINISHED:
+            present = record.software.rollout
+            if stage is not None and stage > present.stage:
+                raise StageNotBegunError(stage, present.stage)
+            if present.phase is Phase.FINISHED or (stage is not None and stage < present.stage):
                 return None
             return leave(record, Action.ROLLOUT_APPROVE, by.reason, self._size(application, record))
 

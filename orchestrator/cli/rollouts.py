@@ -74,7 +74,9 @@ def resume(desk: Desk, version: str) -> None:
 @desks.connected(changes=True)
 def approve(desk: Desk, version: str) -> None:
     """Leave the present stage, whatever its gate says."""
-    _move(desk, version, "approve")
+    present = desk.client.get(desk.at("software", version, "rollout")).document
+    # By name: when the gate opens in this moment, the next stage is not left as well.
+    _move(desk, version, "approve", stage=present.get("stage"))
 
 
 @rollout.command(epilog="\b\nExample: otao rollout abort 1.1.0 --reason 'boils dry' --yes")
@@ -101,8 +103,8 @@ def _rollout_of(desk: Desk, version: str) -> Answer | None:
         return None
 
 
-def _move(desk: Desk, version: str, move: str) -> None:
-    body = bodies.given(reason=desk.client.reason)
+def _move(desk: Desk, version: str, move: str, **members: object) -> None:
+    body = bodies.given(reason=desk.client.reason, **members)
     answer = desk.client.call("POST", f"{desk.at('software', version, 'rollout')}/{move}", body)
     document = answer.document
     withdrawn = number(document, "withdrawn")

@@ -244,3 +244,14 @@ async def test_unknown_software_has_no_rollout(rest: Rest, version: str) -> None
 async def test_a_bad_body_moves_nothing(rest: Rest, body: object, code: str) -> None:
     assert await rest.refused("POST", f"{ROLLOUT}/abort", body) == (422, code)
     assert (await rest.get(ROLLOUT))["state"] == "running"
+
+
+async def test_an_approval_that_names_its_stage_leaves_no_other(rest: Rest) -> None:
+    early = await rest.send("POST", f"{ROLLOUT}/approve", {"stage": 1})
+    assert (early.status_code, early.json()["code"]) == (409, "rollout-state")
+    assert early.json()["detail"] == "stage 2 has not begun: the rollout is in stage 1"
+    for _ in range(2):
+        answer = await rest.send("POST", f"{ROLLOUT}/approve", {"stage": 0})
+        assert (answer.json()["state"], answer.json()["stage"]) == ("running", 1)
+    assert await rest.refused("POST", f"{ROLLOUT}/approve", {"stage": 0.5}) == (422, "member-type")
+    assert await rest.refused("POST", f"{ROLLOUT}/pause", {"stage": 1}) == (422, "member-unknown")

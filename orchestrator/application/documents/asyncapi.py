@@ -19,6 +19,7 @@ from orchestrator.application.documents import events, wires
 from orchestrator.application.documents.endpoints import RecallBody, RetryBody
 from orchestrator.application.documents.freezes import FreezeBody
 from orchestrator.application.documents.plans import PlanBody
+from orchestrator.application.documents.progress import ApprovalBody
 from orchestrator.application.documents.software import SoftwareBody
 from protocol import controls, topics
 from protocol.controls import Command, ControlAddress
@@ -26,7 +27,7 @@ from protocol.controls import Command, ControlAddress
 # JSON of a foreign shape: AsyncAPI's own.
 Json: TypeAlias = dict[str, Any]
 
-_BODIES = (SoftwareBody, RecallBody, RetryBody, FreezeBody, PlanBody)
+_BODIES = (SoftwareBody, RecallBody, RetryBody, FreezeBody, PlanBody, ApprovalBody)
 _TEMPLATE = "#/components/schemas/{model}"
 _VERSION: Json = {"version": {"type": "string", "description": "SemVer."}}
 _ENDPOINT: Json = {"endpointId": {"type": "string", "pattern": topics.ENDPOINT_ID.pattern}}
@@ -50,7 +51,7 @@ _COMMANDS: dict[Command, tuple[str, Json, type | None]] = {
     Command.ROLLOUT_PAUSE: ("Pause a rollout: unstarted offers are withdrawn.", _VERSION | _REASON, None),
     Command.ROLLOUT_RESUME: ("Go on with a paused rollout.", _VERSION | _REASON, None),
     Command.ROLLOUT_ABORT: ("Abort a rollout for good.", _VERSION | _REASON, None),
-    Command.ROLLOUT_APPROVE: ("Leave the present stage, whatever its gate says.", _VERSION | _REASON, None),
+    Command.ROLLOUT_APPROVE: ("Leave the present stage, whatever its gate says.", _VERSION, ApprovalBody),
 }
 """What it does, the members besides its body's, and its body."""
 

@@ -12,10 +12,13 @@ Layer: application; pure.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from orchestrator.application import rulings as judging
 from orchestrator.application.documents import instants
+from orchestrator.application.documents.bodies import REASON_CHARACTERS, Body
 from orchestrator.domain.gates import Tally, Verdict
 from orchestrator.domain.rollouts import Phase
 from orchestrator.domain.software import Strategy
@@ -31,6 +34,14 @@ RECALLED, SUSPENDED = "recalled", "suspended"
 STATES = (*(phase.value for phase in Phase), SUSPENDED, RECALLED)
 _OVER = frozenset({Phase.ABORTED.value, SUSPENDED, RECALLED})
 _NOTHING = Tally()
+
+
+class ApprovalBody(Body):
+    """Which stage of a rollout is approved, and why."""
+
+    stage: Annotated[int | None, Field(ge=0)] = None
+    """From 0; null: the present one."""
+    reason: Annotated[str | None, Field(max_length=REASON_CHARACTERS)] = None
 
 
 def state(view: View, now: datetime) -> str:

@@ -147,6 +147,8 @@ async def test_reading_commands_answer_what_there_is(desk: Desk) -> None:
         ("rollout.resume", {}, "member-missing"),
         ("rollout.abort", {"version": "1.0.0", "reason": 1}, "member-type"),
         ("rollout.approve", {"version": "1"}, "invalid-version"),
+        ("rollout.approve", {"version": "1.0.0", "stage": -1}, "member-invalid"),
+        ("rollout.approve", {"version": "1.0.0", "stage": "0"}, "member-type"),
     ],
 )
 async def test_members_are_read_strictly(desk: Desk, command: str, members: dict[str, object], code: str) -> None:
@@ -185,6 +187,14 @@ async def test_a_rollout_is_paused_resumed_approved_and_aborted(desk: Desk) -> N
     actions = ["rollout.pause", "rollout.resume", "rollout.approve", "rollout.abort"]
     assert [entry.action.value for entry in desk.bells.changes[-4:]] == actions
     assert {entry.author.name for entry in desk.bells.changes[-4:]} == {"mqtt"}
+
+
+async def test_an_approval_that_names_its_stage_leaves_no_other(desk: Desk) -> None:
+    await desk.define("1.1.0", "1.0.0", rollout=STAGED)
+    for _ in range(2):
+        answer = await run(desk, "rollout.approve", version="1.1.0", stage=0, reason="quiet so far")
+        assert (answer["stage"], answer["state"], answer["reason"]) == (1, "running", "quiet so far")
+    assert [entry.action.value for entry in desk.bells.changes].count("rollout.approve") == 1
 
 
 async def test_a_rollout_that_is_moved_twice_is_moved_once(desk: Desk) -> None:

@@ -54,7 +54,6 @@ def test_a_rollout_is_shown(server: FakeServer) -> None:
     [
         ("pause", rollout("1.1.0", "paused", withdrawn=2), "paused, stage 1/2, 2 offers withdrawn"),
         ("resume", rollout("1.1.0", withdrawn=0), "running, stage 1/2"),
-        ("approve", rollout("1.1.0", stage=1, withdrawn=0), "running, stage 2/2"),
         ("abort", rollout("1.1.0", "aborted", withdrawn=1), "aborted, stage 1/2, 1 offer withdrawn"),
     ],
 )
@@ -65,6 +64,15 @@ def test_a_rollout_is_moved_with_a_reason(server: FakeServer, move: str, documen
     [call] = server.changes()
     assert call.document == {"reason": "leaks"}
     assert json.loads(server.run("rollout", move, "1.1.0", "--json").stdout) == document
+
+
+def test_an_approval_names_the_stage_that_was_seen(server: FakeServer) -> None:
+    server.on(f"GET {APP}/software/1.1.0/rollout", rollout("1.1.0"))
+    server.on(f"POST {APP}/software/1.1.0/rollout/approve", rollout("1.1.0", stage=1, withdrawn=0))
+    result = server.run("rollout", "approve", "1.1.0")
+    assert (result.exit_code, result.output) == (0, "rollout 1.1.0: running, stage 2/2\n")
+    [call] = server.changes()
+    assert call.document == {"stage": 0}
 
 
 def test_a_move_that_is_refused_ends_with_2(server: FakeServer) -> None:
