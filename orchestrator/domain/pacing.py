@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _MINUTE = 60.0
 _LITTLE = 1e-9
-_MOST_STEPS = 64
+MOST_STEPS = 64
 """Growing beyond this is growing without bounds."""
 
 
@@ -89,4 +89,4 @@ def _grown(exponential: Exponential, progress: Progress) -> float:
         steps = progress.notified // exponential.notified
     else:
         steps = progress.succeeded // (exponential.succeeded or 1)
-    return exponential.base * exponential.factor ** min(steps, _MOST_STEPS)
+    return exponential.base * exponential.factor ** min(steps, MOST_STEPS)
