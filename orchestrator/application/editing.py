@@ -37,9 +37,8 @@ if TYPE_CHECKING:
         StoredHistory,
         StoredTrouble,
     )
-    from orchestrator.domain.filters import Filter
     from orchestrator.domain.freezes import Freeze
-    from orchestrator.domain.plans import Kind
+    from orchestrator.domain.kinds import Crowd, Inquiry, Kind
     from orchestrator.domain.software import Software
     from orchestrator.domain.versions import Version
 
@@ -149,8 +148,16 @@ class EditingStorage(Protocol):
     async def app_version_used(self, application: int, name: str) -> bool:
         """Whether an endpoint of the application has this application version."""
 
-    async def census(self, application: int, filters: Sequence[Filter], at: datetime) -> Counter[Kind]:
-        """How many endpoints of each kind an application has; of filters, these are looked at."""
+    async def census(self, application: int, inquiry: Inquiry) -> Mapping[Kind, Crowd]:
+        """How many endpoints of each kind an application has, as far as it is asked for."""
+
+    async def ranks(
+        self, application: int, inquiry: Inquiry, turned: int, low: int, high: int
+    ) -> Mapping[Kind, Sequence[int]]:
+        """The ranks of the endpoints of each kind that are at least `low` and below `high`, in no order.
+
+        `turned` is by how much a rollout turns the order of endpoints. An index finds them.
+        """
 
     async def measure(self, entry: Entry, item: Software) -> Measured:
         """How large the present stage of a rollout is; beside the writer, by one scan of what the stage admits."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.application import preconditions
 from orchestrator.application.problems import ConflictError, FilterUnknownError, PlacedError, SpecificationFrozenError
-from orchestrator.application.records import Application, FilterRecord, RolloutStatus, SoftwareRecord
+from orchestrator.application.records import REQUIRED, Application, FilterRecord, RolloutStatus, SoftwareRecord
 from orchestrator.domain.catalogues import Catalogue, VersionConflict
 from orchestrator.domain.policies import UNLIMITED
 from orchestrator.domain.rollouts import STARTED
@@ -151,6 +151,8 @@ def _change(before: object | None, after: object) -> Change:
 class Outline:
     """What a declaration makes of an application."""
 
+    name: str
+    """Of the application."""
     before: Entry | None
     application: Application | None
     """None: there is none, and nothing is said of it."""
@@ -207,7 +209,13 @@ class Outline:
     def catalogue(self) -> Catalogue:
         """The catalogue after."""
         records: Iterable[SoftwareRecord] = {**self.known_software, **self.software}.values()
-        return Catalogue.of(record.software for record in records)
+        return Catalogue.of(
+            (record.software for record in records),
+            freeze=None if self.before is None else self.before.application.frozen,
+            consent=self.application is not None and self.application.consent == REQUIRED,
+            application=self.name,
+            limits=UNLIMITED if self.application is None else self.application.limits,
+        )
 
 
 def refused_app_versions(error: AppVersionTakenError | AppVersionInUseError) -> PlacedError:
@@ -246,6 +254,7 @@ def draw(
     names = known.keys() | groups.keys()
     records = [_software(item, before, names, frozen, now) for item in declaration.software]
     return Outline(
+        name=name,
         before=before,
         application=settled,
         settled=declaration.settings is not None,

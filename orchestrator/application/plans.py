@@ -10,14 +10,13 @@ Layer: application.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
-from orchestrator.application import downloads, outlines
+from orchestrator.application import downloads, outlines, surveys
 from orchestrator.application.documents import plans as documents
 from orchestrator.application.problems import AppVersionInUseError
-from orchestrator.application.records import REQUIRED, AppVersionTakenError
-from orchestrator.domain import cautions
+from orchestrator.application.records import AppVersionTakenError
+from orchestrator.domain import cautions, estimates
 from orchestrator.domain.expressions import Name
 from orchestrator.domain.plans import Planner
 from protocol import configurations
@@ -25,6 +24,7 @@ from protocol.configurations import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime, timedelta
 
     from orchestrator.application.directory import Directory
     from orchestrator.application.documents.declarations import Declaration
@@ -35,10 +35,8 @@ if TYPE_CHECKING:
     from orchestrator.application.outlines import Outline
     from orchestrator.application.ports import Clock
     from orchestrator.application.records import Registration
+    from orchestrator.domain.catalogues import Catalogue
     from orchestrator.domain.versions import Version
-
-_SLICE = 64
-"""Kinds of endpoints that are planned without a pause."""
 
 
 class Plans:
@@ -106,21 +104,16 @@ class Plans:
     async def of(self, outline: Outline, *, check_links: bool = False) -> Document:
         """The plan of an outline; with `check_links` what specifications link to is looked at."""
         now = self._clock.now()
-        planner = Planner(outline.catalogue, _target(outline), now)
+        about, catalogue = _about(outline), outline.catalogue
+        planner = Planner(catalogue, _target(outline, catalogue), now, about=about)
         if outline.before is not None:
-            used = sorted(planner.catalogue.filters_in_use)
-            asked = [outline.all_filters[name].filter for name in used]
-            census = await self._storage.census(outline.before.application.key, asked, now)
-            for place, (kind, amount) in enumerate(census.items()):
-                planner.add(kind, amount)
-                if place % _SLICE == _SLICE - 1:
-                    await asyncio.sleep(0)
-        about = _about(outline)
-        warnings = [*_set_aside(outline), *cautions.of(planner, about, now), *self._large(outline, about)]
+            asked = [outline.all_filters[name].filter for name in sorted(catalogue.filters_in_use)]
+            await surveys.survey(planner, self._storage, outline.before.application.key, asked, now)
+        warnings = [*_set_aside(outline, catalogue), *cautions.of(planner, about, now), *self._large(outline, about)]
         if check_links:
             linked = [(version, outline.software[version].specification) for version in about]
             warnings += await downloads.check(self._downloads, linked)
-        return documents.build(planner.forecast, warnings)
+        return documents.build(planner, _durations(planner, about, now), warnings)
 
     def _large(self, outline: Outline, about: list[Version]) -> Iterator[str]:
         profile = Profile.KAA if outline.application is None else outline.application.profile
@@ -136,14 +129,34 @@ class Plans:
                 )
 
 
-def _set_aside(outline: Outline) -> Iterator[str]:
+def _durations(planner: Planner, about: list[Version], now: datetime) -> dict[Version | None, timedelta | None]:
+    """How long each rollout takes at least, and with None all moves together."""
+    catalogue, forecast = planner.catalogue, planner.forecast
+    found: dict[Version | None, timedelta | None] = {}
+    for item in (item for item in catalogue.software if item.version in set(about)):
+        moved = sum(amount for edge, amount in forecast.moves.items() if edge.target == item.version)
+        sizes = forecast.stages[item.version][:-1] if item.version in forecast.stages else [moved]
+        found[item.version] = estimates.shortest(
+            item.policy,
+            catalogue.limits,
+            sizes,
+            present=item.rollout.stage,
+            done=forecast.running[item.version],
+            start=max(now, item.rollout_date or now),
+        )
+    together = [*found.values(), estimates.moving(catalogue.limits, forecast.moves.total())]
+    found[None] = max((span for span in together if span is not None), default=None)
+    return found
+
+
+def _set_aside(outline: Outline, catalogue: Catalogue) -> Iterator[str]:
     """What holds everybody, and is left out of the moves."""
-    if outline.application is not None and outline.application.consent == REQUIRED:
+    if catalogue.consent:
         yield "the application requires consent: each move waits for it, and those who refused stay where they are"
-    for name in sorted(outline.catalogue.filters_in_use):
+    for name in sorted(catalogue.filters_in_use):
         if Name.RUNNING_VERSION in outline.all_filters[name].filter.reads:
             yield f"the filter {name} looks at runningVersion: whom it matches after a hop is not foreseen"
-    freeze = None if outline.before is None else outline.before.application.frozen
+    freeze = catalogue.freeze
     if freeze is not None:
         scope = "all applications are" if freeze.everywhere else "the application is"
         yield f"{scope} frozen by {freeze.by}: nobody is offered anything until the freeze is lifted"
@@ -155,10 +168,10 @@ def _about(outline: Outline) -> list[Version]:
     return sorted(changed or outline.software)
 
 
-def _target(outline: Outline) -> Version | None:
+def _target(outline: Outline, catalogue: Catalogue) -> Version | None:
     """What endpoints should come to: the highest that is declared and can be served, else the highest there is."""
     declared = [record.software for record in outline.software.values()]
-    everything = list(outline.catalogue.software)
+    everything = list(catalogue.software)
     servable = [[item for item in items if item.servable] for items in (declared, everything)]
     chosen = next((items for items in (servable[0], declared, servable[1], everything) if items), [])
     return max((item.version for item in chosen), default=None)

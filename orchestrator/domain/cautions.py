@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.domain import graphs
+from orchestrator.domain import graphs, hindrances
 from orchestrator.domain.rules import instant
 from orchestrator.domain.software import Strategy
+from orchestrator.domain.stagings import MOST_STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,25 +40,26 @@ def of(planner: Planner, about: Iterable[Version], now: datetime) -> list[str]:
     reachable = {node.version for node in graph.nodes if node.reachable}
     found: list[str] = []
     for item in chosen:
-        found += _about(item, catalogue, now, reachable=item.version in reachable)
+        found += _about(item, planner, now, reachable=item.version in reachable)
+    passed = {edge.target for edge in forecast.moves} - versions
+    found += [text for item in catalogue.software if item.version in passed for text in hindrances.held(item)]
+    found += _uncounted(chosen, planner)
     found += _unmatched(chosen, planner)
     found += _dead_ends(graph, planner)
     found += _lower(planner)
-    found += [
-        f"{_endpoints(amount)} would wait for {version} until {instant(at)}"
-        for (version, at), amount in sorted(forecast.waits.items())
-    ]
+    found += _waits(planner)
     return found
 
 
-def _about(item: Software, catalogue: Catalogue, now: datetime, *, reachable: bool) -> Iterator[str]:
-    if _is_origin(item, catalogue):
+def _about(item: Software, planner: Planner, now: datetime, *, reachable: bool) -> Iterator[str]:
+    if _is_origin(item, planner.catalogue):
         return
     bar = _bar(item)
     if bar is not None:
         yield f"{item.version} {bar}"
         return
     yield from _dates(item, now)
+    yield from hindrances.of(item, planner, now)
     if not item.upgradable_from:
         yield f"{item.version} is never reached: it has no upgradableFrom"
     elif not reachable:
@@ -76,6 +78,8 @@ def _bar(item: Software) -> str | None:
         return "is recalled, which is final: it is offered to nobody"
     if item.strategy is Strategy.SUSPENDED:
         return "is suspended: it is offered to nobody"
+    if item.rollout.aborted:
+        return "is aborted, which is final: it is offered to nobody"
     if not item.has_specification:
         return "has no specification: it is offered to nobody"
     if item.strategy is Strategy.TARGETED and not item.filters:
@@ -92,13 +96,19 @@ def _dates(item: Software, now: datetime) -> Iterator[str]:
             yield f"{item.version}: {what} of {instant(date)} {when}"
 
 
+def _uncounted(chosen: Iterable[Software], planner: Planner) -> Iterator[str]:
+    left = sum(bool(item.policy.stages) and item.version not in planner.forecast.stages for item in chosen)
+    if left:
+        yield f"the stages of {left} lower versions are not counted: they are more than {MOST_STAGES}"
+
+
 def _unmatched(chosen: Iterable[Software], planner: Planner) -> Iterator[str]:
     """Filters that match nobody; without endpoints that says nothing."""
     forecast = planner.forecast
     if not forecast.running:
         return
-    targeted = [item for item in chosen if item.strategy is Strategy.TARGETED]
-    for filter_id in dict.fromkeys(use.filter_id for item in targeted for use in item.filters):
+    named = {name for item in chosen for name in item.filter_ids} & planner.catalogue.filters_in_use
+    for filter_id in sorted(named):
         if not forecast.matches[filter_id]:
             yield f"the filter {filter_id} matches no endpoint"
 
@@ -121,6 +131,20 @@ def _lower(planner: Planner) -> Iterator[str]:
     above = sum(amount for version, amount in running.items() if version is not None and version > target.version)
     if 2 * above > running.total():
         yield f"{above} of {running.total()} endpoints run something higher than {target.version}"
+
+
+def _waits(planner: Planner) -> Iterator[str]:
+    """For what endpoints wait, and until when: each instant, or of many the first and the last."""
+    awaited: dict[Version, list[tuple[datetime, int]]] = {}
+    for (version, at), amount in sorted(planner.forecast.waits.items()):
+        awaited.setdefault(version, []).append((at, amount))
+    for version, moments in awaited.items():
+        if len(moments) <= _NAMED:
+            yield from (f"{_endpoints(amount)} would wait for {version} until {instant(at)}" for at, amount in moments)
+            continue
+        first, last = instant(moments[0][0]), instant(moments[-1][0])
+        together = _endpoints(sum(amount for _, amount in moments))
+        yield f"{together} would wait for {version}, the first until {first}, the last until {last}"
 
 
 def _endpoints(amount: int) -> str:

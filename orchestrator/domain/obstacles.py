@@ -18,6 +18,9 @@ from orchestrator.domain.routes import reachable, reaching
 from orchestrator.domain.software import Strategy
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
     from orchestrator.domain.catalogues import Catalogue
     from orchestrator.domain.software import Software
     from orchestrator.domain.standings import Standing
@@ -26,8 +29,8 @@ if TYPE_CHECKING:
 _EVERYTHING = ~0
 
 
-def name(standing: Standing, catalogue: Catalogue, target: Software) -> str:
-    """Return why an endpoint of this standing, which nothing is offered, does not come to `target`."""
+def name(standing: Standing, catalogue: Catalogue, target: Software, at: datetime) -> str:
+    """Return why an endpoint of this standing, which nothing is offered from `at` on, does not come to `target`."""
     if not standing.active:
         return "the token is suspended or revoked"
     pinned = standing.pinned
@@ -36,13 +39,14 @@ def name(standing: Standing, catalogue: Catalogue, target: Software) -> str:
     missing = _missing_edge(standing.running, catalogue, target)
     if missing is not None:
         return missing
-    own = _bar(target, standing)
+    bars = {item.version: _bar(item, standing, at) or _closed(item, standing, catalogue) for item in catalogue.software}
+    own = bars[target.version]
     if own is not None:
         return f"{target.version} {own}"
-    barrier = _barrier(standing, catalogue, target)
+    barrier = _barrier(standing, catalogue, target, bars)
     if barrier is None:
         return f"no way leads from {_place(standing.running)} to {target.version}"
-    return f"edges pass through {barrier.version}, which {_bar(barrier, standing) or 'is not eligible'}"
+    return f"edges pass through {barrier.version}, which {bars[barrier.version]}"
 
 
 def _missing_edge(running: Version | None, catalogue: Catalogue, target: Software) -> str | None:
@@ -56,9 +60,12 @@ def _missing_edge(running: Version | None, catalogue: Catalogue, target: Softwar
     return f"no edges lead from {running} to {target.version}" if above else f"no edge leads on from {running}"
 
 
-def _barrier(standing: Standing, catalogue: Catalogue, target: Software) -> Software | None:
+def _barrier(
+    standing: Standing, catalogue: Catalogue, target: Software, bars: Mapping[Version, str | None]
+) -> Software | None:
     """The highest software that bars the way: a direct successor of what can be had, itself not to be had."""
-    allowed = rules.eligible(standing, catalogue)
+    allowed = rules.numbers((version for version, bar in bars.items() if bar is None), catalogue)
+    allowed &= ~rules.numbers((standing.running,), catalogue)
     first = catalogue.successors(standing.running)
     near = first
     for item in catalogue.among(reachable(catalogue, first, allowed)):
@@ -69,19 +76,29 @@ def _barrier(standing: Standing, catalogue: Catalogue, target: Software) -> Soft
     return None if number is None else catalogue.software[number]
 
 
-def _bar(item: Software, standing: Standing) -> str | None:
+def _bar(item: Software, standing: Standing, at: datetime) -> str | None:
     """The clause for what keeps a software itself from endpoints of a standing; None: nothing does."""
     if item.recalled:
         return "is recalled"
     if item.strategy is Strategy.SUSPENDED:
         return "is suspended"
+    if item.rollout.aborted:
+        return "is aborted"
     if not item.has_specification:
         return "has no specification"
     if item.version in standing.exhausted:
         return f"is exhausted there: {item.policy.attempts.max} attempts failed"
+    if item.policy.end is not None and item.policy.end <= at:
+        return f"ends at {rules.instant(item.policy.end)}"
     if item.strategy is Strategy.TARGETED and standing.pinned is None:
         return _unmatched(item, standing)
     return None
+
+
+def _closed(item: Software, standing: Standing, catalogue: Catalogue) -> str | None:
+    if standing.pinned is not None or not standing.held >> catalogue.index[item.version] & 1:
+        return None
+    return "has no stage that admits it"
 
 
 def _unmatched(item: Software, standing: Standing) -> str | None:

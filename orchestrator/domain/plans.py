@@ -1,9 +1,9 @@
 """What would become of a fleet under a catalogue that is not in force yet.
 
 Rules:
-- An endpoint's way is taken hop by hop through `decide`, as if it installed every hop at once: a plan and the fleet
-  that obeys agree (a property test applies the candidate for real and holds them together).
-- Who has to wait for a date, or for a back-off to end, waits here too, in no time. A freeze is set aside.
+- An endpoint's way is its kind's journey (`journeys`), taken through `decide`: a plan and the fleet that obeys agree (a
+  property test applies the candidate for real and holds them together).
+- A stage holds who would come to the version once that stage admits it, everything else as it is.
 - Unreachable is who would not come to the target, although it runs something lower, something recalled, or has not
   said what.
 
@@ -14,59 +14,21 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeVar
 
-from orchestrator.domain import obstacles
-from orchestrator.domain.attempts import Attempt, AttemptState
-from orchestrator.domain.catalogues import Catalogue
-from orchestrator.domain.changes import stays
-from orchestrator.domain.decisions import decide, standing
-from orchestrator.domain.endpoints import Endpoint, Setback, TokenState
+from orchestrator.domain import obstacles, stagings
+from orchestrator.domain.journeys import Traveller
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
+    from orchestrator.domain.catalogues import Catalogue
+    from orchestrator.domain.journeys import Edge, Journey
+    from orchestrator.domain.kinds import Kind
     from orchestrator.domain.versions import Version
 
-SOON = timedelta(milliseconds=1)
-"""When every back-off ends: a plan does not tell one from another."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """Endpoints that differ in nothing that a plan looks at."""
-
-    running: Version | None
-    filters: frozenset[str] = frozenset()
-    """Those of the candidate that match."""
-    token_state: TokenState = TokenState.ACTIVE
-    pinned: Version | None = None
-    exhausted: frozenset[Version] = frozenset()
-    backing_off: frozenset[Version] = frozenset()
-    """Versions that failed lately and are not offered just now."""
-    installing: Version | None = None
-    """What it has begun to install: that goes on."""
-    origin: Version | None = None
-    """What it ran when that was offered; meaningless without `installing`."""
-
-
-class Edge(NamedTuple):
-    """A hop; the source is None for an unknown version."""
-
-    source: Version | None
-    target: Version
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Journey:
-    """The way of one kind until it comes to rest."""
-
-    hops: tuple[Edge, ...]
-    end: Endpoint
-    end_at: datetime
-    waits: tuple[tuple[Version, datetime], ...]
-    """Software for which it waits, and until when, in order."""
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,36 +45,66 @@ class Forecast:
     waits: Counter[tuple[Version, datetime]] = field(default_factory=Counter)
     matches: Counter[str] = field(default_factory=Counter)
     """How many endpoints each filter matches."""
+    first: Counter[Version] = field(default_factory=Counter)
+    """How many endpoints would be offered something at once that they are not offered yet."""
+    asks: Counter[Version] = field(default_factory=Counter)
+    """The same, of those that would be asked for their consent."""
+    stages: dict[Version, list[int]] = field(default_factory=dict)
+    """Of software whose stages are counted: how many endpoints each one holds itself, and last those that none does."""
 
 
 class Planner:
     """Takes in a fleet kind by kind, and adds its journeys up."""
 
-    def __init__(self, catalogue: Catalogue, target: Version | None, now: datetime) -> None:
-        """Plan for a catalogue; `target` is what endpoints should come to, None when there is nothing."""
-        self.catalogue = Catalogue.of(catalogue.software)
-        self.target = self.catalogue.get(target)
-        self.forecast = Forecast()
-        self._now = now
-        self._journeys: dict[Kind, Journey] = {}
+    def __init__(
+        self, catalogue: Catalogue, target: Version | None, now: datetime, *, about: Collection[Version] = ()
+    ) -> None:
+        """Plan for a catalogue.
 
-    def add(self, kind: Kind, endpoints: int) -> None:
-        """Take in so many endpoints of a kind."""
+        `target` is what endpoints should come to, None when there is nothing; the stages of `about` are counted.
+        """
+        self.catalogue = catalogue
+        self.target = catalogue.get(target)
+        self.stagings = tuple(stagings.of(catalogue, about))
+        """Those that a census has to tell apart."""
+        self._counted = tuple(staging for staging in self.stagings if staging.counted)
+        empty = {staging.version: [0] * (len(staging.steps) + 1) for staging in self._counted}
+        self.forecast = Forecast(stages=empty)
+        self._traveller = Traveller(catalogue, now)
+
+    def add(self, kind: Kind, endpoints: int, staged: Sequence[Sequence[int]] = ()) -> None:
+        """Take in so many endpoints of a kind; `staged` are those of each stage, of each staging that is counted."""
         forecast = self.forecast
         kind = self._told_apart(kind)
-        journey = self._journeys.get(kind)
-        if journey is None:
-            journey = self._journeys[kind] = travel(endpoint_of(kind, self._now), self.catalogue, self._now)
+        journey = self._traveller.journey(kind)
         forecast.running[kind.running] += endpoints
         forecast.resting[journey.end.running] += endpoints
-        for filter_id in kind.filters:
-            forecast.matches[filter_id] += endpoints
-        for edge in journey.hops:
-            forecast.moves[edge] += endpoints
-        for wait in journey.waits:
-            forecast.waits[wait] += endpoints
+        _count(forecast.matches, kind.filters, endpoints)
+        _count(forecast.moves, journey.hops, endpoints)
+        _count(forecast.waits, journey.waits, endpoints)
+        _count(forecast.first, _given(journey.first), endpoints)
+        _count(forecast.asks, _given(journey.asks), endpoints)
         if self._should_move(kind.running) and self._should_move(journey.end.running):
             forecast.unreachable[self._reason(journey)] += endpoints
+        if staged:
+            self._stage(kind, endpoints, staged)
+
+    def comes(self, kind: Kind, version: Version) -> bool:
+        """Whether an endpoint of a kind would come to a version as one of its stages, once one admits it."""
+        kind = self._told_apart(kind)
+        admitted = replace(kind, later=kind.later - {version}, never=kind.never - {version})
+        return version in self._traveller.journey(admitted).staged
+
+    def belongs(self, kind: Kind, version: Version) -> bool:
+        """Whether an endpoint of a kind would come to a version so, or runs it already."""
+        return kind.running == version or self.comes(kind, version)
+
+    def _stage(self, kind: Kind, endpoints: int, staged: Sequence[Sequence[int]]) -> None:
+        for staging, amounts in zip(self._counted, staged, strict=True):
+            if self.comes(kind, staging.version):
+                present = self.forecast.stages[staging.version]
+                added = zip(present, [*amounts, endpoints - sum(amounts)], strict=True)
+                self.forecast.stages[staging.version] = list(map(sum, added))
 
     def _told_apart(self, kind: Kind) -> Kind:
         """The kind without what cannot matter here, so that a fleet has few."""
@@ -122,6 +114,8 @@ class Planner:
             filters=kind.filters & self.catalogue.filters_in_use,
             exhausted=kind.exhausted.intersection(known),
             backing_off=kind.backing_off.intersection(known),
+            consented=kind.consented.intersection(known),
+            refused=kind.refused.intersection(known),
         )
 
     def _should_move(self, running: Version | None) -> bool:
@@ -133,58 +127,13 @@ class Planner:
     def _reason(self, journey: Journey) -> str:
         if self.target is None:
             raise AssertionError(journey)
-        return obstacles.name(standing(journey.end, self.catalogue, journey.end_at), self.catalogue, self.target)
+        return obstacles.name(journey.end, self._traveller.in_time, self.target, journey.end_at)
 
 
-def endpoint_of(kind: Kind, now: datetime) -> Endpoint:
-    """Return an endpoint of this kind."""
-    setbacks = {version: Setback(failures=1, retry_at=now + SOON) for version in kind.backing_off}
-    setbacks |= {version: Setback(failures=1, exhausted=True) for version in kind.exhausted}
-    attempt = None
-    if kind.installing is not None:
-        attempt = Attempt(
-            version=kind.installing,
-            number=1,
-            sequence=1,
-            origin=kind.origin,
-            state=AttemptState.INSTALLING,
-            offered_at=now,
-        )
-    return Endpoint(
-        running=kind.running,
-        registered_at=now,
-        token_state=kind.token_state,
-        pinned=kind.pinned,
-        sequence=0 if attempt is None else 1,
-        attempt=attempt,
-        setbacks=setbacks,
-        filters=kind.filters,
-    )
+def _count(counter: Counter[_T], items: Iterable[_T], amount: int) -> None:
+    for item in items:
+        counter[item] += amount
 
 
-def travel(endpoint: Endpoint, catalogue: Catalogue, now: datetime) -> Journey:
-    """Return the way of an endpoint that installs whatever it is offered, until nothing is offered any more."""
-    hops: list[Edge] = []
-    waits: list[tuple[Version, datetime]] = []
-    at = now
-    if endpoint.token_state is not TokenState.ACTIVE:
-        # Its reports are refused: it stays where it is known to be, even if it has begun to install.
-        return Journey(hops=(), end=endpoint, end_at=now, waits=())
-    # No cycles, ever (`routes`): one hop for each software is more than any way has.
-    for _ in range(len(catalogue.software) + 1):
-        decision = decide(standing(endpoint, catalogue, at), catalogue, at)
-        offer = endpoint.offer
-        if offer is not None and stays(offer, endpoint, decision, catalogue):
-            hop: Version | None = offer.version
-        else:
-            if decision.hop is None and decision.waits_until is not None:
-                at, ahead = decision.waits_until, decision.path[0]
-                decision = decide(standing(endpoint, catalogue, at), catalogue, at)
-                if at > now + SOON:
-                    waits.append((decision.hop or ahead, at))
-            hop = decision.hop or next(iter(decision.path), None)
-        if hop is None:
-            break
-        hops.append(Edge(endpoint.running, hop))
-        endpoint = replace(endpoint, running=hop, attempt=None)
-    return Journey(hops=tuple(hops), end=endpoint, end_at=at, waits=tuple(waits))
+def _given(version: Version | None) -> tuple[Version, ...]:
+    return () if version is None else (version,)

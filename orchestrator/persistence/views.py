@@ -31,9 +31,8 @@ if TYPE_CHECKING:
         StoredHistory,
         StoredTrouble,
     )
-    from orchestrator.domain.filters import Filter
     from orchestrator.domain.freezes import Freeze
-    from orchestrator.domain.plans import Kind
+    from orchestrator.domain.kinds import Crowd, Inquiry, Kind
     from orchestrator.domain.software import Software
 
 
@@ -94,10 +93,17 @@ class SqlViews(SqlQueues):
         async with self.reading() as connection:
             return await attentions.listed(connection, entry, after, limit, now, self._dictionary)
 
-    async def census(self, application: int, filters: Sequence[Filter], at: datetime) -> Counter[Kind]:
+    async def census(self, application: int, inquiry: Inquiry) -> Mapping[Kind, Crowd]:
         """See `editing.EditingStorage.census`."""
         async with self.reading() as connection:
-            return await Census(application, filters, at, self._dictionary).take(connection)
+            return await Census(application, inquiry, self._dictionary).take(connection)
+
+    async def ranks(
+        self, application: int, inquiry: Inquiry, turned: int, low: int, high: int
+    ) -> Mapping[Kind, Sequence[int]]:
+        """See `editing.EditingStorage.ranks`."""
+        async with self.reading() as connection:
+            return await Census(application, inquiry, self._dictionary).ranks(connection, turned, low, high)
 
     async def app_version_used(self, application: int, name: str) -> bool:
         """See `editing.EditingStorage.app_version_used`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from orchestrator.application.documents import declarations
+from orchestrator.application.documents import declarations, durations
 from orchestrator.application.documents.bodies import Body
 from orchestrator.application.documents.declarations import CatalogueBody, DeclaredSoftwareBody, read_software
 from orchestrator.application.problems import MemberError
@@ -16,10 +16,12 @@ from protocol import payloads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import timedelta
 
     from orchestrator.application.documents.declarations import Declaration
     from orchestrator.application.documents.texts import Document
-    from orchestrator.domain.plans import Forecast
+    from orchestrator.domain.plans import Planner
+    from orchestrator.domain.policies import Stage
     from orchestrator.domain.versions import Version
     from protocol.payloads import Limits
 
@@ -74,19 +76,51 @@ def read(members: Mapping[str, str], limits: Limits) -> Proposal:
     return Proposal(declaration=declaration, check_links=parts.check_links)
 
 
-def build(forecast: Forecast, warnings: Sequence[str]) -> Document:
-    """The document of a plan: moves from the lowest version on, the unknown one first; obstacles by their weight."""
+def build(planner: Planner, spans: Mapping[Version | None, timedelta | None], warnings: Sequence[str]) -> Document:
+    """The document of a plan: moves from the lowest version on, the unknown one first; obstacles by their weight.
+
+    `spans` say how long each rollout takes, and under None all of them.
+    """
+    forecast = planner.forecast
     moves = sorted(forecast.moves.items(), key=lambda item: (_place(item[0].source), item[0].target))
     obstacles = sorted(forecast.unreachable.items(), key=lambda item: (-item[1], item[0]))
+    offers = sorted(forecast.first.keys() | forecast.asks.keys())
     return {
         "endpoints": forecast.running.total(),
         "moves": [
             {"from": None if edge.source is None else edge.source.text, "to": edge.target.text, "endpoints": amount}
             for edge, amount in moves
         ],
+        "stages": [
+            {
+                "version": version.text,
+                "stages": _build_stages(planner.catalogue.policy_of(version).stages, sizes),
+                "duration": _build_span(spans.get(version)),
+            }
+            for version, sizes in sorted(forecast.stages.items())
+        ],
+        "firstOffers": [
+            {"version": version.text, "endpoints": forecast.first[version], "asked": forecast.asks[version]}
+            for version in offers
+        ],
+        "duration": _build_span(spans.get(None)),
         "unreachable": [{"reason": reason, "endpoints": amount} for reason, amount in obstacles],
         "warnings": list(warnings),
     }
+
+
+def _build_stages(stages: Sequence[Stage], sizes: Sequence[int]) -> list[Document]:
+    return [{"stage": number, **_build_share(stage), "endpoints": sizes[number]} for number, stage in enumerate(stages)]
+
+
+def _build_share(stage: Stage) -> Document:
+    if stage.percent is not None:
+        return {"percent": int(stage.percent) if stage.percent % 1 == 0 else stage.percent}
+    return {"filter": stage.filter_id} if stage.count is None else {"count": stage.count}
+
+
+def _build_span(span: timedelta | None) -> str | None:
+    return None if span is None else durations.build(span)
 
 
 def _place(version: Version | None) -> tuple[bool, Version | None]:

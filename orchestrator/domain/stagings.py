@@ -1,0 +1,159 @@
+"""Whom each stage of a rollout admits first, worked out for all endpoints alike.
+
+Rules:
+- A stage admits an endpoint by its rank or by a filter, and whom an earlier one admits; the first that does is the
+  endpoint's stage.
+- A percent stage admits one endpoint at least that no earlier stage admits, a count stage those of the lowest ranks.
+  Whose these are depends on the fleet, so that such a limit is only known when its gap is `filled`.
+
+Spec: DESIGN §6, *Cohort*.
+Layer: orchestrator.domain; pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from orchestrator.domain.cohorts import COHORTS
+from orchestrator.domain.rollouts import rank, shift
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from orchestrator.domain.catalogues import Catalogue
+    from orchestrator.domain.software import Software
+    from orchestrator.domain.versions import Version
+
+MOST_STAGES = 1000
+"""So many stages are counted together, those of the highest versions."""
+_NO_FILTERS: frozenset[str] = frozenset()
+
+
+class Step(NamedTuple):
+    """Whom one stage admits by itself."""
+
+    limit: int
+    """Ranks below it; 0 is nobody."""
+    filter_id: str | None = None
+    least: int = 0
+    """So many endpoints at least, by a limit that is not known yet: of a number all of them, of a percentage one."""
+    own: bool = False
+    """Whether these are endpoints that no earlier stage admits: those of a percentage."""
+
+
+class Gap(NamedTuple):
+    """Ranks that have to be known before it can be said whom a stage admits."""
+
+    low: int
+    """From this rank on."""
+    wanted: int
+    """So many, of the lowest ones."""
+    without: frozenset[str]
+    """Of endpoints that none of these filters matches."""
+
+
+class Reach(NamedTuple):
+    """Whom a stage admits together with those before it."""
+
+    limit: int
+    filters: frozenset[str]
+
+    @property
+    def everybody(self) -> bool:
+        """Whether nobody is left out."""
+        return self.limit >= COHORTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staging:
+    """The stages of one software."""
+
+    version: Version
+    turned: int
+    """By how much it turns the order of endpoints."""
+    present: int
+    """The stage in which it is, from 0."""
+    steps: tuple[Step, ...]
+    """One for each stage; at least one."""
+    counted: bool = False
+    """Whether it matters which stage admits an endpoint, and not only whether the present one or the last does."""
+
+    @property
+    def last(self) -> int:
+        """The number of the last stage."""
+        return len(self.steps) - 1
+
+    def reach(self, stage: int) -> Reach:
+        """Return whom the stages up to this one admit."""
+        steps = self.steps[: stage + 1]
+        named = frozenset(step.filter_id for step in steps if step.filter_id is not None)
+        return Reach(max(step.limit for step in steps), named)
+
+    def first(self, cohort: int, filters: frozenset[str]) -> int:
+        """Return the first stage that admits an endpoint; the number of stages where none does."""
+        place = rank(cohort, self.turned)
+        steps = enumerate(self.steps)
+        admitting = (number for number, step in steps if place < step.limit or step.filter_id in filters)
+        return next(admitting, len(self.steps))
+
+    @property
+    def gap(self) -> Gap | None:
+        """What has to be known for the first stage whose limit is not; None when all are."""
+        number = self._unknown
+        if number is None:
+            return None
+        step = self.steps[number]
+        earlier = self.reach(number - 1) if number and step.own else Reach(0, _NO_FILTERS)
+        return Gap(earlier.limit, step.least, earlier.filters)
+
+    def filled(self, ranks: Sequence[int]) -> Staging:
+        """Return the staging for a fleet in which the gap's ranks are these, ascending; fewer are all that there are.
+
+        They are those of endpoints that could come to the version, or run it.
+        """
+        number = self._unknown
+        if number is None:
+            return self
+        step = self.steps[number]
+        limit = max([step.limit, *(rank + 1 for rank in ranks[: step.least])])
+        known = Step(limit=limit, filter_id=step.filter_id)
+        return replace(self, steps=(*self.steps[:number], known, *self.steps[number + 1 :]))
+
+    @property
+    def _unknown(self) -> int | None:
+        return next((number for number, step in enumerate(self.steps) if step.least), None)
+
+
+def of(catalogue: Catalogue, counted: Collection[Version]) -> list[Staging]:
+    """Return the stagings that matter, ascending: of staged software that is counted, or that does not admit all."""
+    found, stages = [], 0
+    for item in reversed(catalogue.software):
+        stages += len(item.policy.stages) if item.version in counted else 0
+        if item.version in counted and item.policy.stages and stages <= MOST_STAGES:
+            found.append(_staging(item, catalogue.application, counted=True))
+        elif item.servable and not item.admission.everybody:
+            found.append(_staging(item, catalogue.application, counted=False))
+    return found[::-1]
+
+
+def _staging(item: Software, application: str, *, counted: bool) -> Staging:
+    stages = item.policy.staging
+    present = min(item.rollout.stage, len(stages) - 1)
+    # The limit of a stage that was entered is kept, even where another fleet would have another one.
+    kept = dict(enumerate(item.rollout.limits))
+    whole = any(stage.rank_limit >= COHORTS for stage in stages)
+    steps = []
+    for number, stage in enumerate(stages):
+        limit = max(stage.rank_limit, kept.get(number, 0))
+        matters = counted or number <= present or not whole
+        unknown = matters and stage.filter_id is None and not kept.get(number) and limit < COHORTS
+        least = (stage.count or 1) if unknown else 0
+        steps.append(Step(limit, stage.filter_id, least, own=unknown and stage.count is None))
+    return Staging(
+        version=item.version,
+        turned=shift(application, item.version),
+        present=present,
+        steps=tuple(steps),
+        counted=counted,
+    )
