@@ -33,11 +33,40 @@ class Unreachable(schemas.Shape):
     endpoints: int
 
 
+class PlannedStage(schemas.Shape):
+    """One stage; one of `percent`, `count` and `filter` says whom it admits."""
+
+    stage: int = Field(description="From 0.")
+    percent: float | None = None
+    count: int | None = None
+    filter: str | None = None
+    endpoints: int = Field(description="Those that it admits, and no earlier one, that would come to the version.")
+
+
+class PlannedRollout(schemas.Shape):
+    """The stages of one software."""
+
+    version: str
+    stages: list[PlannedStage]
+    duration: str | None = Field(description="At least; ISO 8601. Null: nothing takes time, or nobody would come.")
+
+
+class FirstOffers(schemas.Shape):
+    """What would happen at once."""
+
+    version: str
+    endpoints: int = Field(description="Those that would be offered it, and are not yet.")
+    asked: int = Field(description="Those whose consent would be asked for, and is not yet.")
+
+
 class Plan(schemas.Shape):
     """What software would do to the fleet."""
 
     endpoints: int = Field(description="All of the application.")
     moves: list[Move]
+    stages: list[PlannedRollout] = Field(description="Of software with stages that is defined or changed.")
+    first_offers: list[FirstOffers]
+    duration: str | None = Field(description="The longest, the limits of the application over all moves included.")
     unreachable: list[Unreachable] = Field(description="The most first.")
     warnings: list[str]
 

@@ -94,12 +94,11 @@ class Stage:
 WHOLE = Stage(percent=100)
 """The one stage of a rollout that names none."""
 
-_STRICT = 0.02
 STANDARD: tuple[Stage, ...] = (
-    Stage(percent=1, soak=timedelta(hours=6), max_failure_rate=_STRICT, min_attempted=50),
-    Stage(percent=10, soak=timedelta(hours=6), max_failure_rate=_STRICT),
-    Stage(percent=50, soak=timedelta(hours=1), max_failure_rate=_STRICT),
-    Stage(percent=100, max_failure_rate=_STRICT),
+    Stage(percent=0.5, soak=timedelta(hours=9), min_attempted=100),
+    Stage(percent=5, soak=timedelta(hours=6)),
+    Stage(percent=25, soak=timedelta(hours=3)),
+    Stage(percent=100, soak=timedelta(hours=1)),
 )
 """The stages of those who ask for no particular ones: `stages: standard`."""
 

@@ -177,12 +177,8 @@ endpoint_state = Table(
     Column("lapsed", SmallInteger, nullable=False, server_default=text("0")),
     Column("asked_id", Key, nullable=False, server_default=text("0")),
 )
-Index(
-    "ix_endpoint_state_due_ms",
-    endpoint_state.c.due_ms,
-    sqlite_where=endpoint_state.c.due_ms.is_not(None),
-    postgresql_where=endpoint_state.c.due_ms.is_not(None),
-)
+_due = endpoint_state.c.due_ms.is_not(None)
+Index("ix_endpoint_state_due_ms", endpoint_state.c.due_ms, sqlite_where=_due, postgresql_where=_due)
 # Few endpoints are in these: what needs attention is found without a look at the others.
 FAILED_ATTEMPTS = "attempt_state BETWEEN 4 AND 6"  # failed, reverted, expired
 RETURNING = "returns >= 3"

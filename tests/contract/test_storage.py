@@ -625,14 +625,10 @@ async def test_classes_come_in_the_order_of_their_first_endpoints(shelf: Shelf, 
     assert found == [("2.0.0", 2), ("1.0.0", 2), (None, 1), ("0.9.0", 1)]
 
 
-async def test_a_class_says_what_the_numbers_and_the_decision_look_at(shelf: Shelf) -> None:
-    policy = RolloutPolicy(
-        stages=(Stage(filter_id="lab"), Stage(percent=100)),
-        window=Window(cron="0 1 * * *", duration=60 * MINUTE, time_zone=None),
-    )
-    entry = await shelf.define(APP, [replace(general("2.0.0", "1.0.0"), policy=policy)], [LAB])
+def several_standings() -> list[Endpoint]:
+    """Endpoints that differ in one thing each."""
     attempt = replace(offered("2.0.0"), state=AttemptState.CONFIRMED, settled_at=NOW)
-    states = [
+    return [
         on("1.0.0"),
         on("1.0.0"),
         replace(on("1.0.0"), asked=v("2.0.0"), consulted=True),
@@ -644,7 +640,15 @@ async def test_a_class_says_what_the_numbers_and_the_decision_look_at(shelf: She
         on("2.0.0", replace(attempt, healthy=False)),
         on("2.0.0", replace(attempt, lapsed=True)),
     ]
-    drafts = [newcomer(entry, f"tok{number}", state) for number, state in enumerate(states)]
+
+
+async def test_a_class_says_what_the_numbers_and_the_decision_look_at(shelf: Shelf) -> None:
+    policy = RolloutPolicy(
+        stages=(Stage(filter_id="lab"), Stage(percent=100)),
+        window=Window(cron="0 1 * * *", duration=60 * MINUTE, time_zone=None),
+    )
+    entry = await shelf.define(APP, [replace(general("2.0.0", "1.0.0"), policy=policy)], [LAB])
+    drafts = [newcomer(entry, f"tok{number}", state) for number, state in enumerate(several_standings())]
     for number, attributes in enumerate(('{"site":"lab"}', '{"timeZone":"Asia/Tokyo"}', '{"timeZone":7}')):
         drafts.append(newcomer(entry, f"more{number}", on("1.0.0")))
         drafts[-1].new_attributes = attributes

@@ -18,6 +18,9 @@ from orchestrator.application.sweeps import Sweeper
 from orchestrator.domain.attempts import OPEN, Attempt, AttemptState
 from orchestrator.domain.endpoints import Consent, Endpoint, Setback, TokenState
 from orchestrator.domain.filters import Filter
+from orchestrator.domain.policies import Limits as RolloutLimits
+from orchestrator.domain.policies import OnClose, RolloutPolicy, Stage, Window
+from orchestrator.domain.rollouts import Phase, Rollout
 from orchestrator.domain.software import FilterUse, Software, Strategy
 from orchestrator.domain.versions import Constraint, Version
 from protocol.payloads import Limits
@@ -54,6 +57,10 @@ ATTRIBUTES = (
     '{"site":"lab","ring":1,"beta":true}',
     '{"site":"field","ring":1.0,"beta":true}',
     '{"site":1,"ring":true,"beta":1}',
+    '{"site":"lab","timeZone":"Asia/Tokyo"}',
+    '{"timeZone":"America/New_York"}',
+    '{"timeZone":"","ring":1,"beta":true}',
+    '{"timeZone":["Asia/Tokyo"]}',
 )
 
 uses = st.lists(
@@ -88,11 +95,65 @@ catalogues = st.lists(st.sampled_from(VERSIONS), min_size=1, unique=True).flatma
 )
 whole_catalogues = st.tuples(*map(_software, VERSIONS))
 """Catalogues that define every version, so that most endpoints have somewhere to go."""
+_stages = st.builds(
+    lambda share, soak, reports: replace(share, soak=soak, soak_reports=reports),
+    st.sampled_from((Stage(percent=20), Stage(percent=60), Stage(percent=100), Stage(count=3), Stage(filter_id="lab"))),
+    st.sampled_from((timedelta(), HOUR)),
+    st.sampled_from((0, 0, 2)),
+)
+_windows = st.builds(
+    Window,
+    # Open all the time, for some minutes more or not any more, not yet, and by the clock of the endpoint.
+    cron=st.sampled_from(("* * * * *", "0 12 * * *", "0 11 * * *", "0 20 * * *")),
+    duration=st.sampled_from((HOUR / 6, HOUR / 2, 4 * HOUR)),
+    time_zone=st.sampled_from(("UTC", None, None, "Asia/Tokyo")),
+    on_close=st.sampled_from(OnClose),
+)
+_rollouts = st.builds(
+    Rollout,
+    phase=st.sampled_from((*[Phase.RUNNING] * 4, *Phase)),
+    stage=st.integers(0, 2),
+    limits=st.lists(st.sampled_from((0, 200_000, 700_000)), max_size=3).map(tuple),
+)
+_policies = st.builds(
+    RolloutPolicy,
+    stages=st.just(()) | st.lists(_stages, min_size=1, max_size=3).map(tuple),
+    window=st.none() | _windows,
+    consent=st.sampled_from((None, None, None, True, False)),
+    end=st.sampled_from((None, None, None, NOW - HOUR, NOW + HOUR)),
+    # Room for everybody.
+    limits=st.sampled_from(
+        (RolloutLimits(), RolloutLimits(), RolloutLimits(in_progress=1000), RolloutLimits(per_minute=1_000_000))
+    ),
+)
+
+
+def rolled(software: tuple[Software, ...]) -> st.SearchStrategy[tuple[Software, ...]]:
+    """The same software with rollouts that have come some way."""
+    pairs = st.tuples(st.just(RolloutPolicy()) | _policies, st.just(Rollout()) | _rollouts)
+    return st.tuples(*[pairs] * len(software)).map(
+        lambda drawn: tuple(
+            replace(item, policy=policy, rollout=rollout)
+            for item, (policy, rollout) in zip(software, drawn, strict=True)
+        )
+    )
+
+
+rollouts = (catalogues | whole_catalogues).flatmap(rolled)
+"""Catalogues with stages, windows, pauses, ends and consent."""
+limits = st.builds(
+    RolloutLimits,
+    per_minute=st.sampled_from((None, 1, 60, 240)),
+    in_progress=st.sampled_from((None, 1, 3, 20)),
+)
 applications = st.builds(
     lambda push, consent: replace(APP, push=push, consent=consent),
     st.sampled_from((PushMode.RETAINED, PushMode.RETAINED, PushMode.LIVE)),
     st.sampled_from(("none", "none", REQUIRED)),
 )
+
+
+_SOAKED = frozenset({AttemptState.SOAKING, AttemptState.CONFIRMED, AttemptState.REVERTED})
 
 
 @st.composite
@@ -111,6 +172,11 @@ def _attempts(draw: st.DrawFn, running: Version | None) -> Attempt:
         percent=40 if state is AttemptState.INSTALLING else None,
         progress="installing" if state is AttemptState.INSTALLING else None,
         reason="no room" if state not in {*OPEN, AttemptState.SOAKING, AttemptState.CONFIRMED} else None,
+        stage=draw(st.sampled_from((None, None, 0, 1))),
+        soaking_at=draw(st.sampled_from((NOW - DAY, NOW - HOUR / 2))) if state in _SOAKED else None,
+        soak_reports=draw(st.integers(0, 2)) if state in _SOAKED else 0,
+        healthy=draw(st.sampled_from((None, None, True, False))) if state in _SOAKED else None,
+        lapsed=draw(st.sampled_from((False, False, True))),
     )
 
 
@@ -143,6 +209,8 @@ def endpoints(draw: st.DrawFn) -> Endpoint:
     plain = ("plain",) * 5
     rare = ("deaf", "refused", "pinned", "set back", "set back", "set back", "asked", "asked", "asked")
     particular = draw(st.sampled_from((*plain, *rare)))
+    # Nobody is asked for consent who has an offer.
+    asked = None if attempt is not None and attempt.state in OPEN else draw(st.sampled_from((None, None, *VERSIONS)))
     return Endpoint(
         running=running,
         running_since=None if running is None else NOW - DAY,
@@ -154,6 +222,8 @@ def endpoints(draw: st.DrawFn) -> Endpoint:
         pinned=draw(st.sampled_from(VERSIONS)) if particular == "pinned" else None,
         setbacks=draw(setbacks) if particular == "set back" else {},
         consents=draw(consents) if particular == "asked" else {},
+        asked=asked,
+        consulted=asked is not None or draw(st.sampled_from((False, False, True))),
     )
 
 

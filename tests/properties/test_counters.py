@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from orchestrator.application.directory import Entry
     from orchestrator.application.records import Application
     from orchestrator.domain.software import Software
+    from orchestrator.domain.versions import Version
     from tests.contract.storages import SqlShelf
 
 FAILED = {AttemptState.FAILED, AttemptState.REVERTED, AttemptState.EXPIRED}
@@ -225,6 +226,7 @@ async def recount(shelf: SqlShelf, application: int) -> Counter[CounterKey]:
     for row in older:
         label = ATTEMPT_STATES[row.state].value
         total[CounterKey(application, "attempts", version(row.version_id), version(row.origin_id), label)] += 1
+        total.update(_of_stage(application, row, version(row.version_id), reached=row.reached_ms is not None))
     return total
 
 
@@ -234,9 +236,30 @@ def _of_latest(application: int, row: Any, named: CounterKey) -> list[CounterKey
         named._replace(name="attempts", label=state.value),
         CounterKey(application, "latest", named.version, None, state.value),
     ]
+    found += _of_stage(application, row, named.version, reached=row.reached_ms is not None)
+    if state in {AttemptState.OFFERED, AttemptState.INSTALLING} and not (row.lapsed and row.reached_ms is None):
+        found.append(CounterKey(application, "slots", named.version, named.origin))
     if state in FAILED:
         found.append(CounterKey(application, "failures", named.version, None, (row.reason or state.value)[:120]))
     return found
+
+
+def _of_stage(
+    application: int,
+    row: Any,  # noqa: ANN401 - a row of the database
+    version: Version | None,
+    *,
+    reached: bool,
+) -> list[CounterKey]:
+    """What a row counts for among the attempts of its stage, written out anew."""
+    if not row.stage:
+        return []
+    state = ATTEMPT_STATES[row.attempt_state if hasattr(row, "attempt_state") else row.state]
+    ran = state in {AttemptState.SOAKING, AttemptState.CONFIRMED, AttemptState.REVERTED}
+    words = [str(row.stage - 1), state.value]
+    words += ["unreached"] if state is AttemptState.OFFERED and not reached else []
+    words += ["unhealthy"] if ran and row.healthy == 0 else []
+    return [CounterKey(application, "stages", version, None, " ".join(words))]
 
 
 async def live(shelf: SqlShelf, application: Application, fleet: list[fleets.Member], story: list[Event]) -> None:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.application import drafts, sweeps
+from orchestrator.application import drafts, pages
+from orchestrator.domain import changes
 from protocol.topics import Instances
 from tests.contract.storages import IMPLEMENTATIONS, NOW, Implementation, Shelf, found, kept, seen, store
 from tests.properties import fleets
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 AT = NOW + fleets.HOUR / 4
 """When the change is made: between the dates and back-offs that are drawn."""
-PAGE = 4
+PAGE = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +44,8 @@ class Case:
 cases = st.builds(
     Case,
     application=fleets.applications,
-    before=fleets.catalogues,
-    after=fleets.catalogues,
+    before=fleets.catalogues | fleets.rollouts,
+    after=fleets.catalogues | fleets.rollouts,
     fleet=fleets.fleets,
     running=st.sampled_from((frozenset(fleets.RUN), frozenset(fleets.RUN[:3]), None)),
 )
@@ -78,6 +79,8 @@ async def decide_both_ways(shelf: Shelf, case: Case, number: int) -> None:
     past = await shelf.past(entry.application.key)
     assert [record.key for record in records] == [draft.before.key for draft in expected]
     for draft, record in zip(expected, records, strict=True):
+        concerned = case.running is None or draft.before.endpoint.running in case.running
+        assert not concerned or record.due_at == changes.due_at(record.endpoint, entry.policy_of, AT)
         event(f"{'moved' if draft.entries else 'left'}")
         assert seen(record.endpoint) == seen(draft.after)
         assert past.history(record) == draft.entries[::-1]
@@ -95,11 +98,11 @@ async def decide_both_ways(shelf: Shelf, case: Case, number: int) -> None:
 def test_class_and_endpoint_decisions_are_the_same(
     implementation: Implementation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeps, "PAGE", PAGE)
+    monkeypatch.setattr(pages, "PAGE", PAGE)
     numbers = count(1)
     with fleets.shared(implementation.open(tmp_path)) as (runner, shelf):
 
-        @settings(max_examples=60, deadline=None)
+        @settings(max_examples=500, deadline=None)
         @given(case=cases)
         def check(case: Case) -> None:
             runner.run(decide_both_ways(shelf, case, next(numbers)))

@@ -53,6 +53,10 @@ async def test_a_plan_says_every_hop_and_who_is_left_behind(rest: Rest) -> None:
             {"from": "1.0.0", "to": "1.1.0", "endpoints": 2},
             {"from": "1.1.0", "to": "2.0.0", "endpoints": 3},
         ],
+        "stages": [],
+        # Those on 1.0.0 are offered 1.1.0 already.
+        "firstOffers": [{"version": "2.0.0", "endpoints": 1, "asked": 0}],
+        "duration": None,
         "unreachable": [
             {"reason": "no edge leads on from 0.9.0", "endpoints": 1},
             {"reason": "no version reported", "endpoints": 1},
@@ -74,6 +78,9 @@ async def test_a_plan_needs_no_application(rest: Rest) -> None:
     assert await plan(rest, {"software": {**TWO, "upgradableFrom": ["*"]}}) == {
         "endpoints": 0,
         "moves": [],
+        "stages": [],
+        "firstOffers": [],
+        "duration": None,
         "unreachable": [],
         "warnings": [],
     }

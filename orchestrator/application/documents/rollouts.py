@@ -178,15 +178,18 @@ class RolloutBody(Body):
         return self
 
     def _check_soaks(self) -> None:
+        """Refuse a deadline that no stage's soak keeps to: then one of them is a mistake."""
         deadline = self.deadline.installing
-        for place, stage in enumerate(self._staging):
-            if stage.soak > deadline:
-                soak, most = durations.build(stage.soak), durations.build(deadline)
-                if self.stages == PRESET:
-                    reason = f"{most} is shorter than the soak of stage {place + 1} of '{PRESET}', {soak}: lengthen it"
-                    raise Refusal(reason, "deadline", "installing")
-                reason = f"{soak} is longer than deadline.installing, {most}: shorten it, or lengthen the deadline"
-                raise Refusal(reason, "stages", place, "soak")
+        soaks = [(stage.soak, place) for place, stage in enumerate(self._staging) if stage.soak]
+        if not soaks or min(soaks)[0] <= deadline:
+            return
+        shortest, place = min(soaks)
+        soak, most = durations.build(shortest), durations.build(deadline)
+        if self.stages == PRESET:
+            reason = f"{most} is shorter than every soak of '{PRESET}', the shortest is {soak}: lengthen it"
+            raise Refusal(reason, "deadline", "installing")
+        reason = f"{soak} is longer than deadline.installing, {most}: shorten it, or lengthen the deadline"
+        raise Refusal(reason, "stages", place, "soak")
 
     @property
     def _staging(self) -> tuple[Stage, ...]:

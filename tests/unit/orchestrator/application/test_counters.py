@@ -42,6 +42,7 @@ def test_a_new_endpoint_is_counted_in() -> None:
         key("running", "1.0.0"): 1,
         key("attempts", "1.1.0", "1.0.0", "offered"): 1,
         key("latest", "1.1.0", label="offered"): 1,
+        key("slots", "1.1.0", "1.0.0"): 1,
     }
 
 
@@ -55,6 +56,7 @@ def test_a_report_moves_an_endpoint_and_its_attempt() -> None:
         key("attempts", "1.1.0", "1.0.0", "confirmed"): 1,
         key("latest", "1.1.0", label="offered"): -1,
         key("latest", "1.1.0", label="confirmed"): 1,
+        key("slots", "1.1.0", "1.0.0"): -1,
     }
 
 
@@ -66,6 +68,7 @@ def test_a_superseded_attempt_stays_among_the_attempts_and_is_the_latest_no_more
         key("attempts", "2.0.0", "1.1.0", "offered"): 1,
         key("latest", "1.1.0", label="confirmed"): -1,
         key("latest", "2.0.0", label="offered"): 1,
+        key("slots", "2.0.0", "1.1.0"): 1,
     }
 
 
@@ -79,13 +82,14 @@ def test_a_failure_is_counted_by_the_beginning_of_its_reason(
     failed = replace(offer("1.1.0"), state=state, reason=reason)
     found = counters.deltas([draft(OFFERED, endpoint("1.0.0", failed))])
     assert found[key("failures", "1.1.0", label=label or state.value)] == 1
-    assert sum(found.values()) == 1
+    assert found[key("slots", "1.1.0", "1.0.0")] == -1
+    assert sum(found.values()) == 0
 
 
 def test_a_withdrawal_is_no_failure() -> None:
     withdrawn = move(offer("1.1.0"), AttemptState.WITHDRAWN, NOW, reason="suspended")
     found = counters.deltas([draft(OFFERED, endpoint("1.0.0", withdrawn))])
-    assert {name for _, name, *_ in found} == {"attempts", "latest"}
+    assert {name for _, name, *_ in found} == {"attempts", "latest", "slots"}
 
 
 def test_changes_are_summed_up_by_application_and_zeros_are_left_out() -> None:
@@ -103,6 +107,24 @@ def test_changes_are_summed_up_by_application_and_zeros_are_left_out() -> None:
 def test_an_endpoint_is_counted_out_as_it_was_counted_in() -> None:
     total: Counter[CounterKey] = Counter()
     counters.add(total, 3, OFFERED, +1)
-    assert sum(total.values()) == 3
+    assert sum(total.values()) == 4
     counters.add(total, 3, OFFERED, -1)
     assert set(total.values()) == {0}
+
+
+def test_attempts_of_a_stage_are_counted_by_what_the_gates_look_at() -> None:
+    staged = replace(offer("1.1.0"), stage=1)
+    reached = replace(staged, reached_at=NOW)
+    found = counters.deltas([draft(endpoint("1.0.0", staged), endpoint("1.0.0", reached))])
+    assert found == {
+        key("stages", "1.1.0", label="1 offered unreached"): -1,
+        key("stages", "1.1.0", label="1 offered"): 1,
+    }
+
+
+def test_a_slot_is_given_back_by_who_is_not_reached_and_taken_again_by_who_is_after_all() -> None:
+    lapsed = replace(offer("1.1.0"), lapsed=True)
+    found = counters.deltas([draft(OFFERED, endpoint("1.0.0", lapsed))])
+    assert found == {key("slots", "1.1.0", "1.0.0"): -1}
+    back = counters.deltas([draft(endpoint("1.0.0", lapsed), endpoint("1.0.0", replace(lapsed, reached_at=NOW)))])
+    assert back == {key("slots", "1.1.0", "1.0.0"): 1}

@@ -133,10 +133,10 @@ def test_a_soak_may_be_as_long_as_the_deadline() -> None:
             "PT3H is longer than deadline.installing, PT2H",
         ),
         (
-            {"stages": "standard", "deadline": {"installing": "PT2H"}},
+            {"stages": "standard", "deadline": {"installing": "PT30M"}},
             "deadline.installing",
             "member-invalid",
-            "PT2H is shorter than the soak of stage 1 of 'standard', PT6H: lengthen it",
+            "PT30M is shorter than every soak of 'standard', the shortest is PT1H: lengthen it",
         ),
         ({"deadline": {"installing": "-P1D"}}, "deadline.installing", "member-invalid", "must not be negative"),
         ({"deadline": {"installing": "PT0S"}}, "deadline.installing", "member-invalid", "must be longer than zero"),
