@@ -240,6 +240,19 @@ async def test_a_rollout_gets_on_by_itself_and_waits_for_approval(service: Servi
         await expect(section).to_contain_text("running stage 2 of 2")
 
 
+async def test_an_approval_leaves_the_stage_that_was_shown_and_no_other(service: Service) -> None:
+    await stage(service, "a")
+    path = f"{REST}/software/2.1.0/rollout"
+    async with visitor(service.url, scripts=False) as visiting:
+        section = visiting.page.locator("#rollouts")
+        await visiting.go(FLEET)
+        await service.put(f"{path}/approve", {}, method="POST")
+        await section.get_by_text("2.1.0…").click()
+        await section.get_by_role("button", name="Approve: leave this stage").click()
+        await expect(section).to_contain_text("running stage 2 of 2")
+        assert ((await service.get(path))["state"], (await service.get(path))["stage"]) == ("running", 1)
+
+
 async def test_whoever_searches_finds_reasons_and_history_and_may_retry(service: Service) -> None:
     await fill(service)
     await service.put(f"{REST}/endpoints/a", {"token": "tok-a"})
