@@ -126,7 +126,7 @@ async def test_requiring_it_ends_offers_and_lifting_that_makes_them(rest: Rest) 
 )
 async def test_what_makes_no_sense_is_refused(asked: Rest, body: object, refusal: tuple[int, str]) -> None:
     assert await asked.refused("POST", f"{ONE}/consent", body) == refusal
-    assert [kind for kind, _, _ in await history(asked)] == ["reported"]
+    assert [kind for kind, _, _ in await history(asked)] == ["asked", "reported"]
 
 
 async def test_an_endpoint_that_waits_for_nothing_needs_a_version(asked: Rest) -> None:
