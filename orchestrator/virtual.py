@@ -123,14 +123,16 @@ class VirtualEngine:
         await self.settle()
 
     async def say(self, messages: Iterable[tuple[str, bytes]]) -> None:
-        """Let endpoints say something, each a topic and a payload, all at the present instant."""
+        """Let endpoints say something, each a topic and a payload, all at the present instant.
+
+        What follows is published by the next `settle` or `elapse`.
+        """
         inbound = [
             Inbound(topic=topic, payload=payload, qos=1, packet_id=number % 65_535 + 1)
             for number, (topic, payload) in enumerate(messages)
         ]
         for first in range(0, len(inbound), BATCH):
             await self._engine.inbound.process(inbound[first : first + BATCH])
-        await self.settle()
 
     async def elapse(self) -> None:
         """Do what the present instant asks for: timers, dates, gates, queues."""
