@@ -115,4 +115,5 @@ class Memberships:
 def zone_of(attributes: str) -> str | None:
     """The time zone that an endpoint's attributes (JSON text) name; None: none."""
     zone = orjson.loads(attributes).get(ZONE)
-    return zone if isinstance(zone, str) else None
+    # An empty name is none, as the storage has it.
+    return zone if isinstance(zone, str) and zone else None

@@ -68,3 +68,16 @@ def test_a_subject_has_its_values() -> None:
     values = subject('{"a":[1]}', running="1.0.0", last_seen_at=NOW).values()
     assert (values.attributes, values.running, values.last_seen_at) == ({"a": [1]}, v("1.0.0"), NOW)
     assert (values.endpoint_id, values.app_version, values.registered_at) == ("kettle-7", "kettle-v1", NOW - DAY)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "zone"),
+    [
+        ('{"timeZone":"Asia/Tokyo"}', "Asia/Tokyo"),
+        ('{"timeZone":""}', None),
+        ('{"timeZone":7}', None),
+        ("{}", None),
+    ],
+)
+def test_a_time_zone_is_a_text_that_is_not_empty(attributes: str, zone: str | None) -> None:
+    assert memberships.zone_of(attributes) == zone

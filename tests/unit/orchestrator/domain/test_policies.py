@@ -41,7 +41,7 @@ def test_a_rollout_is_judged_where_stages_or_what_a_failure_does_are_said() -> N
 
 def test_without_stages_there_is_one_of_all_endpoints() -> None:
     assert DEFAULT_POLICY.staging == (WHOLE,)
-    assert [RolloutPolicy(stages=STANDARD).stage(number).percent for number in (0, 3, 9)] == [1, 100, 100]
+    assert [RolloutPolicy(stages=STANDARD).stage(number).percent for number in (0, 3, 9)] == [0.5, 100, 100]
 
 
 def test_the_standard_stages_grow_to_all_endpoints_and_soak_within_the_default_deadline() -> None:
