@@ -72,7 +72,9 @@ async def decide_both_ways(shelf: Shelf, case: Case, number: int) -> None:
     expected = [alone(record, entry, case.running) for record in stored]
     pushed_before = await shelf.storage.last_revision()
     run = {record.endpoint.running for record in stored}
-    await shelf.add_work(entry.application.key, None if case.running is None else run & case.running)
+    await shelf.add_work(
+        entry.application.key, None if case.running is None else {version for version in run if version in case.running}
+    )
     await fleets.sweep(shelf, entry, fleets.HandClock(at=AT))
     pushes = {push.key: push for push in await shelf.storage.pushes(pushed_before, 1000) if push.key}
     records = await found(shelf, entry, tokens)
