@@ -254,12 +254,14 @@ async def report(
         await client.publish(topic(token, resource), json.dumps({"configId": version} | members), qos=qos)
 
 
-async def retained(broker: Mosquitto, *, app_version: str = "kettle-v1") -> dict[str, str]:
-    """What the broker retains on push topics: token → version that is offered."""
+async def retained(
+    broker: Mosquitto, *, app_version: str = "kettle-v1", resource: str = "config/json"
+) -> dict[str, str]:
+    """What the broker retains on push topics: token → version that is offered, or asked for."""
     found: dict[str, str] = {}
     probe = f"otao/v1/partition/probe/{time.monotonic_ns()}"
     async with connect(broker, "otao") as client:
-        await client.subscribe(f"kp1/{app_version}/cmx_ota/+/config/json/status", qos=1)
+        await client.subscribe(topic("+", f"{resource}/status", app_version=app_version), qos=1)
         await client.subscribe(probe, qos=1)
         await client.publish(probe, b"end", qos=1)
         async for message in client.messages:
@@ -271,13 +273,15 @@ async def retained(broker: Mosquitto, *, app_version: str = "kettle-v1") -> dict
     raise AssertionError(probe)
 
 
-async def until_retained(broker: Mosquitto, expected: dict[str, str], *, app_version: str = "kettle-v1") -> None:
-    """Wait until the broker retains exactly these offers."""
+async def until_retained(
+    broker: Mosquitto, expected: dict[str, str], *, app_version: str = "kettle-v1", resource: str = "config/json"
+) -> None:
+    """Wait until the broker retains exactly these offers, or asks."""
     last: dict[str, str] = {}
 
     async def same() -> bool:
         last.clear()
-        last.update(await retained(broker, app_version=app_version))
+        last.update(await retained(broker, app_version=app_version, resource=resource))
         return last == expected
 
     try:

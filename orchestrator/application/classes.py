@@ -42,6 +42,8 @@ class Work:
     """Key of the last endpoint looked at."""
     version: Version | None = None
     """Of a queue: what is offered as room comes; None: it is a change."""
+    asks: bool = False
+    """Only endpoints that are asked for consent are concerned, and are asked anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

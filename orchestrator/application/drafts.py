@@ -136,13 +136,16 @@ def _left(draft: Draft, app_version: str, instances: Instances) -> list[str]:
 
 
 def push_anew(draft: Draft, entry: Entry, instances: Instances) -> None:
-    """What the application pushes, or how, has changed: write it again, and leave no offer retained if it is live."""
-    endpoint = draft.after
-    if endpoint.offer is None and endpoint.asked is None:
-        return
-    draft.push = True
-    if endpoint.offer is not None and entry.application.push is PushMode.LIVE:
-        draft.cleared_topics.append(topics.push_topic(instances, draft.app_version, draft.before.token))
+    """The application's way of pushing has changed: write the offer again, and leave none retained if it is live."""
+    if draft.after.offer is not None:
+        draft.push = True
+        if entry.application.push is PushMode.LIVE:
+            draft.cleared_topics.append(topics.push_topic(instances, draft.app_version, draft.before.token))
+
+
+def ask_anew(draft: Draft) -> None:
+    """What the software says of itself has changed: ask with that."""
+    draft.push = draft.push or (draft.after.asked is not None and draft.after.observe)
 
 
 def changed(draft: Draft) -> bool:

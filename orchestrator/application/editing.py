@@ -83,6 +83,9 @@ class Edit(Transaction, Protocol):
     async def add_work(self, application: int, running: Collection[Version | None] | None, at: datetime) -> None:
         """Have the endpoints that run one of these versions (None: unknown) decided anew; None: all endpoints."""
 
+    async def renew_asks(self, application: int, running: Collection[Version | None], at: datetime) -> None:
+        """Have those of the endpoints that run one of these versions that are asked for consent asked anew."""
+
     async def document(self, entry: Entry, endpoint_id: str) -> EndpointDocument | None:
         """One endpoint, filters in use included in its state."""
 

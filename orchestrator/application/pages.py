@@ -176,6 +176,8 @@ class _Turning:
             drafts.settle(draft, entry, at)
             if work.running is None:
                 drafts.push_anew(draft, entry, instances)
+            if work.asks:
+                drafts.ask_anew(draft)
             due_at = changes.due_at(draft.after, entry.policy_of, at)
             if not drafts.changed(draft) and due_at == record.due_at:
                 continue

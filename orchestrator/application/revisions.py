@@ -4,7 +4,8 @@ Rules:
 - A change that may stop something is committed first, whatever the broker does, and reads show it from then on; the
   call returns when what was leaving meanwhile has been answered (invariant 7).
 - Whom it concerns is worked out from the numbers, never by looking at the fleet, and stored with it as a work item.
-- Another metadata of software that needs consent has all that is asked or offered written anew.
+- Software that needs consent and says something else of itself has those asked anew that are asked for it; offers,
+  which do not hold that, are left alone: a device that acts on every one it sees would install again.
 - The directory is replaced right after the commit, before anybody else can begin a transaction.
 
 Layer: application.
@@ -19,10 +20,11 @@ from typing import TYPE_CHECKING
 from orchestrator.application.audits import AuditEntry
 from orchestrator.application.documents import fleets
 from orchestrator.application.problems import NotFoundError
-from orchestrator.domain import graphs
+from orchestrator.domain import graphs, rules
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from orchestrator.application.audits import Action
@@ -118,9 +120,14 @@ class Revisions:
             )
             yield revision
             after = await edit.entry(revision.key)
-            concerned = None if _reworded(before, after) else await self._concerned(revision, after)
-            if concerned is None or concerned:
+            # Committed numbers: nobody else writes while this transaction is open.
+            running = fleets.running(await self._storage.counters(revision.key)).keys()
+            concerned = _concerned(revision, after, running)
+            if concerned:
                 await edit.add_work(revision.key, concerned, revision.now)
+            retold = _retold(revision.before, after, running)
+            if retold:
+                await edit.renew_asks(revision.key, retold, revision.now)
         self._directory.put(after)
         self._wake.work()
         self._wake.pushes()
@@ -128,20 +135,23 @@ class Revisions:
         if stops:
             await self._gate.settled()
 
-    async def _concerned(self, revision: Revision, after: Entry) -> set[Version | None]:
-        """Whose decision may change, of what endpoints run."""
-        before = revision.before
-        # Committed numbers: nobody else writes while this transaction is open.
-        running = fleets.running(await self._storage.counters(revision.key))
-        versions = [version for version in running if version is not None]
-        found = graphs.concerned(before.catalogue, after.catalogue, versions)
-        meant = {item.version for item in after.catalogue.software if not item.filter_ids.isdisjoint(revision.filters)}
-        found |= graphs.concerned_by(after.catalogue, meant, versions)
-        return found & running.keys()
+
+def _concerned(revision: Revision, after: Entry, running: AbstractSet[Version | None]) -> set[Version | None]:
+    """Whose decision may change, of what endpoints run."""
+    before = revision.before
+    versions = [version for version in running if version is not None]
+    found = graphs.concerned(before.catalogue, after.catalogue, versions)
+    meant = {item.version for item in after.catalogue.software if not item.filter_ids.isdisjoint(revision.filters)}
+    found |= graphs.concerned_by(after.catalogue, meant, versions)
+    return found & running
 
 
-def _reworded(before: Entry, after: Entry) -> bool:
-    """Whether asks for consent that are out may say what is not so any more: they hold the software's metadata."""
-    asked = (item.version for item in after.catalogue.among(after.catalogue.consenting))
-    known = (version for version in asked if version in before.software)
-    return any(before.software[version].metadata != after.software[version].metadata for version in known)
+def _retold(before: Entry, after: Entry, running: AbstractSet[Version | None]) -> set[Version | None]:
+    """Who may be asked for consent to software that says something else of itself now, of what endpoints run."""
+    changed = [
+        version
+        for version, record in after.software.items()
+        if version in before.software and before.software[version].metadata != record.metadata
+    ]
+    asking = rules.numbers(changed, after.catalogue) & after.catalogue.consenting
+    return {version for version in running if after.catalogue.successors(version) & asking}

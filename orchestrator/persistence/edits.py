@@ -23,7 +23,7 @@ from orchestrator.domain.endpoints import Endpoint
 from orchestrator.persistence import audits, definitions, dialects, documents, particulars, rows, schema, writes
 from orchestrator.persistence.instants import to_ms
 from orchestrator.persistence.schema import KEY_SPAN
-from orchestrator.persistence.transactions import SqlTransaction
+from orchestrator.persistence.transactions import ASKS, SqlTransaction
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -148,11 +148,20 @@ class SqlEdit(SqlTransaction):
 
     async def add_work(self, application: int, running: Collection[Version | None] | None, at: datetime) -> None:
         """See `editing.Edit.add_work`."""
+        await self._add_work("decide", application, running, at)
+
+    async def renew_asks(self, application: int, running: Collection[Version | None], at: datetime) -> None:
+        """See `editing.Edit.renew_asks`."""
+        await self._add_work(ASKS, application, running, at)
+
+    async def _add_work(
+        self, kind: str, application: int, running: Collection[Version | None] | None, at: datetime
+    ) -> None:
         ids = None
         if running is not None:
             number = self._dictionary.number
             ids = orjson.dumps(sorted(number(application, version) for version in running)).decode()
-        work = {"application_id": application, "kind": "decide", "running_ids": ids, "cursor": 0}
+        work = {"application_id": application, "kind": kind, "running_ids": ids, "cursor": 0}
         await self._connection.execute(insert(schema.work).values(**work, created_ms=to_ms(at)))
 
     async def document(self, entry: Entry, endpoint_id: str) -> EndpointDocument | None:

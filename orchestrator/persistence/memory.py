@@ -43,12 +43,15 @@ class MemoryStorage:
             yield MemoryTransaction(state)
             self.state = state
 
-    async def add_work(self, application: int, running: Collection[Version | None] | None) -> None:
-        """Have endpoints decided anew, as `editing.Edit.add_work` does."""
+    async def add_work(
+        self, application: int, running: Collection[Version | None] | None, *, asks: bool = False
+    ) -> None:
+        """Have endpoints decided anew, as `editing.Edit.add_work` does, or asked anew, as `renew_asks` does."""
         async with self._turn:
             number = max(self.state.works, default=0) + 1
             concerned = None if running is None else frozenset(running)
-            self.state.works[number] = Work(number=number, application=application, running=concerned, cursor=0)
+            work = Work(number=number, application=application, running=concerned, cursor=0, asks=asks)
+            self.state.works[number] = work
 
     async def pushes(self, after: int, limit: int) -> list[Push]:
         """See `ports.Storage.pushes`."""

@@ -217,8 +217,7 @@ class MemoryTransaction:
             record = _loaded(kept, lambda _, subject: entry.memberships.belonging(subject))
             if not _concerned(record.endpoint, work):
                 continue
-            told = record.endpoint.offer is not None or record.endpoint.asked is not None
-            if _plain(kept) and (work.running is not None or not told):
+            if _plain(kept) and not work.asks and (work.running is not None or record.endpoint.offer is None):
                 classes[_class(record.endpoint, entry)] += 1
             else:
                 particular.append(record)
@@ -312,7 +311,8 @@ def _loaded(kept: Kept, membership: Membership | None) -> EndpointRecord:
 
 
 def _concerned(endpoint: Endpoint, work: Work) -> bool:
-    return work.running is None or endpoint.running in work.running
+    inside = work.running is None or endpoint.running in work.running
+    return inside and (endpoint.asked is not None or not work.asks)
 
 
 def _plain(kept: Kept) -> bool:

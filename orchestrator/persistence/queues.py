@@ -18,6 +18,7 @@ from orchestrator.persistence import dialects, schema
 from orchestrator.persistence.databases import translated
 from orchestrator.persistence.instants import from_ms, to_ms
 from orchestrator.persistence.rows import ATTEMPT_STATES, TOKEN_STATES
+from orchestrator.persistence.transactions import ASKS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -192,6 +193,7 @@ class SqlQueues:
                 if row.running_ids is None
                 else frozenset(self._dictionary.version(number) for number in orjson.loads(row.running_ids)),
                 cursor=row.cursor,
+                asks=row.kind == ASKS,
             )
             for row in rows
         ]

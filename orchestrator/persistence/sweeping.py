@@ -25,6 +25,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     values,
 )
 
@@ -124,6 +125,8 @@ class Sweep:
 
     def _concerned(self, end: int) -> ColumnElement[bool]:
         inside = and_(_state.id > max(self._work.cursor, self._first), _state.id <= end)
+        if self._work.asks:
+            inside = and_(inside, _state.asked_id > 0)
         if self._work.running is None:
             return inside
         return and_(inside, _state.running_id.in_(self._running_ids(self._work.running)))
@@ -151,8 +154,13 @@ class Sweep:
         return end
 
     def _one_by_one(self) -> ColumnElement[bool]:
-        """Endpoints that their class does not say all about; a work item for all touches every offer and ask."""
-        return ~_PLAIN if self._work.running is not None else or_(~_PLAIN, _IS_OPEN, _state.asked_id > 0)
+        """Endpoints that their class does not say all about.
+
+        A work item for all endpoints touches every offer, and one of asks every ask.
+        """
+        if self._work.asks:
+            return true()
+        return ~_PLAIN if self._work.running is not None else or_(~_PLAIN, _IS_OPEN)
 
     async def read(self, end: int) -> tuple[dict[EndpointClass, int], list[int]]:
         """The classes of a page with their sizes, and the keys of its particular endpoints."""

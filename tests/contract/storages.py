@@ -101,6 +101,9 @@ class Shelf(Protocol):
     async def add_work(self, application: int, running: Collection[Version | None] | None) -> None:
         """Have endpoints decided anew."""
 
+    async def renew_asks(self, application: int, running: Collection[Version | None]) -> None:
+        """Have those that are asked for consent asked anew."""
+
     async def counters(self, application: int) -> Counter[CounterKey]:
         """The numbers, zeros left out."""
 
@@ -130,6 +133,9 @@ class MemoryShelf:
 
     async def add_work(self, application: int, running: Collection[Version | None] | None) -> None:
         await self.storage.add_work(application, running)
+
+    async def renew_asks(self, application: int, running: Collection[Version | None]) -> None:
+        await self.storage.add_work(application, running, asks=True)
 
     async def counters(self, application: int) -> Counter[CounterKey]:
         numbers = self.storage.state.counters.items()
@@ -176,6 +182,10 @@ class SqlShelf:
     async def add_work(self, application: int, running: Collection[Version | None] | None) -> None:
         async with self.storage.edit() as edit:
             await edit.add_work(application, running, NOW)
+
+    async def renew_asks(self, application: int, running: Collection[Version | None]) -> None:
+        async with self.storage.edit() as edit:
+            await edit.renew_asks(application, running, NOW)
 
     async def counters(self, application: int) -> Counter[CounterKey]:
         return await self.storage.counters(application)

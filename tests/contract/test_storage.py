@@ -538,6 +538,23 @@ async def test_a_work_item_for_all_hands_out_every_offer(shelf: Shelf, entry: En
     assert sum(page.classes.values()) == 1
 
 
+async def test_a_work_item_of_asks_hands_out_who_is_asked_and_nobody_else(shelf: Shelf, entry: Entry) -> None:
+    asked = replace(on("1.0.0"), asked=v("2.0.0"), consulted=True)
+    fleet = {
+        "asked": asked,
+        "once": replace(asked, asked=None),
+        "never": on("1.0.0"),
+        "other": replace(asked, running=None),
+    }
+    await store(shelf, entry, *(newcomer(entry, token, state) for token, state in fleet.items()))
+    await shelf.renew_asks(entry.application.key, {v("1.0.0")})
+    work = await only_work(shelf)
+    assert (work.asks, work.running) == (True, frozenset({v("1.0.0")}))
+    async with shelf.storage.transaction() as transaction:
+        page = await transaction.page(work, 100, entry)
+    assert ([record.token for record in page.particular], page.classes) == (["asked"], {})
+
+
 async def move_all(shelf: Shelf, entry: Entry, hop: Version | None, reason: str | None) -> None:
     """Give every class of the first page the same verdict."""
     await shelf.add_work(entry.application.key, {v("1.0.0")})

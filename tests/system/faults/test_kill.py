@@ -146,6 +146,21 @@ async def test_kill_between_commit_and_puback_applies_the_report_once() -> None:
         assert kinds.count("confirmed") == 2
 
 
+@pytest.mark.parametrize("step", ["batch-committed", "pushes-rendered", "pushes-acknowledged"])
+async def test_invariant_3_kill_between_commit_and_publish_loses_no_ask(step: str) -> None:
+    async with Mosquitto(tokens=["a"]) as broker, Service(broker) as service:
+        await service.define(consent="required")
+        await service.terminate()
+        await service.start(KILL_AT=step)
+        await service.ready()
+        await report(broker, "a", "1.0.0")
+        assert await service.died() == -9
+        await service.start()
+        await service.ready()
+        await until_retained(broker, {"a": "1.1.0"}, resource="consent/json")
+        assert await service.history("a") == [("reported", "1.0.0"), ("asked", "1.1.0")]
+
+
 async def test_invariant_1_state_is_never_rebuilt_from_retained_messages() -> None:
     async with Mosquitto(tokens=["a"]) as broker, Service(broker) as service:
         await service.define()

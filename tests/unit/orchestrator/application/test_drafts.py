@@ -226,12 +226,20 @@ def test_who_was_ever_asked_leaves_two_topics() -> None:
     assert moved.cleared_topics == renamed.cleared_topics == [TOPIC, TOPIC.replace("config", "consent")]
 
 
-def test_an_ask_is_written_anew_and_stays_retained_where_offers_become_live() -> None:
-    asked = replace(endpoint("1.0.0"), asked=v("1.1.0"), consulted=True)
+def test_an_ask_stays_as_it_is_where_offers_become_live() -> None:
     for push in PushMode:
-        draft = begin(asked)
+        draft = begin(replace(endpoint("1.0.0"), asked=v("1.1.0"), consulted=True))
         drafts.push_anew(draft, careful(push), Instances())
-        assert (draft.push, draft.cleared_topics) == (True, [])
+        assert not drafts.changed(draft)
+
+
+@pytest.mark.parametrize(
+    ("asked", "observe", "anew"), [("1.1.0", True, True), ("1.1.0", False, False), (None, True, False)]
+)
+def test_who_is_asked_is_asked_anew(asked: str | None, *, observe: bool, anew: bool) -> None:
+    draft = begin(replace(endpoint("1.0.0"), asked=v(asked) if asked else None, consulted=True, observe=observe))
+    drafts.ask_anew(draft)
+    assert draft.push == anew
 
 
 def test_what_a_draft_leaves_behind() -> None:

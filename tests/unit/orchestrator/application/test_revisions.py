@@ -8,11 +8,13 @@ import pytest
 from orchestrator.application.authors import ANONYMOUS
 from orchestrator.application.preconditions import UNCONDITIONAL
 from orchestrator.application.problems import FilterUnknownError, NotFoundError
+from orchestrator.domain.facts import Consented
 from orchestrator.domain.versions import Version
-from tests.unit.orchestrator.application.desks import APP
+from tests.unit.orchestrator.application.desks import APP, open_desk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from orchestrator.persistence.edits import SqlEdit
     from tests.unit.orchestrator.application.desks import Desk
@@ -53,6 +55,30 @@ async def test_descriptive_members_concern_nobody(desk: Desk) -> None:
     await desk.enrol("e1", "1.0.0")
     await desk.define("1.1.0", "1.0.0", metadata={"description": "fast"})
     assert await running_of_work(desk) == []
+
+
+@pytest.mark.parametrize("mode", ["retained", "live"])
+async def test_who_is_asked_is_asked_with_what_software_says_of_itself_now_and_nobody_else(
+    tmp_path: Path, mode: str
+) -> None:
+    async with open_desk(tmp_path, consent="required", push=mode) as desk:
+        await desk.define("1.1.0", "1.0.0")
+        await desk.define("2.0.0", "1.1.0")
+        for name, version in (("e1", "1.0.0"), ("e2", "1.1.0"), ("e3", "1.0.0"), ("e4", "1.0.0")):
+            await desk.enrol(name, version)
+        for name, granted in (("e3", False), ("e4", True)):
+            said = Consented(version=Version.parse("1.1.0"), granted=granted, at=desk.clock.now())
+            await desk.hear(name, said)
+        before = await desk.storage.last_revision()
+        await desk.define("1.1.0", "1.0.0", metadata={"description": "fast"})
+        assert [(work.running, work.asks) for work in await desk.storage.works()] == [
+            (frozenset({Version.parse("1.0.0")}), True)
+        ]
+        await desk.sweep()
+        # An offer does not hold it, and one that is seen again may be installed again.
+        assert [push.token for push in await desk.storage.pushes(before, 10)] == ["e1"]
+        assert b'{"description":"fast"}' in desk.revisions.entry(APP).ask(Version.parse("1.1.0"))
+        assert await desk.storage.works() == []
 
 
 async def test_another_expression_concerns_whoever_may_reach_software_that_lists_the_filter(desk: Desk) -> None:
