@@ -216,7 +216,9 @@ class SqlQueues:
 
     async def next_due(self) -> datetime | None:
         """When the next timer of an endpoint goes off; None: none is set."""
-        moment: int | None = await self._scalar(select(func.min(schema.endpoint_state.c.due_ms)))
+        due = schema.endpoint_state.c.due_ms
+        # The index holds none but those that are set.
+        moment: int | None = await self._scalar(select(func.min(due)).where(due.is_not(None)))
         return None if moment is None else from_ms(moment)
 
     async def deliveries(self) -> dict[int, int]:
