@@ -185,7 +185,7 @@ async def _serve(
     app = api.build(context, hosts=settings.http_hosts, access=access)
     dashboard.install(app, access=access)
     watch = Watch(operators_link, parts, _use_cases(context), events=settings.mqtt_events)
-    loops = {**engine.loops(), **watch.loops()}
+    loops = {"storage.checkpoints": storage.checkpointer.run, **engine.loops(), **watch.loops()}
     await _run(loops, watch, lambda: server.serve(app, *settings.address, started=announce))
     async with storage.transaction() as transaction:
         await transaction.raise_watermark(engine.publisher.watermark, parts.clock.now())

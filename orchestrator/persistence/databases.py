@@ -62,10 +62,13 @@ class DatabaseUnusableError(StorageError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
-    """The engines over one database: `writer` has one connection, `readers` a few."""
+    """The engines over one database: `writer` and `copier` have one connection each, `readers` a few."""
 
+    path: Path
     writer: AsyncEngine
     readers: AsyncEngine
+    copier: AsyncEngine
+    """Not in a transaction: it copies the log (`checkpoints`)."""
 
 
 @asynccontextmanager
@@ -79,10 +82,12 @@ async def open_database(url: str) -> AsyncIterator[Database]:
     parsed = _parsed(url)
     with _locked(parsed.database or ""):
         writer, readers = _engine(parsed, "BEGIN IMMEDIATE", 1), _engine(parsed, "BEGIN", _READERS)
+        copier = _engine(parsed, None, 1)
         try:
             await _migrate(writer)
-            yield Database(writer=writer, readers=readers)
+            yield Database(path=Path(parsed.database or ""), writer=writer, readers=readers, copier=copier)
         finally:
+            await copier.dispose()
             await readers.dispose()
             await writer.dispose()
 
@@ -139,7 +144,7 @@ def _locked(path: str) -> Iterator[None]:
         os.close(handle)
 
 
-def _engine(url: URL, begin: str, size: int) -> AsyncEngine:
+def _engine(url: URL, begin: str | None, size: int) -> AsyncEngine:
     engine = create_async_engine(url, pool_size=size, max_overflow=0, pool_timeout=30)
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -150,7 +155,8 @@ def _engine(url: URL, begin: str, size: int) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        if begin is not None:
+            connection.exec_driver_sql(begin)
 
     return engine
 

@@ -56,7 +56,7 @@ def configure(connection: SqliteConnection) -> None:
     for pragma in (
         "journal_mode=WAL",
         "synchronous=FULL",
-        "wal_autocheckpoint=20000",
+        "wal_autocheckpoint=100000",
         "cache_size=-8000",
         "busy_timeout=10000",
         "foreign_keys=ON",

@@ -18,6 +18,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import DBAPIError
 
 from orchestrator.persistence import dialects, schema
+from orchestrator.persistence.checkpoints import Checkpointer
 from orchestrator.persistence.databases import open_database, translated
 from orchestrator.persistence.dictionaries import Dictionary
 from orchestrator.persistence.edits import SqlEdit
@@ -43,6 +44,8 @@ class SqlStorage(SqlViews):
         self._writer = database.writer
         self._numbers = numbers
         self._turn = asyncio.Lock()
+        self.checkpointer = Checkpointer(database.path, database.copier, self._turn)
+        """Whoever keeps the storage open for long runs it."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlEdit]:
