@@ -2,6 +2,6 @@
 
 Everything runs in virtual time, without a broker, a database or a network, and is the same again for the same seed.
 
-    python -m bench.policies                 all releases under all policies, as a table
+    python -m bench.policies                 all releases under all policies, as a table; how often a gate stops falsely
     python -m bench.policies.checks          the model itself is what it says
 """

@@ -1,54 +1,104 @@
-"""Every release under every policy, as a table, and as a drawing if a file is named.
+"""Every release under every policy as a table, beside how often a gate stops falsely; and both into the documentation.
 
-    python -m bench.policies [--devices N] [--seeds N] [--drawing FILE]
+    python -m bench.policies [--devices N] [--seeds N] [--runs N] [--drawing FILE] [--page FILE]
 
-Runs of one seed share a fleet; the same seed also gives the order in which its devices are taken.
+Runs of one seed share a fleet; the same seed also gives the order in which its devices are taken. With `--page`, what
+stands between the marks of the page is replaced. Processes share the work, one for each core.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.policies import fleets, tables
+import structlog
+
+from bench.policies import fleets, peeking, tables
 from bench.policies.otao import Otao
 from bench.policies.rivals import RIVALS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from bench.policies.fleets import Fleet
     from bench.policies.outcomes import Outcome
 
 POLICIES = (Otao(), *RIVALS)
 """What is compared, in the order of the table."""
+MARKS = "<!-- {name}: written by python -m bench.policies -->"
+"""Before and after what is written."""
 
 
-def compare(devices: int, seeds: int) -> Iterator[Outcome]:
-    """Yield an outcome for each seed, release and policy; says on standard error how long it took."""
-    for seed in range(1, seeds + 1):
-        fleet = fleets.build(seed, devices)
-        for release in fleets.RELEASES:
-            for policy in POLICIES:
-                began = time.perf_counter()
-                yield policy.run(fleet, release, seed)
-                seconds = time.perf_counter() - began
-                print(f"seed {seed}, {release.name}, {policy.name}: {seconds:.1f} s", file=sys.stderr)
+def compare(devices: int, seeds: int) -> list[Outcome]:
+    """Return an outcome for each seed, release and policy; says on standard error how long each took."""
+    works = product([devices], range(1, seeds + 1), range(len(fleets.RELEASES)), range(len(POLICIES)))
+    with ProcessPoolExecutor(initializer=_quieten) as pool:
+        return list(pool.map(_run, works))
+
+
+def _run(work: tuple[int, int, int, int]) -> Outcome:
+    devices, seed, which, whose = work
+    release, policy = fleets.RELEASES[which], POLICIES[whose]
+    fleet = _fleet(seed, devices)
+    began = time.perf_counter()
+    outcome = policy.run(fleet, release, seed)
+    seconds = time.perf_counter() - began
+    print(f"seed {seed}, {release.name}, {policy.name}: {seconds:.1f} s", file=sys.stderr, flush=True)
+    return outcome
+
+
+@cache
+def _fleet(seed: int, devices: int) -> Fleet:
+    return fleets.build(seed, devices)
+
+
+def _quieten() -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+
+
+def replaced(page: str, name: str, text: str) -> str:
+    """Return the page with other text between the two marks of that name.
+
+    Raises:
+        ValueError: the page does not have the marks.
+    """
+    mark = MARKS.format(name=name)
+    found, count = re.subn(
+        f"({re.escape(mark)}\n).*?({re.escape(mark)})",
+        lambda match: f"{match[1]}\n{text}\n{match[2]}",
+        page,
+        flags=re.DOTALL,
+    )
+    if count != 1:
+        sentence = f"the page has {count} pairs of {mark}, not one"
+        raise ValueError(sentence)
+    return found
 
 
 def main() -> None:
     """Read the flags and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--devices", type=int, default=100_000)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=200, help="rollouts for each rate of false stops")
     parser.add_argument("--drawing", type=Path)
+    parser.add_argument("--page", type=Path)
     flags = parser.parse_args()
-    outcomes = list(compare(flags.devices, flags.seeds))
-    print(tables.markdown(outcomes), end="")
+    outcomes = compare(flags.devices, flags.seeds)
+    comparison = tables.markdown(outcomes)
+    print(comparison)
+    stops = peeking.markdown(peeking.measure(flags.runs, flags.devices, seed=1))
+    print(stops, end="")
     if flags.drawing is not None:
         flags.drawing.write_text(tables.svg(outcomes))
+    if flags.page is not None:
+        page = replaced(flags.page.read_text(), "comparison", comparison)
+        flags.page.write_text(replaced(page, "false stops", stops))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.policies import fleets, tables
+from bench.policies import __main__ as writing
+from bench.policies import fleets, peeking, tables
 from bench.policies.fleets import DAY, FLAKY, GOOD, HORIZON, HOUR, MINUTE, RELEASES, Ending, Habit, Harm, Release
 from bench.policies.outcomes import Ledger
 from bench.policies.rivals import RIVALS, AtOnce, AwsJobs, HawkBit
@@ -184,6 +185,20 @@ def check_tables_and_drawings_name_everything() -> None:
     assert drawing.count("<g ") == drawing.count("</g>") == harmful
     assert drawing.count("<polyline ") == harmful * len(RIVALS)
     assert [tables.span(seconds) for seconds in (90 * MINUTE, 5 * HOUR, 3 * DAY)] == ["90 min", "5.0 h", "3.0 d"]
+
+
+def check_false_stops_are_rare_far_from_the_limit_and_not_at_it() -> None:
+    """Nobody is stopped at a fifth of the limit; at the limit itself many are, and more by looking often than once."""
+    found = {peeks.rate: peeks for peeks in peeking.measure(10, 20_000, seed=1)}
+    assert found[0.01].peeking == found[0.01].settled == 0
+    assert found[0.05].settled > found[0.05].once
+    assert found[0.05].peeking >= found[0.05].once
+
+
+def check_a_page_is_written_between_its_marks() -> None:
+    """What was between them is gone, and the rest is as it was."""
+    mark = writing.MARKS.format(name="x")
+    assert writing.replaced(f"a\n{mark}\nold\n{mark}\nb", "x", "new") == f"a\n{mark}\n\nnew\n{mark}\nb"
 
 
 def main() -> None:
