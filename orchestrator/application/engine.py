@@ -70,7 +70,7 @@ async def assemble(parts: Parts, *, batch_size: int, sample_every: timedelta) ->
     delivered = await storage.deliveries()
     reconciler = Reconciler(parts, publisher, outages, lost_at=await storage.alive_at())
     announcer, sizes = Announcer(parts), Sizes(parts.editing, parts.clock, parts.elapsed)
-    revisions = Revisions(parts.editing, parts.directory, parts.clock, publisher, announcer)
+    revisions = Revisions(parts.editing, parts.directory, parts.clock, publisher, announcer, parts.steps)
     rollouts = Rollouts(parts.editing, revisions, sizes)
     gatekeeper = Gatekeeper(parts, rollouts, sizes)
     return Engine(

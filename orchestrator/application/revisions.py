@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.application.audits import AuditEntry
 from orchestrator.application.documents import fleets
+from orchestrator.application.parts import no_steps
 from orchestrator.application.problems import NotFoundError
 from orchestrator.domain import graphs, rules
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.application.authors import Author
     from orchestrator.application.directory import Directory, Entry
     from orchestrator.application.editing import Edit, EditingStorage, Gate, Wake
-    from orchestrator.application.ports import Clock
+    from orchestrator.application.ports import Clock, Steps
     from orchestrator.application.records import Application
     from orchestrator.domain.versions import Version
 
@@ -75,13 +76,22 @@ class Revision:
 class Revisions:
     """Opens applications for changes of their definitions."""
 
-    def __init__(self, storage: EditingStorage, directory: Directory, clock: Clock, gate: Gate, wake: Wake) -> None:
+    def __init__(
+        self,
+        storage: EditingStorage,
+        directory: Directory,
+        clock: Clock,
+        gate: Gate,
+        wake: Wake,
+        steps: Steps = no_steps,
+    ) -> None:
         """Take what a change needs."""
         self._storage = storage
         self._directory = directory
         self._clock = clock
         self._gate = gate
         self._wake = wake
+        self._steps = steps
 
     def is_known(self, name: str) -> bool:
         """Whether there is an application of this name now."""
@@ -128,6 +138,8 @@ class Revisions:
             retold = _retold(revision.before, after, running)
             if retold:
                 await edit.renew_asks(revision.key, retold, revision.now)
+            self._steps("revision-written")
+        self._steps("revision-committed")
         self._directory.put(after)
         self._wake.work()
         self._wake.pushes()
