@@ -98,7 +98,7 @@ class Gatekeeper:
         if not _matters(item, tallies, self._sizes.of(entry.application.key, item.version).get(stage)):
             return True
         measured = await self._sizes.look(entry, item, numbers)
-        if measured is None or measured.limit is None or not _unfilled(item, tallies):
+        if measured.limit is None or not _unfilled(item, tallies):
             return True
         self._sizes.forget(entry.application.key, item.version)
         limit = measured.limit

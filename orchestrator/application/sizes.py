@@ -3,6 +3,7 @@
 Rules:
 - A stage is measured again only when the numbers of its application have changed, and not before a multiple of the time
   that it took has passed.
+- Whoever looks gets the last measurement: that somebody else has looked before hides nothing from the gates.
 - Sizes are kept in memory: after a start they are measured again.
 
 Layer: application.
@@ -45,6 +46,7 @@ class _Look:
     again_at: datetime
     numbers: int
     """A digest of the numbers at that time: when they are the same, so is the size."""
+    measured: Measured
 
 
 class Sizes:
@@ -68,18 +70,18 @@ class Sizes:
         """A rollout admits others than when it was measured: its size is unknown until it is measured again."""
         self._known.pop((application, version), None)
 
-    async def look(self, entry: Entry, item: Software, numbers: Counter[CounterKey]) -> Measured | None:
-        """Measure the present stage of a rollout, if it may have another size than last time; None: it was not."""
+    async def look(self, entry: Entry, item: Software, numbers: Counter[CounterKey]) -> Measured:
+        """The present stage of a rollout, measured again if it may have another size than last time."""
         place, now = (entry.application.key, item.version), self._clock.now()
         digest = hash(frozenset((key, n) for key, n in numbers.items() if key.name in {"running", "latest"} and n))
         look = self._looks.get(place)
         if look is not None and look.entry is entry and (look.numbers == digest or now < look.again_at):
-            return None
+            return look.measured
         begun = self._elapsed()
         measured = await self._editing.measure(entry, item)
         spent = timedelta(seconds=self._elapsed() - begun)
         again_at = now + max(LEAST_PAUSE, SHARE * spent)
-        self._looks[place] = _Look(entry=entry, again_at=again_at, numbers=digest)
+        self._looks[place] = _Look(entry=entry, again_at=again_at, numbers=digest, measured=measured)
         known = {number: size for number, size in self.of(*place).items() if number <= item.rollout.stage}
         self._known[place] = {**known, item.rollout.stage: measured.size}
         return measured

@@ -79,6 +79,18 @@ async def test_an_edit_has_the_stage_measured_at_once(keeper: Keeper) -> None:
     assert (await keeper.size()).endpoints == 6
 
 
+async def test_a_stage_is_widened_though_somebody_has_looked_at_it_before_the_gate(keeper: Keeper) -> None:
+    """Who watches a rollout measures it; the gate has to hear what was found, though nothing has changed since."""
+    await keeper.define({"count": 2})
+    await keeper.rollouts.get(APP, NEW)
+    await keeper.tick()
+    assert len(await keeper.holders()) == 2
+    await keeper.define({"count": 6})
+    await keeper.rollouts.get(APP, NEW)
+    await keeper.tick()
+    assert len(await keeper.holders()) == 6
+
+
 async def test_the_last_stage_is_not_finished_by_the_size_from_before_a_pause(keeper: Keeper) -> None:
     await keeper.desk.define("1.1.0", "1.0.0", rollout={"stages": [{"percent": 100, "minAttempted": 1}]})
     await keeper.desk.sweep()
