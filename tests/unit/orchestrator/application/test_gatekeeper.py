@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.application.authors import ANONYMOUS
+from orchestrator.application.authors import ANONYMOUS, OTAO
 from orchestrator.application.gatekeeper import Gatekeeper
 from orchestrator.application.rollouts import Rollouts
 from orchestrator.application.sizes import Sizes
@@ -15,7 +16,8 @@ from tests.parts import without_broker
 from tests.unit.orchestrator.application.desks import APP
 
 if TYPE_CHECKING:
-    from orchestrator.application.rollouts import View
+    from orchestrator.application.authors import Author
+    from orchestrator.application.rollouts import Moved, Step, View
     from orchestrator.domain.gates import Size
     from tests.unit.orchestrator.application.desks import Desk
 
@@ -123,3 +125,34 @@ async def test_the_audit_keeps_why_a_gate_has_moved_a_rollout(keeper: Keeper) ->
     entry = keeper.desk.bells.changes[-1]
     assert (entry.action.value, entry.author.name, entry.author.via.value) == ("rollout.pause", "otao", "engine")
     assert entry.author.reason == "stage 1: failure rate 100 % (34.2-100 %) is over the limit 5 %"
+
+
+class Abreast(Rollouts):
+    """Rollouts that are moved when two want to move them, so that neither knows of the other's move."""
+
+    def __init__(self, desk: Desk, both: asyncio.Barrier) -> None:
+        self.sizes = Sizes(desk.storage, desk.clock)
+        super().__init__(desk.storage, desk.revisions, self.sizes)
+        self._both = both
+
+    async def move(self, application: str, version: Version, step: Step, *, by: Author = OTAO, stops: bool) -> Moved:
+        await self._both.wait()
+        return await super().move(application, version, step, by=by, stops=stops)
+
+
+@pytest.mark.parametrize(("status_code", "action", "stage"), [(200, "rollout.advance", 1), (500, "rollout.pause", 0)])
+async def test_two_gates_that_have_read_the_same_numbers_move_a_rollout_once(
+    keeper: Keeper, status_code: int, action: str, stage: int
+) -> None:
+    desk = keeper.desk
+    await keeper.define({"count": 2, "minAttempted": 2, "maxFailureRate": 0.1}, {"count": 4}, {"count": 6})
+    await keeper.tick(2)
+    for name in await keeper.holders():
+        await desk.report(name, "1.1.0", status_code)
+    both = asyncio.Barrier(2)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        for abreast in (Abreast(desk, both), Abreast(desk, both)):
+            parts = without_broker(desk.storage, desk.directory, desk.clock)
+            group.create_task(Gatekeeper(parts, abreast, abreast.sizes).tick())
+    assert [entry.action.value for entry in desk.bells.changes].count(action) == 1
+    assert (await keeper.rollouts.get(APP, NEW)).record.software.rollout.stage == stage
