@@ -49,6 +49,8 @@ STEPS = (
     "sweep-committed",
     "timers-stored",
     "timers-committed",
+    "revision-written",
+    "revision-committed",
     "rollout-moved",
     "pushes-rendered",
     "pushes-acknowledged",
