@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 SECONDS = 20.0
+PROCESS_SECONDS = 60.0
+"""In which a process begins or ends: beside other work that takes much longer than the two seconds on an idle core."""
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Of HTTP without TLS: a client that reads the machine's certificates takes 30 ms to make."""
 
@@ -92,7 +94,7 @@ class Service:
                 stderr=log,
             )
         assert self._process.stdout is not None
-        line = await asyncio.wait_for(self._process.stdout.readline(), SECONDS)
+        line = await asyncio.wait_for(self._process.stdout.readline(), PROCESS_SECONDS)
         if line:
             word, self.url = line.decode().split()
             assert word == "ready"
@@ -136,7 +138,7 @@ class Service:
     async def died(self) -> int:
         """Wait until the process has ended by itself; return its exit code."""
         assert self._process is not None
-        code = await asyncio.wait_for(self._process.wait(), SECONDS)
+        code = await asyncio.wait_for(self._process.wait(), PROCESS_SECONDS)
         self._process = None
         return code
 
