@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from protocol.links import Link, Outbound, Received
 
 
+def no_time() -> float:
+    """Seconds that have really passed, where nothing takes any: what costs much is not put off then."""
+    return 0.0
+
+
 class NoLink:
     """A link that never comes up."""
 

@@ -36,7 +36,7 @@ from orchestrator.domain.facts import Reported
 from orchestrator.domain.versions import Version
 from orchestrator.persistence.storage import open_storage
 from protocol.topics import Instances
-from tests.parts import Retainer, without_broker
+from tests.parts import Retainer, no_time, without_broker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -253,7 +253,7 @@ async def open_rest(folder: Path, *, access: Access | None = None) -> AsyncItera
     fakes = _Fakes()
     async with open_storage(f"sqlite+aiosqlite:///{folder}/otao.db") as storage:
         directory = Directory(await storage.entries())
-        sizes = Sizes(storage, fakes.clock)
+        sizes = Sizes(storage, fakes.clock, no_time)
         context = _context(storage, directory, fakes, sizes)
         app = api.build(context, hosts=["otao.example"], access=access)
         dashboard.install(app, access=access)

@@ -37,7 +37,7 @@ from orchestrator.domain.versions import Version
 from orchestrator.persistence.storage import open_storage
 from protocol import payloads
 from protocol.topics import Instances
-from tests.parts import without_broker
+from tests.parts import no_time, without_broker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -138,7 +138,7 @@ class Desk:
             storage, directory, clock, self.gate, self.bells, rooms=Rooms(), instances=Instances()
         )
         self.freezes = Freezes(storage, directory, clock, self.gate, self.bells)
-        self.rollouts = Rollouts(storage, self.revisions, Sizes(storage, clock))
+        self.rollouts = Rollouts(storage, self.revisions, Sizes(storage, clock, no_time))
         self.audits = Audits(storage)
         self.observations = Observations(storage, directory, clock)
         closed = Registration.CLOSED

@@ -12,7 +12,7 @@ from orchestrator.application.rollouts import Rollouts
 from orchestrator.application.sizes import Sizes
 from orchestrator.domain.rollouts import Phase
 from orchestrator.domain.versions import Version
-from tests.parts import without_broker
+from tests.parts import no_time, without_broker
 from tests.unit.orchestrator.application.desks import APP
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Keeper:
     """A gatekeeper with what it moves."""
 
     def __init__(self, desk: Desk) -> None:
-        sizes = Sizes(desk.storage, desk.clock)
+        sizes = Sizes(desk.storage, desk.clock, no_time)
         self.rollouts = Rollouts(desk.storage, desk.revisions, sizes)
         self.gates = Gatekeeper(without_broker(desk.storage, desk.directory, desk.clock), self.rollouts, sizes)
         self.desk = desk
@@ -131,7 +131,7 @@ class Abreast(Rollouts):
     """Rollouts that are moved when two want to move them, so that neither knows of the other's move."""
 
     def __init__(self, desk: Desk, both: asyncio.Barrier) -> None:
-        self.sizes = Sizes(desk.storage, desk.clock)
+        self.sizes = Sizes(desk.storage, desk.clock, no_time)
         super().__init__(desk.storage, desk.revisions, self.sizes)
         self._both = both
 

@@ -13,7 +13,7 @@ from orchestrator.application.sizes import Sizes
 from orchestrator.application.timers import Timers
 from orchestrator.domain.facts import Progressed
 from orchestrator.domain.versions import Version
-from tests.parts import Retainer, with_link
+from tests.parts import Retainer, no_time, with_link
 from tests.unit.orchestrator.application.desks import START
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Watch:
         self.outages = Outages()
         publisher = Publisher(parts, watermark=0, parked=set())
         reconciler = Reconciler(parts, publisher, self.outages, lost_at=None)
-        gatekeeper = Gatekeeper(parts, desk.rollouts, Sizes(desk.storage, desk.clock))
+        gatekeeper = Gatekeeper(parts, desk.rollouts, Sizes(desk.storage, desk.clock, no_time))
         self.timers = Timers(parts, publisher, reconciler, self.outages, gatekeeper, sample_every=DAY)
         self.presence.reconciled = 1
 
