@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from orchestrator.application import counters
@@ -30,6 +31,15 @@ if TYPE_CHECKING:
     from orchestrator.domain.versions import Version
 
 
+class Renewal(Enum):
+    """Why endpoints are told again what they are told already; nobody else is concerned."""
+
+    ASKS = "ask"
+    """What software says of itself has changed: who is asked for consent is asked with that."""
+    SHOWN = "show"
+    """A stop was lifted before all of its offers and asks were withdrawn: the topics of the others may be empty."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """One change whose consequences are being drawn, or a queue of endpoints that wait for room."""
@@ -42,8 +52,8 @@ class Work:
     """Key of the last endpoint looked at."""
     version: Version | None = None
     """Of a queue: what is offered as room comes; None: it is a change."""
-    asks: bool = False
-    """Only endpoints that are asked for consent are concerned, and are asked anew."""
+    renews: Renewal | None = None
+    """Only endpoints that this is about are concerned, and are told anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

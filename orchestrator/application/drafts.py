@@ -148,6 +148,17 @@ def ask_anew(draft: Draft) -> None:
     draft.push = draft.push or (draft.after.asked is not None and draft.after.observe)
 
 
+def show_anew(draft: Draft, entry: Entry) -> None:
+    """A stop was lifted: what was rendered as cleared meanwhile is retained again.
+
+    An offer that is live is not sent again: it was seen, or comes after the endpoint's next message.
+    """
+    ask_anew(draft)
+    offer = draft.after.offer
+    hidden = offer is not None and offer.state is AttemptState.OFFERED and draft.after.observe
+    draft.push = draft.push or (hidden and entry.application.push is PushMode.RETAINED)
+
+
 def changed(draft: Draft) -> bool:
     """Whether anything has to be written."""
     return (

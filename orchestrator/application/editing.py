@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.application.audits import AuditEntry, StoredAudit
+    from orchestrator.application.classes import Renewal, Work
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.diagnoses import Inspection
     from orchestrator.application.directory import Entry
@@ -83,8 +84,10 @@ class Edit(Transaction, Protocol):
     async def add_work(self, application: int, running: Collection[Version | None] | None, at: datetime) -> None:
         """Have the endpoints that run one of these versions (None: unknown) decided anew; None: all endpoints."""
 
-    async def renew_asks(self, application: int, running: Collection[Version | None], at: datetime) -> None:
-        """Have those of the endpoints that run one of these versions that are asked for consent asked anew."""
+    async def renew(
+        self, application: int, renewal: Renewal, running: Collection[Version | None], at: datetime
+    ) -> None:
+        """Have those of the endpoints that run one of these versions told anew that the renewal is about."""
 
     async def document(self, entry: Entry, endpoint_id: str) -> EndpointDocument | None:
         """One endpoint, filters in use included in its state."""
@@ -132,6 +135,9 @@ class EditingStorage(Protocol):
         Raises:
             StorageError: begin or commit did not succeed; nothing is written.
         """
+
+    async def works(self) -> list[Work]:
+        """All unfinished changes, oldest first."""
 
     async def entries(self) -> list[Entry]:
         """Every application with its software and filters."""

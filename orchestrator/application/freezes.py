@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.application import liftings
 from orchestrator.application.audits import Action, AuditEntry
 from orchestrator.application.documents import audits as documents
 from orchestrator.application.documents import fleets
@@ -95,7 +96,7 @@ class Freezes:
                 withdrawn += await self._follow(edit, entry, stops=freeze is not None)
             audited = self._audited(application, before, freeze, by)
             await edit.audit(audited)
-            after = [await edit.entry(entry.application.key) for entry in entries]
+            after = [await self._changed(edit, entry) for entry in entries]
         for entry in after:
             self._directory.put(entry)
         self._wake.work()
@@ -108,6 +109,14 @@ class Freezes:
         numbers = await self._storage.counters(entry.application.key)
         await edit.add_work(entry.application.key, fleets.running(numbers).keys(), self._clock.now())
         return fleets.unstarted_offers(numbers, entry) if stops else 0
+
+    async def _changed(self, edit: Edit, before: Entry) -> Entry:
+        """An application as it is now; what a freeze that is lifted has hidden is shown again."""
+        key = before.application.key
+        after = await edit.entry(key)
+        running = fleets.running(await self._storage.counters(key)).keys()
+        await liftings.follow(edit, self._storage, before, after, running, self._clock.now())
+        return after
 
     def _audited(self, application: str | None, before: Freeze | None, after: Freeze | None, by: Author) -> AuditEntry:
         return AuditEntry(

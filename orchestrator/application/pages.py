@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.application import classes, drafts
+from orchestrator.application.classes import Renewal
 from orchestrator.application.paces import Pace
 from orchestrator.domain import changes
 from orchestrator.domain.endpoints import HistoryKind
@@ -176,8 +177,10 @@ class _Turning:
             drafts.settle(draft, entry, at)
             if work.running is None:
                 drafts.push_anew(draft, entry, instances)
-            if work.asks:
+            if work.renews is Renewal.ASKS:
                 drafts.ask_anew(draft)
+            elif work.renews is Renewal.SHOWN:
+                drafts.show_anew(draft, entry)
             due_at = changes.due_at(draft.after, entry.policy_of, at)
             if not drafts.changed(draft) and due_at == record.due_at:
                 continue

@@ -6,6 +6,7 @@ Rules:
 - Whom it concerns is worked out from the numbers, never by looking at the fleet, and stored with it as a work item.
 - Software that needs consent and says something else of itself has those asked anew that are asked for it; offers,
   which do not hold that, are left alone: a device that acts on every one it sees would install again.
+- What a stop has hidden, and did not withdraw before it was lifted, is shown again (`liftings`).
 - The directory is replaced right after the commit, before anybody else can begin a transaction.
 
 Layer: application.
@@ -17,7 +18,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from orchestrator.application import liftings
 from orchestrator.application.audits import AuditEntry
+from orchestrator.application.classes import Renewal
 from orchestrator.application.documents import fleets
 from orchestrator.application.parts import no_steps
 from orchestrator.application.problems import NotFoundError
@@ -137,7 +140,8 @@ class Revisions:
                 await edit.add_work(revision.key, concerned, revision.now)
             retold = _retold(revision.before, after, running)
             if retold:
-                await edit.renew_asks(revision.key, retold, revision.now)
+                await edit.renew(revision.key, Renewal.ASKS, retold, revision.now)
+            await liftings.follow(edit, self._storage, revision.before, after, running, revision.now)
             self._steps("revision-written")
         self._steps("revision-committed")
         self._directory.put(after)

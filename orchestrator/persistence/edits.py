@@ -23,13 +23,14 @@ from orchestrator.domain.endpoints import Endpoint
 from orchestrator.persistence import audits, definitions, dialects, documents, particulars, rows, schema, writes
 from orchestrator.persistence.instants import to_ms
 from orchestrator.persistence.schema import KEY_SPAN
-from orchestrator.persistence.transactions import ASKS, SqlTransaction
+from orchestrator.persistence.transactions import SqlTransaction
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from orchestrator.application.audits import AuditEntry
+    from orchestrator.application.classes import Renewal
     from orchestrator.application.directory import Entry
     from orchestrator.application.records import (
         Application,
@@ -150,9 +151,11 @@ class SqlEdit(SqlTransaction):
         """See `editing.Edit.add_work`."""
         await self._add_work("decide", application, running, at)
 
-    async def renew_asks(self, application: int, running: Collection[Version | None], at: datetime) -> None:
-        """See `editing.Edit.renew_asks`."""
-        await self._add_work(ASKS, application, running, at)
+    async def renew(
+        self, application: int, renewal: Renewal, running: Collection[Version | None], at: datetime
+    ) -> None:
+        """See `editing.Edit.renew`."""
+        await self._add_work(renewal.value, application, running, at)
 
     async def _add_work(
         self, kind: str, application: int, running: Collection[Version | None] | None, at: datetime

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
     from datetime import datetime
 
+    from orchestrator.application.classes import Renewal
     from orchestrator.application.pushes import ParkedPush, Place
     from orchestrator.domain.versions import Version
 
@@ -44,13 +45,13 @@ class MemoryStorage:
             self.state = state
 
     async def add_work(
-        self, application: int, running: Collection[Version | None] | None, *, asks: bool = False
+        self, application: int, running: Collection[Version | None] | None, *, renews: Renewal | None = None
     ) -> None:
-        """Have endpoints decided anew, as `editing.Edit.add_work` does, or asked anew, as `renew_asks` does."""
+        """Have endpoints decided anew, as `editing.Edit.add_work` does, or told anew, as `renew` does."""
         async with self._turn:
             number = max(self.state.works, default=0) + 1
             concerned = None if running is None else frozenset(running)
-            work = Work(number=number, application=application, running=concerned, cursor=0, asks=asks)
+            work = Work(number=number, application=application, running=concerned, cursor=0, renews=renews)
             self.state.works[number] = work
 
     async def pushes(self, after: int, limit: int) -> list[Push]:

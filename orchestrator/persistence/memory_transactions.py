@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.application import counters, drafts
-from orchestrator.application.classes import EndpointClass, Page, Work
+from orchestrator.application.classes import EndpointClass, Page, Renewal, Work
 from orchestrator.application.memberships import Subject
 from orchestrator.domain.attempts import OPEN, Attempt, AttemptState, move
 from orchestrator.domain.endpoints import HistoryEntry, HistoryKind, TokenState
@@ -217,7 +217,7 @@ class MemoryTransaction:
             record = _loaded(kept, lambda _, subject: entry.memberships.belonging(subject))
             if not _concerned(record.endpoint, work):
                 continue
-            if _plain(kept) and not work.asks and (work.running is not None or record.endpoint.offer is None):
+            if _plain(kept) and work.renews is None and (work.running is not None or record.endpoint.offer is None):
                 classes[_class(record.endpoint, entry)] += 1
             else:
                 particular.append(record)
@@ -312,7 +312,10 @@ def _loaded(kept: Kept, membership: Membership | None) -> EndpointRecord:
 
 def _concerned(endpoint: Endpoint, work: Work) -> bool:
     inside = work.running is None or endpoint.running in work.running
-    return inside and (endpoint.asked is not None or not work.asks)
+    if work.renews is None or endpoint.asked is not None:
+        return inside
+    offer = endpoint.offer
+    return inside and work.renews is Renewal.SHOWN and offer is not None and offer.state is AttemptState.OFFERED
 
 
 def _plain(kept: Kept) -> bool:

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from sqlalchemy import bindparam, func, null, select
 
-from orchestrator.application.classes import Work
+from orchestrator.application.classes import Renewal, Work
 from orchestrator.application.pushes import ParkedPush, Push
 from orchestrator.domain.endpoints import TokenState
 from orchestrator.persistence import dialects, schema
 from orchestrator.persistence.databases import translated
 from orchestrator.persistence.instants import from_ms, to_ms
 from orchestrator.persistence.rows import ATTEMPT_STATES, TOKEN_STATES
-from orchestrator.persistence.transactions import ASKS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -43,6 +42,7 @@ _TOPIC_STATE = [
     _state.asked_id,
 ]
 _wanted = dialects.listed(bindparam("wanted"), "wanted")
+_RENEWALS = {renewal.value: renewal for renewal in Renewal}
 
 
 def _of_endpoints(condition: ColumnElement[bool]) -> Select[str]:
@@ -193,7 +193,7 @@ class SqlQueues:
                 if row.running_ids is None
                 else frozenset(self._dictionary.version(number) for number in orjson.loads(row.running_ids)),
                 cursor=row.cursor,
-                asks=row.kind == ASKS,
+                renews=_RENEWALS.get(row.kind),
             )
             for row in rows
         ]

@@ -29,7 +29,7 @@ from sqlalchemy import (
     values,
 )
 
-from orchestrator.application.classes import EndpointClass, Page
+from orchestrator.application.classes import EndpointClass, Page, Renewal
 from orchestrator.application.memberships import ZONE
 from orchestrator.application.records import PushMode
 from orchestrator.domain.attempts import AttemptState
@@ -66,6 +66,8 @@ _UNKNOWN = -1
 """For "nothing was said of its health": nulls are not equal to each other."""
 _CLEAR_STATES = (_OFFERED, ATTEMPT_CODES[AttemptState.CONFIRMED], ATTEMPT_CODES[AttemptState.WITHDRAWN])
 _IS_OPEN = and_(_state.attempt_version_id != 0, _state.attempt_state == _OFFERED)
+_IS_ASKED = _state.asked_id > 0
+_TOLD = {Renewal.ASKS: _IS_ASKED, Renewal.SHOWN: or_(_IS_ASKED, _IS_OPEN)}
 _PLAIN = and_(
     _state.token_state == 0,
     _state.observe.is_(True),
@@ -125,8 +127,8 @@ class Sweep:
 
     def _concerned(self, end: int) -> ColumnElement[bool]:
         inside = and_(_state.id > max(self._work.cursor, self._first), _state.id <= end)
-        if self._work.asks:
-            inside = and_(inside, _state.asked_id > 0)
+        if self._work.renews is not None:
+            inside = and_(inside, _TOLD[self._work.renews])
         if self._work.running is None:
             return inside
         return and_(inside, _state.running_id.in_(self._running_ids(self._work.running)))
@@ -156,9 +158,9 @@ class Sweep:
     def _one_by_one(self) -> ColumnElement[bool]:
         """Endpoints that their class does not say all about.
 
-        A work item for all endpoints touches every offer, and one of asks every ask.
+        A work item for all endpoints touches every offer, and a renewal all that it is about.
         """
-        if self._work.asks:
+        if self._work.renews is not None:
             return true()
         return ~_PLAIN if self._work.running is not None else or_(~_PLAIN, _IS_OPEN)
 

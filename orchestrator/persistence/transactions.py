@@ -72,8 +72,6 @@ _CONSENTS_FLAG = STATE_COLUMNS.index("consents")
 _WIDTH = len(STATE_COLUMNS)
 QUEUE = "queue"
 """The kind of a work item that is a queue of endpoints that wait for room."""
-ASKS = "ask"
-"""The kind of one for endpoints that are to be asked anew."""
 _NOTHING: Mapping[Any, Any] = {}
 
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
 
-    from orchestrator.application.classes import EndpointClass
+    from orchestrator.application.classes import EndpointClass, Renewal
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.ports import Storage
     from orchestrator.domain.filters import Filter
@@ -101,8 +101,8 @@ class Shelf(Protocol):
     async def add_work(self, application: int, running: Collection[Version | None] | None) -> None:
         """Have endpoints decided anew."""
 
-    async def renew_asks(self, application: int, running: Collection[Version | None]) -> None:
-        """Have those that are asked for consent asked anew."""
+    async def renew(self, application: int, renewal: Renewal, running: Collection[Version | None]) -> None:
+        """Have those told anew that the renewal is about."""
 
     async def counters(self, application: int) -> Counter[CounterKey]:
         """The numbers, zeros left out."""
@@ -134,8 +134,8 @@ class MemoryShelf:
     async def add_work(self, application: int, running: Collection[Version | None] | None) -> None:
         await self.storage.add_work(application, running)
 
-    async def renew_asks(self, application: int, running: Collection[Version | None]) -> None:
-        await self.storage.add_work(application, running, asks=True)
+    async def renew(self, application: int, renewal: Renewal, running: Collection[Version | None]) -> None:
+        await self.storage.add_work(application, running, renews=renewal)
 
     async def counters(self, application: int) -> Counter[CounterKey]:
         numbers = self.storage.state.counters.items()
@@ -183,9 +183,9 @@ class SqlShelf:
         async with self.storage.edit() as edit:
             await edit.add_work(application, running, NOW)
 
-    async def renew_asks(self, application: int, running: Collection[Version | None]) -> None:
+    async def renew(self, application: int, renewal: Renewal, running: Collection[Version | None]) -> None:
         async with self.storage.edit() as edit:
-            await edit.renew_asks(application, running, NOW)
+            await edit.renew(application, renewal, running, NOW)
 
     async def counters(self, application: int) -> Counter[CounterKey]:
         return await self.storage.counters(application)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from orchestrator.application.classes import EndpointClass, Page
+from orchestrator.application.classes import EndpointClass, Page, Renewal
 from orchestrator.application.counters import CounterKey
 from orchestrator.application.memberships import Belonging, Subject
 from orchestrator.application.pushes import ParkedPush
@@ -538,21 +538,29 @@ async def test_a_work_item_for_all_hands_out_every_offer(shelf: Shelf, entry: En
     assert sum(page.classes.values()) == 1
 
 
-async def test_a_work_item_of_asks_hands_out_who_is_asked_and_nobody_else(shelf: Shelf, entry: Entry) -> None:
+@pytest.mark.parametrize(("renewal", "told"), [(Renewal.ASKS, ["asked"]), (Renewal.SHOWN, ["asked", "offered"])])
+async def test_a_renewal_hands_out_who_is_told_what_it_is_about_and_nobody_else(
+    shelf: Shelf, entry: Entry, renewal: Renewal, told: list[str]
+) -> None:
     asked = replace(on("1.0.0"), asked=v("2.0.0"), consulted=True)
+    open_one = offered("2.0.0")
     fleet = {
         "asked": asked,
         "once": replace(asked, asked=None),
         "never": on("1.0.0"),
         "other": replace(asked, running=None),
+        "offered": on("1.0.0", open_one),
+        "started": on("1.0.0", move(open_one, AttemptState.INSTALLING, NOW)),
+        "withdrawn": on("1.0.0", move(open_one, WITHDRAWN, NOW)),
+        "elsewhere": on(None, open_one),
     }
     await store(shelf, entry, *(newcomer(entry, token, state) for token, state in fleet.items()))
-    await shelf.renew_asks(entry.application.key, {v("1.0.0")})
+    await shelf.renew(entry.application.key, renewal, {v("1.0.0")})
     work = await only_work(shelf)
-    assert (work.asks, work.running) == (True, frozenset({v("1.0.0")}))
+    assert (work.renews, work.running) == (renewal, frozenset({v("1.0.0")}))
     async with shelf.storage.transaction() as transaction:
         page = await transaction.page(work, 100, entry)
-    assert ([record.token for record in page.particular], page.classes) == (["asked"], {})
+    assert ([record.token for record in page.particular], page.classes) == (told, {})
 
 
 async def move_all(shelf: Shelf, entry: Entry, hop: Version | None, reason: str | None) -> None:

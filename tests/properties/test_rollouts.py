@@ -227,6 +227,11 @@ class Life(RuleBasedStateMachine):
         if twice:
             self.do(self.world.tick_again())
 
+    @rule()
+    def send(self) -> None:
+        """What is to be sent leaves, also in the middle of a sweep."""
+        self.do(self.world.publish())
+
     @rule(step=st.sampled_from(STEPS))
     def be_killed(self, step: str) -> None:
         """Whatever comes next, at the step."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.application.authors import ANONYMOUS
+from orchestrator.application.classes import Renewal
 from orchestrator.application.preconditions import UNCONDITIONAL
 from orchestrator.application.problems import FilterUnknownError, NotFoundError
 from orchestrator.domain.facts import Consented
@@ -71,8 +72,8 @@ async def test_who_is_asked_is_asked_with_what_software_says_of_itself_now_and_n
             await desk.hear(name, said)
         before = await desk.storage.last_revision()
         await desk.define("1.1.0", "1.0.0", metadata={"description": "fast"})
-        assert [(work.running, work.asks) for work in await desk.storage.works()] == [
-            (frozenset({Version.parse("1.0.0")}), True)
+        assert [(work.running, work.renews) for work in await desk.storage.works()] == [
+            (frozenset({Version.parse("1.0.0")}), Renewal.ASKS)
         ]
         await desk.sweep()
         # An offer does not hold it, and one that is seen again may be installed again.
