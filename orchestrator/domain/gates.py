@@ -251,6 +251,9 @@ def _rule(shares: tuple[_Share, ...], needed: int, tally: Tally, size: Size | No
 def _missing(shares: tuple[_Share, ...], needed: int, tally: Tally, size: Size | None) -> list[str]:
     failing = shares[0]
     stated = [share.compared for share in shares if share.whole]
+    if size is not None and size.endpoints < tally.offered + tally.installing + tally.soaking:
+        # Each of them is another endpoint: the stage was measured before they came.
+        size = None
     if failing.whole >= needed:
         undecided = f"undecided after {failing.whole} {'verdict' if failing.whole == 1 else 'verdicts'}: {stated[0]}"
         redeemed = [f"{failing.redeeming} more confirmed would do"] if failing.over else []

@@ -193,6 +193,9 @@ def test_endpoints_that_were_never_reached_are_no_verdict_and_nothing_to_wait_fo
             Size(endpoints=8, waiting=7),
             "nobody was reached yet; 7 wait for an offer; 1 was offered it and not heard since",
         ),
+        # They were offered it after the stage was measured.
+        (Tally(offered=3, unreached=3), full(0), "nobody was reached yet; 3 were offered it and not heard since"),
+        (Tally(offered=3, unreached=3), full(2), "nobody was reached yet; 3 were offered it and not heard since"),
     ],
 )
 def test_a_stage_in_which_nobody_was_reached_waits(tally: Tally, size: Size | None, reason: str) -> None:
