@@ -138,11 +138,12 @@ class Declarations:
 
     async def _withdrawn(self, outline: Outline) -> int:
         stopped = [
-            record.software.version
+            record.software
             for record in outline.changed_software
             if record.software.version in outline.known_software and not record.software.servable
         ]
-        if not stopped or outline.before is None:
+        before = outline.before
+        if not stopped or before is None:
             return 0
-        numbers = await self._storage.counters(outline.before.application.key)
-        return sum(fleets.open_offers(numbers, version) for version in stopped)
+        numbers = await self._storage.counters(before.application.key)
+        return sum(fleets.ending(numbers, before, item.version, item) for item in stopped)

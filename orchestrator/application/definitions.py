@@ -177,14 +177,15 @@ class Definitions:
                 raise SoftwareRecalledError(version)
             await revision.edit.delete_software(revision.key, present.software.version)
             await revision.audit(Action.SOFTWARE_DELETE, _path(version), documents.of_software(present), None)
-            return fleets.open_offers(await self._storage.counters(revision.key), version)
+            return fleets.ending(await self._storage.counters(revision.key), revision.before, version, None)
 
     async def _defined(self, revision: Revision, record: SoftwareRecord) -> Defined:
         withdrawn = 0
         version = record.software.version
         known = revision.before.software.get(version)
         if known is not None and not record.software.servable:
-            withdrawn = fleets.open_offers(await self._storage.counters(revision.key), version)
+            numbers = await self._storage.counters(revision.key)
+            withdrawn = fleets.ending(numbers, revision.before, version, record.software)
         return Defined(record=record, created=known is None, withdrawn=withdrawn)
 
 

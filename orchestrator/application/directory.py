@@ -68,11 +68,11 @@ class Entry:
         return self.catalogue.policy_of(version)
 
     def offerable(self, version: Version, *, started: bool) -> bool:
-        """Whether an open attempt of this version may be seen; a started install outlives all stops but a recall."""
+        """Whether an open attempt of this version may be seen; a started install outlives a freeze, too."""
         software = self.software_of(version)
-        if software is None or software.recalled or not software.has_specification:
+        if software is None or not software.visible(started=started):
             return False
-        return started or not (software.stopped or software.rollout.held or self.application.frozen is not None)
+        return started or self.application.frozen is None
 
     def offer(self, version: Version) -> bytes:
         """The payload that offers a version; the software must exist and have a specification."""

@@ -72,7 +72,7 @@ class Moved:
 
     record: SoftwareRecord
     withdrawn: int = 0
-    """Unstarted offers that end by it."""
+    """Offers that end by it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +222,8 @@ class Rollouts:
         return Moved(record=moved, withdrawn=withdrawn)
 
     async def _withdrawn(self, revision: Revision, record: SoftwareRecord) -> int:
-        return fleets.unstarted(await self._storage.counters(revision.key), record.software.version)
+        item = record.software
+        return fleets.ending(await self._storage.counters(revision.key), revision.before, item.version, item)
 
     def _size(self, application: str, record: SoftwareRecord) -> Size | None:
         key = self._revisions.entry(application).application.key

@@ -109,6 +109,12 @@ class Software:
         """Whether it could be offered at all: not stopped, and there is a specification to send."""
         return self.has_specification and not self.stopped
 
+    def visible(self, *, started: bool) -> bool:
+        """Whether an open offer may be seen; a started install outlives all stops but a recall."""
+        if self.recalled or not self.has_specification:
+            return False
+        return started or not (self.stopped or self.rollout.held)
+
     @property
     def filter_ids(self) -> frozenset[str]:
         """All filters that it names: those that it lists, whatever its strategy, and those of its stages."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.application.directory import Entry
     from orchestrator.application.documents.texts import Document
     from orchestrator.domain.graphs import Node
+    from orchestrator.domain.software import Software
     from orchestrator.domain.versions import Version
 
     _Edges: TypeAlias = Counter[tuple[Version | None, Version]]
@@ -33,20 +34,18 @@ def running(numbers: Counter[CounterKey]) -> Counter[Version | None]:
     return Counter({key.version: amount for key, amount in numbers.items() if key.name == "running" and amount > 0})
 
 
-def open_offers(numbers: Counter[CounterKey], version: Version) -> int:
-    """How many endpoints hold an open offer of a version."""
-    states = {state.value for state in OPEN}
+def ending(numbers: Counter[CounterKey], entry: Entry, version: Version, after: Software | None) -> int:
+    """How many endpoints hold an offer that may be seen and that ends when a version's software becomes `after`.
+
+    `entry` is the application before that; None: the software is deleted. What an earlier stop has ended is not counted
+    again, and neither is what goes on because it was started.
+    """
+    states = {state for state in OPEN if after is None or not after.visible(started=state is AttemptState.INSTALLING)}
     return sum(
         amount
         for key, amount in numbers.items()
-        if key.name == "latest" and key.version == version and key.label in states
+        if key.name == "latest" and key.version == version and _shown(key, entry) in states
     )
-
-
-def unstarted(numbers: Counter[CounterKey], version: Version) -> int:
-    """How many endpoints hold an offer of a version that they have not started."""
-    wanted = (version, AttemptState.OFFERED.value)
-    return sum(n for key, n in numbers.items() if key.name == "latest" and (key.version, key.label) == wanted)
 
 
 def unstarted_offers(numbers: Counter[CounterKey], entry: Entry) -> int:

@@ -1,17 +1,27 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import pytest
 
 from orchestrator.application.counters import CounterKey
 from orchestrator.application.documents import fleets
+from orchestrator.domain.freezes import Freeze
+from orchestrator.domain.rollouts import Phase, Rollout
 from orchestrator.domain.versions import Version
+from tests.contract.storages import APP as APPLICATION
+from tests.contract.storages import NOW, entry_of
 from tests.unit.orchestrator.application.desks import APP
+from tests.unit.orchestrator.domain.builders import general, recalled, suspended
 
 if TYPE_CHECKING:
+    from orchestrator.domain.software import Software
     from tests.unit.orchestrator.application.desks import Desk
 
 OLD, NEW = Version.parse("1.0.0"), Version.parse("1.1.0")
+PAUSED = replace(general("1.1.0"), rollout=Rollout(phase=Phase.PAUSED))
 
 
 def key(name: str, version: Version | None = None, label: str = "", origin: Version | None = None) -> CounterKey:
@@ -23,7 +33,26 @@ def test_versions_that_nobody_runs_any_more_are_left_out() -> None:
     assert fleets.running(numbers) == {OLD: 3, None: 1}
 
 
-def test_open_offers_are_those_that_are_offered_or_installing() -> None:
+@pytest.mark.parametrize(
+    ("before", "after", "ended"),
+    [
+        (general("1.1.0"), None, 5),
+        (general("1.1.0"), recalled("1.1.0"), 5),
+        (general("1.1.0"), general("1.1.0", given=False), 5),
+        # Started installs go on.
+        (general("1.1.0"), suspended("1.1.0"), 2),
+        (general("1.1.0"), PAUSED, 2),
+        # What has ended is not counted again.
+        (PAUSED, suspended("1.1.0"), 0),
+        (PAUSED, recalled("1.1.0"), 3),
+        (suspended("1.1.0"), None, 3),
+        (recalled("1.1.0"), None, 0),
+        (general("1.1.0"), general("1.1.0"), 0),
+    ],
+)
+def test_what_ends_is_what_could_be_seen_and_cannot_any_more(
+    before: Software, after: Software | None, ended: int
+) -> None:
     numbers = Counter(
         {
             key("latest", NEW, "offered"): 2,
@@ -34,7 +63,15 @@ def test_open_offers_are_those_that_are_offered_or_installing() -> None:
             key("attempts", NEW, "offered"): 13,
         }
     )
-    assert fleets.open_offers(numbers, NEW) == 5
+    entry = entry_of(APPLICATION, [general("1.0.0"), before])
+    assert fleets.ending(numbers, entry, NEW, after) == ended
+
+
+def test_a_freeze_has_ended_what_is_not_started() -> None:
+    numbers = Counter({key("latest", NEW, "offered"): 2, key("latest", NEW, "installing"): 3})
+    freeze = Freeze(since=NOW, by="ops", reason=None, everywhere=False)
+    entry = entry_of(replace(APPLICATION, frozen=freeze), [general("1.1.0")])
+    assert fleets.ending(numbers, entry, NEW, None) == 3
 
 
 async def test_failures_are_listed_the_most_frequent_first(desk: Desk) -> None:

@@ -1,0 +1,122 @@
+"""What operators do with rollouts, how many offers end by it, and what is kept of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator.application.audits import Action
+from orchestrator.application.authors import ANONYMOUS
+from orchestrator.application.problems import NotFoundError, SoftwareRecalledError, StageNotBegunError
+from orchestrator.domain.facts import Progressed
+from orchestrator.domain.rollouts import IllegalRolloutMove, Phase
+from orchestrator.domain.versions import Version
+from protocol.progress import ProgressState
+from tests.unit.orchestrator.application.desks import APP
+
+if TYPE_CHECKING:
+    from tests.unit.orchestrator.application.desks import Desk
+
+NEW = Version.parse("1.1.0")
+BECAUSE = ANONYMOUS.because("it bricks")
+
+
+async def staged(desk: Desk) -> None:
+    """A rollout in two stages."""
+    await desk.define("1.1.0", "1.0.0", rollout={"stages": [{"percent": 50}, {"percent": 100}]})
+
+
+async def test_a_pause_ends_unstarted_offers_of_pinned_endpoints_too_and_lets_installs_go_on(desk: Desk) -> None:
+    await desk.define("1.1.0", "1.0.0")
+    await desk.enrol("plain", "1.0.0")
+    for name in ("pinned", "started"):
+        await desk.enrol(name, "1.0.0", pinned="1.1.0")
+    state = ProgressState.INSTALLING
+    await desk.hear("started", Progressed(version=NEW, state=state, percent=None, message=None, at=desk.clock.at))
+    closings = desk.gate.closings
+    moved = await desk.rollouts.pause(APP, NEW, by=BECAUSE)
+    assert (moved.withdrawn, desk.gate.closings) == (2, closings + 1)
+    await desk.sweep()
+    offers = {name: await desk.offer_of(name) for name in ("plain", "pinned", "started")}
+    assert offers == {"plain": None, "pinned": None, "started": "1.1.0"}
+
+
+async def test_what_a_pause_has_ended_an_abort_does_not_end_again(desk: Desk) -> None:
+    await desk.define("1.1.0", "1.0.0")
+    await desk.enrol("a", "1.0.0")
+    assert (await desk.rollouts.pause(APP, NEW, by=ANONYMOUS)).withdrawn == 1
+    assert (await desk.rollouts.pause(APP, NEW, by=ANONYMOUS)).withdrawn == 0
+    assert (await desk.rollouts.abort(APP, NEW, by=ANONYMOUS)).withdrawn == 0
+
+
+async def test_a_move_is_kept_with_who_made_it_since_when_and_why(desk: Desk) -> None:
+    await desk.define("1.1.0", "1.0.0")
+    record = (await desk.rollouts.pause(APP, NEW, by=BECAUSE)).record
+    assert (record.status.since, record.status.by, record.status.reason) == (desk.clock.at, "anonymous", "it bricks")
+    assert desk.bells.changes[-1].action is Action.ROLLOUT_PAUSE
+    count = len(desk.bells.changes)
+    again = await desk.rollouts.pause(APP, NEW, by=ANONYMOUS)
+    assert (again.record.status, len(desk.bells.changes)) == (record.status, count)
+
+
+async def test_a_resume_acknowledges_the_failures_that_it_finds(desk: Desk) -> None:
+    await desk.define("1.1.0", "1.0.0", rollout={"stages": [{"percent": 100}]})
+    for name in ("a", "b"):
+        await desk.enrol(name, "1.0.0")
+        await desk.report(name, "1.1.0", 500)
+    await desk.rollouts.pause(APP, NEW, by=ANONYMOUS)
+    resumed = await desk.rollouts.resume(APP, NEW, by=ANONYMOUS)
+    assert (resumed.record.software.rollout.phase, resumed.withdrawn) == (Phase.RUNNING, 0)
+    assert resumed.record.status.mark(0).acknowledged == 2
+    # What runs already is not resumed.
+    assert (await desk.rollouts.resume(APP, NEW, by=ANONYMOUS)).record == resumed.record
+
+
+async def test_an_approval_names_the_stage_that_is_left(desk: Desk) -> None:
+    await staged(desk)
+    with pytest.raises(StageNotBegunError):
+        await desk.rollouts.approve(APP, NEW, stage=1, by=ANONYMOUS)
+    left = await desk.rollouts.approve(APP, NEW, stage=0, by=ANONYMOUS)
+    assert (left.record.software.rollout.stage, left.record.status.mark(0).passed_at) == (1, desk.clock.at)
+    # Said twice, it leaves no other.
+    assert (await desk.rollouts.approve(APP, NEW, stage=0, by=ANONYMOUS)).record == left.record
+    finished = await desk.rollouts.approve(APP, NEW, by=ANONYMOUS)
+    assert finished.record.software.rollout.phase is Phase.FINISHED
+    assert (await desk.rollouts.approve(APP, NEW, by=ANONYMOUS)).record == finished.record
+
+
+async def test_what_an_abort_or_a_recall_has_ended_is_not_moved_again(desk: Desk) -> None:
+    await staged(desk)
+    await desk.rollouts.abort(APP, NEW, by=ANONYMOUS)
+    for call in (desk.rollouts.pause, desk.rollouts.resume, desk.rollouts.approve):
+        with pytest.raises(IllegalRolloutMove):
+            await call(APP, NEW, by=ANONYMOUS)
+    await desk.definitions.recall(APP, NEW)
+    for call in (desk.rollouts.pause, desk.rollouts.resume, desk.rollouts.approve, desk.rollouts.abort):
+        with pytest.raises(SoftwareRecalledError):
+            await call(APP, NEW, by=ANONYMOUS)
+
+
+async def test_only_software_that_is_there_has_a_rollout_and_only_judged_ones_are_listed(desk: Desk) -> None:
+    await desk.define("1.0.0")
+    await staged(desk)
+    with pytest.raises(NotFoundError):
+        await desk.rollouts.get(APP, Version.parse("1.1.0+other.build"))
+    with pytest.raises(NotFoundError):
+        await desk.rollouts.get("other", NEW)
+    assert [view.record.software.version.text for view in await desk.rollouts.judged(APP)] == ["1.1.0"]
+
+
+async def test_a_view_has_the_numbers_of_its_version_alone(desk: Desk) -> None:
+    await staged(desk)
+    await desk.define("1.2.0", "1.1.0")
+    for name in ("a", "b", "c"):
+        await desk.enrol(name, "1.0.0", pinned="1.1.0")
+    await desk.report("a", "1.1.0")
+    await desk.report("b", "1.1.0", 500, "no room left")
+    view = await desk.rollouts.get(APP, NEW)
+    assert view.failures == {"no room left": 1}
+    assert view.totals == {"confirmed": 1, "failed": 1, "offered": 1}
+    assert view.sizes[0].waiting == 0
+    assert (await desk.rollouts.get(APP, Version.parse("1.2.0"))).totals == {}
