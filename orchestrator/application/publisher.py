@@ -6,6 +6,8 @@ Rules:
 - A refused push is parked and retried slowly; it never stops the others.
 - Everything is rendered and leaves under the gate: who passes it after a stop was committed knows that what was
   rendered before has left, and that what leaves later has seen the stop (invariant 7).
+- What was acknowledged once, and is published again because the broker's store is not the one that we know, is retained
+  messages only: an offer that is live was seen, and a device that acts on every one would install again.
 - The sentinel is raised at most once a second, after the pushes it stands for.
 
 Layer: application.
@@ -177,10 +179,10 @@ class Publisher:
         self._steps("pushes-acknowledged")
         self._tallies.pushes += len(codes)
         await self._note(plan, codes)
+        self.watermark = max(self.watermark, pushes[-1].revision)
         if self.cursor == after:
             # Otherwise the reconciler has set it back meanwhile.
             self.cursor = pushes[-1].revision
-            self.watermark = max(self.watermark, self.cursor)
         return True
 
     async def _plan(self, pushes: Sequence[Push]) -> _Plan:
@@ -192,7 +194,8 @@ class Publisher:
                 continue
             entry = self._directory.by_key(push.application)
             moved_in = owned(push, self._directory, self._instances, owners)
-            plan.add(render(push, entry, self._instances, owned=moved_in), push)
+            again = push.revision <= self.watermark
+            plan.add(render(push, entry, self._instances, owned=moved_in, again=again), push)
         return plan
 
     async def _note(self, plan: _Plan, codes: Sequence[int]) -> None:

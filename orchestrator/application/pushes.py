@@ -119,17 +119,20 @@ def owned(push: Push, directory: Directory, instances: Instances, owners: Mappin
     return owners[place] or push.topic != topics.consent_topic(instances, app_version, token)
 
 
-def render(push: Push, entry: Entry | None, instances: Instances, *, owned: bool) -> list[Outbound]:
+def render(
+    push: Push, entry: Entry | None, instances: Instances, *, owned: bool, again: bool = False
+) -> list[Outbound]:
     """What to publish for a push now, one message for a topic at most.
 
     `owned` says whether a left topic belongs to an endpoint again: then that endpoint's own pushes keep it right.
+    `again` says that the broker has taken the push before: then only what it retains is restored.
     """
     if push.topic is not None:
         return [] if owned else [Outbound(topic=push.topic, payload=CLEARED, retain=True)]
     if entry is None:
         return []
     offered = _offer(push, entry, instances)
-    messages = [] if offered is None else [offered]
+    messages = [] if offered is None or (again and not offered.retain) else [offered]
     if push.consulted:
         messages.append(_ask(push, entry, instances))
     return messages

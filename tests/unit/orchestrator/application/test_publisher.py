@@ -184,6 +184,41 @@ async def test_a_cursor_that_is_set_back_while_a_slice_is_out_stays_set_back(des
     assert sorted(link.retained) == [topic("a"), topic("b")]
 
 
+async def test_a_broker_that_lost_everything_gets_no_live_offer_a_second_time(tmp_path: Path) -> None:
+    async with open_desk(tmp_path, push="live") as desk:
+        link = Retainer()
+        made, _ = publisher(desk, link)
+        await fleet(desk, "a")
+        await publish_all(made)
+        await desk.enrol("b", "1.0.0")
+        made.resume(1, 0)
+        await publish_all(made)
+        assert [message.topic for message in link.sent] == [topic("a"), topic("b")]
+        # Nor when the process is another one; what nobody has acknowledged yet is sent.
+        after, _ = publisher(desk, link)
+        after.watermark = made.watermark
+        await desk.enrol("c", "1.0.0")
+        await publish_all(after)
+        assert [message.topic for message in link.sent] == [topic("a"), topic("b"), topic("c")]
+
+
+async def test_a_slice_that_was_out_when_the_cursor_was_set_back_is_acknowledged_all_the_same(tmp_path: Path) -> None:
+    async with open_desk(tmp_path, push="live") as desk:
+        link = Retainer()
+        made, _ = publisher(desk, link)
+        await fleet(desk, "a")
+        await publish_all(made)
+        await desk.enrol("b", "1.0.0")
+
+        def set_back() -> None:
+            link.before_publish = lambda: None
+            made.resume(1, 0)
+
+        link.before_publish = set_back
+        await publish_all(made)
+        assert [message.topic for message in link.sent] == [topic("a"), topic("b")]
+
+
 async def test_invariant_7_an_answer_that_waited_through_a_recall_offers_nothing(desk: Desk) -> None:
     link = Retainer()
     made, _ = publisher(desk, link)

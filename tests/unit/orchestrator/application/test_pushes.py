@@ -110,6 +110,14 @@ def test_a_live_push_is_not_retained() -> None:
     assert render(PUSH, entry(LIVE)) == Outbound(topic=TOPIC, payload=BODY, qos=1, retain=False)
 
 
+def test_a_push_that_the_broker_has_taken_before_restores_only_what_it_retains() -> None:
+    assert pushes.render(PUSH, entry(), Instances(), owned=False, again=True) == [render(PUSH, entry())]
+    assert pushes.render(PUSH, entry(LIVE), Instances(), owned=False, again=True) == []
+    both = replace(PUSH, consulted=True)
+    (ask,) = pushes.render(both, entry(LIVE), Instances(), owned=False, again=True)
+    assert (ask.topic, ask.retain) == (ASK_TOPIC, True)
+
+
 def test_nothing_is_said_for_an_application_that_is_gone() -> None:
     assert render(PUSH, None) is None
 
