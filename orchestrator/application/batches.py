@@ -322,7 +322,7 @@ class Application:
         for draft in changed:
             entry = self._entry(draft)
             draft.push = drafts.pushes_needed(draft, entry)
-            self._batch.pushed = self._batch.pushed or draft.push or bool(draft.cleared_topics)
+            self._batch.pushed = self._batch.pushed or drafts.publishes(draft)
             due.append(changes.due_at(draft.after, entry.policy_of, at))
             fresh = entry.unfrozen(drafts.offered(draft))
             if fresh:

@@ -3,8 +3,9 @@
 Rules:
 - The filters that an endpoint is in follow what it is, before the decision is taken.
 - After every fact that may change it, the offer is decided anew, so that an answer in the same batch tells the truth.
-- A push is noted when what its topics shall hold has changed, when the endpoint asks for pushes again, and, for
-  applications that push live, whenever an endpoint with an unstarted offer reports or asks.
+- A push is noted when what its topics shall hold has changed, and when the endpoint asks for pushes again.
+- For applications that push live, whenever an endpoint with an unstarted offer reports or asks, its offer is sent
+  again, and nothing else of it; where its last push is still on its way, all of it is.
 
 Layer: application; pure.
 """
@@ -54,7 +55,9 @@ def hear(draft: Draft, entry: Entry, fact: Fact, *, watermark: int, at: datetime
     settle(draft, entry, at)
     if entry.application.push is PushMode.LIVE and isinstance(fact, _WORDS):
         offer = draft.after.offer
-        draft.push = draft.push or (offer is not None and offer.state is AttemptState.OFFERED)
+        if draft.after.observe and offer is not None and offer.state is AttemptState.OFFERED:
+            draft.push = draft.push or not acknowledged
+            draft.repeat = True
 
 
 def regroup(draft: Draft, entry: Entry) -> None:
@@ -162,8 +165,17 @@ def show_anew(draft: Draft, entry: Entry) -> None:
 def changed(draft: Draft) -> bool:
     """Whether anything has to be written."""
     return (
-        draft.after is not draft.before.endpoint or draft.push or bool(draft.cleared_topics) or draft.held is not None
+        draft.after is not draft.before.endpoint
+        or draft.push
+        or draft.repeat
+        or bool(draft.cleared_topics)
+        or draft.held is not None
     )
+
+
+def publishes(draft: Draft) -> bool:
+    """Whether there is something to publish of it, once it is stored."""
+    return draft.push or draft.repeat or bool(draft.cleared_topics)
 
 
 def offered(draft: Draft) -> set[Version]:

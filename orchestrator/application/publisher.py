@@ -26,7 +26,7 @@ import structlog
 
 from orchestrator.application import answers as answering
 from orchestrator.application.ports import StorageError
-from orchestrator.application.pushes import CLEARED, ParkedPush, expected, owned, place_of, render
+from orchestrator.application.pushes import CLEARED, OFFER, ParkedPush, expected, owned, place_of, render
 from protocol import topics
 from protocol.links import REFUSED, LinkLost, Outbound
 
@@ -189,8 +189,9 @@ class Publisher:
         places = [place for place in (place_of(push, self._directory, self._instances) for push in pushes) if place]
         owners = await self._storage.owners(places) if places else {}
         plan = _Plan()
+        repeated = {push.key: push.revision for push in pushes if push.topic == OFFER}
         for push in pushes:
-            if push.topic is None and push.latest != push.revision:
+            if push.superseded or (push.topic == OFFER and push.revision != repeated[push.key]):
                 continue
             entry = self._directory.by_key(push.application)
             moved_in = owned(push, self._directory, self._instances, owners)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 Place: TypeAlias = tuple[int, str, str]
 """Application, application version and token."""
 
+OFFER = ""
+"""In the place of a topic: what is sent is the endpoint's live offer, once more."""
 CLEARED = b""
 """A retained message with an empty payload removes what is retained (MQTT 5.0 §3.3.1.3)."""
 
@@ -46,7 +48,7 @@ class Push:
     key: int
     """Of the endpoint; 0 for a topic that was left by one that is gone."""
     topic: str | None
-    """A topic that was left; None: the endpoint's own."""
+    """A topic that was left; None: the endpoint's own; `OFFER`: its offer alone, live."""
     application: int
     app_version: str
     token: str
@@ -61,6 +63,13 @@ class Push:
     """For which its consent is asked."""
     consulted: bool = False
     """Whether it ever was."""
+
+    @property
+    def superseded(self) -> bool:
+        """Whether a later push of the endpoint says all that this one would."""
+        if self.topic is None:
+            return self.latest != self.revision
+        return self.topic == OFFER and self.latest > self.revision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +136,8 @@ def render(
     `owned` says whether a left topic belongs to an endpoint again: then that endpoint's own pushes keep it right.
     `again` says that the broker has taken the push before: then only what it retains is restored.
     """
+    if push.topic == OFFER:
+        return [] if again or entry is None else _live(push, entry, instances)
     if push.topic is not None:
         return [] if owned else [Outbound(topic=push.topic, payload=CLEARED, retain=True)]
     if entry is None:
@@ -136,6 +147,11 @@ def render(
     if push.consulted:
         messages.append(_ask(push, entry, instances))
     return messages
+
+
+def _live(push: Push, entry: Entry, instances: Instances) -> list[Outbound]:
+    offered = _offer(push, entry, instances)
+    return [] if offered is None or offered.retain else [offered]
 
 
 def expected(push: Push, entry: Entry | None, instances: Instances) -> dict[str, bytes | None]:

@@ -169,6 +169,8 @@ class Draft:
     """Settled attempts that a newer offer has replaced, oldest first."""
     push: bool = False
     """Whether what its push topic shall hold has changed."""
+    repeat: bool = False
+    """Whether its offer is to be sent again, live, although nothing has changed; a `push` does that, too."""
     cleared_topics: list[str] = field(default_factory=list)
     """Topics that it has left and that must not retain anything of it."""
     new_attributes: str | None = None

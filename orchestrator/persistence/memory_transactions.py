@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from orchestrator.application import counters, drafts
 from orchestrator.application.classes import EndpointClass, Page, Renewal, Work
 from orchestrator.application.memberships import Subject
+from orchestrator.application.pushes import OFFER
 from orchestrator.domain.attempts import OPEN, Attempt, AttemptState, move
 from orchestrator.domain.endpoints import HistoryEntry, HistoryKind, TokenState
 
@@ -179,6 +180,8 @@ class MemoryTransaction:
         for topic in draft.cleared_topics:
             self._push(0, topic)
         revision = self._push(key, None) if draft.push else before.push_revision
+        if draft.repeat and not draft.push:
+            self._push(key, OFFER)
         record = drafts.stored(draft, key=key, push_revision=revision, last_history=last)
         endpoint = replace(record.endpoint, filters=frozenset(), zone=None)
         record = replace(record, endpoint=endpoint, subject=None, due_at=due_at)
@@ -285,7 +288,8 @@ class MemoryTransaction:
         """See `ports.Transaction.prune`."""
         current = {kept.record.push_revision for kept in self._state.endpoints.values()}
         for revision, (_, topic) in list(self._state.pushes.items()):
-            if below < revision <= below + limit and topic is None and revision not in current:
+            stale = topic == OFFER or (topic is None and revision not in current)
+            if below < revision <= below + limit and stale:
                 del self._state.pushes[revision]
         return below + limit
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import and_, bindparam, case, delete, func, insert, or_, select, update
 
 from orchestrator.application.classes import Page, differences
 from orchestrator.application.counters import deltas
+from orchestrator.application.pushes import OFFER
 from orchestrator.domain.cohorts import cohort
 from orchestrator.persistence import counts, dialects, particulars, schema, writes
 from orchestrator.persistence.dictionaries import add_versions
@@ -334,8 +335,7 @@ class SqlTransaction:
         current = select(_state.c.id).where(
             _state.c.id == push.c.endpoint_id, _state.c.push_revision == push.c.revision
         )
-        stale = delete(push).where(
-            push.c.revision > below, push.c.revision <= below + limit, push.c.topic.is_(None), ~current.exists()
-        )
-        await self._connection.execute(stale)
+        stale = or_(push.c.topic == OFFER, and_(push.c.topic.is_(None), ~current.exists()))
+        span = and_(push.c.revision > below, push.c.revision <= below + limit)
+        await self._connection.execute(delete(push).where(span, stale))
         return below + limit

@@ -2,7 +2,8 @@
 
 Rules:
 - An endpoint's history entries are chained: each names the one before, the hot row names the newest.
-- A push is one row: revision and endpoint, or revision and a topic that was left.
+- A push is one row: revision and endpoint, or revision and a topic that was left. One that only sends an offer again
+  leaves the endpoint's own push revision alone: it supersedes none.
 
 Layer: persistence; no I/O.
 """
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.application import drafts as drafting
+from orchestrator.application.pushes import OFFER
 from orchestrator.persistence import rows
 from orchestrator.persistence.instants import to_ms_or_none
 from orchestrator.persistence.rows import ATTEMPT_CODES, HISTORY_CODES
@@ -88,6 +90,8 @@ class Writes:
         if draft.push:
             revision = numbers.take("revision", 1) + 1
             self.pushes.append((revision, key, None))
+        elif draft.repeat:
+            self.pushes.append((numbers.take("revision", 1) + 1, key, OFFER))
         self._add_setbacks(draft, key, dictionary)
         self._add_consents(draft, key, dictionary)
         record = drafting.stored(draft, key=key, push_revision=revision, last_history=last)

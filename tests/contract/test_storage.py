@@ -12,7 +12,7 @@ import pytest_asyncio
 from orchestrator.application.classes import EndpointClass, Page, Renewal
 from orchestrator.application.counters import CounterKey
 from orchestrator.application.memberships import Belonging, Subject
-from orchestrator.application.pushes import ParkedPush
+from orchestrator.application.pushes import OFFER, ParkedPush
 from orchestrator.application.records import Draft, PushMode
 from orchestrator.domain.attempts import Attempt, AttemptState, move
 from orchestrator.domain.endpoints import Consent, Endpoint, HistoryEntry, HistoryKind, Setback, TokenState
@@ -390,6 +390,25 @@ async def test_pushes_tell_what_an_endpoint_is_asked_and_whether_it_ever_was(she
     )
     assert [(push.asked, push.consulted) for push in sample] == expected
     assert [(push.asked, push.consulted) for push in present] == expected
+
+
+async def test_an_offer_that_is_sent_again_supersedes_no_push_and_is_pruned(shelf: Shelf, entry: Entry) -> None:
+    draft = newcomer(entry, "tok", on("1.0.0", offered("2.0.0")))
+    draft.push = True
+    await store(shelf, entry, draft)
+    again = await changed(shelf, entry, "tok", draft.after)
+    again.repeat = True
+    await store(shelf, entry, again)
+    first, second = await shelf.storage.pushes(0, 10)
+    assert (first.superseded, second.superseded, second.topic, second.key) == (False, False, OFFER, first.key)
+    assert second == replace(first, revision=second.revision, topic=OFFER)
+    both = await changed(shelf, entry, "tok", draft.after)
+    both.push = both.repeat = True
+    await store(shelf, entry, both)
+    assert [push.superseded for push in await shelf.storage.pushes(0, 10)] == [True, True, False]
+    async with shelf.storage.transaction() as transaction:
+        await transaction.prune(0, 10)
+    assert [push.topic for push in await shelf.storage.pushes(0, 10)] == [None]
 
 
 async def test_pruning_keeps_the_latest_push_of_each_topic_and_the_topics_that_were_left(

@@ -150,11 +150,20 @@ def test_observe_restores_the_push_and_its_end_clears_it() -> None:
 )
 def test_where_pushes_are_live_an_unstarted_offer_follows_every_word(fact: Fact, *, pushed: bool) -> None:
     live = entry(PushMode.LIVE)
-    draft = hear(begin(OFFERED), fact, live)
-    assert drafts.pushes_needed(draft, live) == pushed
+    assert drafts.publishes(hear(begin(OFFERED), fact, live)) == pushed
+    assert not drafts.publishes(hear(begin(replace(OFFERED, observe=False)), Heard(at=AT), live))
     started = endpoint("1.0.0", move(offer("1.1.0"), AttemptState.INSTALLING, NOW))
     if not isinstance(fact, ObserveAsked):
-        assert not hear(begin(started), fact, live).push
+        assert not drafts.publishes(hear(begin(started), fact, live))
+
+
+def test_a_live_offer_is_repeated_alone_unless_the_last_push_is_still_on_its_way() -> None:
+    live = entry(PushMode.LIVE)
+    draft = hear(begin(OFFERED), Heard(at=AT), live)
+    assert (draft.push, draft.repeat) == (False, True)
+    assert drafts.changed(draft)
+    assert hear(begin(OFFERED, push_revision=7), Heard(at=AT), live, watermark=6).push
+    assert not hear(begin(OFFERED, push_revision=7), Heard(at=AT), live, watermark=7).push
 
 
 def test_nothing_is_cleared_where_nothing_is_retained() -> None:

@@ -137,6 +137,33 @@ async def test_invariant_7_an_ask_ends_with_a_stop_whoever_renders_it(tmp_path: 
         assert list(link.retained) == [ask_topic("a")]
 
 
+async def test_a_live_offer_follows_every_word_and_no_empty_ask_with_it(tmp_path: Path) -> None:
+    async with open_desk(tmp_path, consent="required", push="live") as desk:
+        link = Retainer()
+        made, _ = publisher(desk, link)
+        await desk.define("1.1.0", "1.0.0")
+        await desk.enrol("a", "1.0.0")
+        await publish_all(made)
+        await desk.hear("a", Consented(version=Version.parse("1.1.0"), at=desk.clock.now()))
+        await publish_all(made)
+        assert [message.topic for message in link.sent] == [ask_topic("a"), topic("a"), ask_topic("a")]
+        link.sent.clear()
+        for _ in range(2):
+            await desk.report("a", "1.0.0")
+            await publish_all(made)
+        assert [message.topic for message in link.sent] == [topic("a")] * 2
+        link.sent.clear()
+        # What an endpoint says before anything is sent is followed by one offer.
+        for _ in range(3):
+            await desk.report("a", "1.0.0")
+        await publish_all(made)
+        assert [message.topic for message in link.sent] == [topic("a")]
+        await desk.report("a", "1.1.0")
+        made.resume(1, 0)
+        await publish_all(made)
+        assert link.retained == {}
+
+
 async def test_a_refused_ask_is_parked_and_tried_again(tmp_path: Path) -> None:
     async with open_desk(tmp_path, consent="required") as desk:
         link = Retainer()

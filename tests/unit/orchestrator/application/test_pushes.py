@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.application import pushes
 from orchestrator.application.directory import Directory
-from orchestrator.application.pushes import Push
+from orchestrator.application.pushes import OFFER, Push
 from orchestrator.application.records import PushMode
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.endpoints import TokenState
@@ -116,6 +116,23 @@ def test_a_push_that_the_broker_has_taken_before_restores_only_what_it_retains()
     both = replace(PUSH, consulted=True)
     (ask,) = pushes.render(both, entry(LIVE), Instances(), owned=False, again=True)
     assert (ask.topic, ask.retain) == (ASK_TOPIC, True)
+
+
+def test_an_offer_that_is_sent_once_more_is_live_and_comes_alone() -> None:
+    more = replace(PUSH, topic=OFFER, consulted=True)
+    assert pushes.render(more, entry(LIVE), Instances(), owned=False) == [render(PUSH, entry(LIVE))]
+    for push, of in ((more, entry()), (more, None), (replace(more, observe=False), entry(LIVE))):
+        assert pushes.render(push, of, Instances(), owned=False) == []
+    assert pushes.render(more, entry(LIVE, suspended("1.1.0")), Instances(), owned=False) == []
+    assert pushes.render(more, entry(LIVE), Instances(), owned=False, again=True) == []
+    assert pushes.place_of(more, Directory([entry(LIVE)]), Instances()) is None
+
+
+def test_a_later_push_of_the_endpoint_supersedes_all_but_topics_that_were_left() -> None:
+    for push, latest, superseded in ((PUSH, 5, False), (PUSH, 6, True), (PUSH, 0, True), (LEFT, 6, False)):
+        assert replace(push, latest=latest).superseded == superseded
+    for latest, superseded in ((4, False), (6, True)):
+        assert replace(PUSH, topic=OFFER, latest=latest).superseded == superseded
 
 
 def test_nothing_is_said_for_an_application_that_is_gone() -> None:
