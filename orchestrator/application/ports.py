@@ -158,8 +158,8 @@ class Storage(Protocol):
     async def push_sample(self, after_key: int, limit: int) -> list[Push]:
         """The present state of push topics that were ever pushed, in order of endpoint, from `after_key` on."""
 
-    async def owners(self, places: Sequence[Place]) -> dict[Place, bool]:
-        """Which of these places an endpoint has now, and whether it was ever asked for consent."""
+    async def residents(self, places: Sequence[Place]) -> dict[Place, Push]:
+        """Those of these places that an endpoint has now, each with the present state of its push topics."""
 
     async def all_parked_topics(self) -> set[str]:
         """Every parked topic."""

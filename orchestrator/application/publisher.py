@@ -26,16 +26,15 @@ import structlog
 
 from orchestrator.application import answers as answering
 from orchestrator.application.ports import StorageError
-from orchestrator.application.pushes import CLEARED, OFFER, ParkedPush, expected, owned, place_of, render
+from orchestrator.application.pushes import OFFER, ParkedPush, Push, expected, place_of, render, render_left
 from protocol import topics
 from protocol.links import REFUSED, LinkLost, Outbound
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from orchestrator.application.answers import Answer
     from orchestrator.application.parts import Parts
-    from orchestrator.application.pushes import Push
 
 log = structlog.get_logger(__name__)
 
@@ -186,18 +185,30 @@ class Publisher:
         return True
 
     async def _plan(self, pushes: Sequence[Push]) -> _Plan:
-        places = [place for place in (place_of(push, self._directory, self._instances) for push in pushes) if place]
-        owners = await self._storage.owners(places) if places else {}
+        residents = await self._residents({push.topic for push in pushes if push.topic})
         plan = _Plan()
         repeated = {push.key: push.revision for push in pushes if push.topic == OFFER}
         for push in pushes:
             if push.superseded or (push.topic == OFFER and push.revision != repeated[push.key]):
                 continue
-            entry = self._directory.by_key(push.application)
-            moved_in = owned(push, self._directory, self._instances, owners)
             again = push.revision <= self.watermark
-            plan.add(render(push, entry, self._instances, owned=moved_in, again=again), push)
+            plan.add([self._left(push.topic, residents)] if push.topic else self._rendered(push, again=again), push)
         return plan
+
+    async def _residents(self, left: Collection[str]) -> Mapping[str, Push]:
+        """The endpoints that have some topics now."""
+        places = {topic: place_of(topic, self._directory, self._instances) for topic in left}
+        wanted = {place for place in places.values() if place is not None}
+        found = await self._storage.residents(sorted(wanted)) if wanted else {}
+        return {topic: found[place] for topic, place in places.items() if place in found}
+
+    def _left(self, topic: str, residents: Mapping[str, Push]) -> Outbound:
+        resident = residents.get(topic)
+        entry = None if resident is None else self._directory.by_key(resident.application)
+        return render_left(topic, resident, entry, self._instances)
+
+    def _rendered(self, push: Push, *, again: bool = False) -> list[Outbound]:
+        return render(push, self._directory.by_key(push.application), self._instances, again=again)
 
     async def _note(self, plan: _Plan, codes: Sequence[int]) -> None:
         """Park what was refused, and unpark what was taken after all."""
@@ -227,12 +238,14 @@ class Publisher:
 
     async def retry_parked(self, limit: int = SLICE) -> None:
         """Try parked pushes again whose time has come."""
-        due = await self._storage.parked(self._clock.now(), limit)
-        if not due:
-            return
         async with self._gate:
+            # Inside: what has been taken meanwhile is not parked any more.
+            due = await self._storage.parked(self._clock.now(), limit)
+            if not due:
+                return
             present = {push.key: push for push in await self._storage.pushes_of([item.key for item in due if item.key])}
-            messages = [self._retried(item, present.get(item.key)) for item in due]
+            residents = await self._residents({item.topic for item in due})
+            messages = [self._retried(item, present.get(item.key), residents) for item in due]
             codes = await self._link.publish(messages)
         refused, taken = [], []
         for item, code in zip(due, codes, strict=True):
@@ -242,12 +255,9 @@ class Publisher:
                 taken.append(item.topic)
         await self._store_parked(refused, taken)
 
-    def _retried(self, item: ParkedPush, push: Push | None) -> Outbound:
-        if push is not None:
-            for message in render(push, self._directory.by_key(push.application), self._instances, owned=False):
-                if message.topic == item.topic:
-                    return message
-        return Outbound(topic=item.topic, payload=CLEARED, retain=True)
+    def _retried(self, item: ParkedPush, push: Push | None, residents: Mapping[str, Push]) -> Outbound:
+        own = [] if push is None else self._rendered(push)
+        return next((message for message in own if message.topic == item.topic), self._left(item.topic, residents))
 
     async def raise_sentinel(self) -> None:
         """Say to the broker, retained, up to which revision it has all; keep it first."""

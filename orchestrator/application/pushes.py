@@ -6,7 +6,7 @@ Rules:
   (invariant 7).
 - Asks for consent are retained wherever they go, also where offers are live. What was never consulted has no topic for
   them: nothing is ever published there.
-- A topic that an endpoint has left is cleared, unless another endpoint has moved in.
+- A topic that an endpoint has left is cleared; where another endpoint has moved in, it holds what that one is told.
 
 Layer: application; pure.
 """
@@ -20,10 +20,8 @@ from orchestrator.application.records import PushMode
 from orchestrator.domain.attempts import AttemptState
 from protocol import topics
 from protocol.links import Outbound
-from protocol.topics import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from orchestrator.application.directory import Directory, Entry
@@ -65,6 +63,11 @@ class Push:
     """Whether it ever was."""
 
     @property
+    def place(self) -> Place:
+        """Whose the endpoint's own topics are."""
+        return self.application, self.app_version, self.token
+
+    @property
     def superseded(self) -> bool:
         """Whether a later push of the endpoint says all that this one would."""
         if self.topic is None:
@@ -102,44 +105,22 @@ def topics_of(instances: Instances, app_version: str, token: str, *, consulted: 
     return [offers, topics.consent_topic(instances, app_version, token)] if consulted else [offers]
 
 
-def place_of(push: Push, directory: Directory, instances: Instances) -> Place | None:
-    """Whose a left topic would be now; None where none could own it.
-
-    Of offers' topics only those of applications that retain pushes count: elsewhere one is cleared in any case.
-    """
-    address = None if push.topic is None else topics.parse_push(push.topic, instances)
+def place_of(topic: str, directory: Directory, instances: Instances) -> Place | None:
+    """Whose a topic would be now; None where none could own it."""
+    address = topics.parse_push(topic, instances)
     entry = None if address is None else directory.by_app_version(address.app_version)
     if address is None or entry is None:
-        return None
-    if address.resource is Resource.CONFIG and entry.application.push is not PushMode.RETAINED:
         return None
     return entry.application.key, address.app_version, address.token
 
 
-def owned(push: Push, directory: Directory, instances: Instances, owners: Mapping[Place, bool]) -> bool:
-    """Whether a left topic belongs to an endpoint again, whose own pushes keep it right.
+def render(push: Push, entry: Entry | None, instances: Instances, *, again: bool = False) -> list[Outbound]:
+    """What to publish for a push of an endpoint's own now, one message for a topic at most.
 
-    `owners` says of places that endpoints have now whether their endpoint was ever consulted.
-    """
-    place = place_of(push, directory, instances)
-    if place is None or place not in owners:
-        return False
-    _, app_version, token = place
-    return owners[place] or push.topic != topics.consent_topic(instances, app_version, token)
-
-
-def render(
-    push: Push, entry: Entry | None, instances: Instances, *, owned: bool, again: bool = False
-) -> list[Outbound]:
-    """What to publish for a push now, one message for a topic at most.
-
-    `owned` says whether a left topic belongs to an endpoint again: then that endpoint's own pushes keep it right.
     `again` says that the broker has taken the push before: then only what it retains is restored.
     """
     if push.topic == OFFER:
         return [] if again or entry is None else _live(push, entry, instances)
-    if push.topic is not None:
-        return [] if owned else [Outbound(topic=push.topic, payload=CLEARED, retain=True)]
     if entry is None:
         return []
     offered = _offer(push, entry, instances)
@@ -147,6 +128,12 @@ def render(
     if push.consulted:
         messages.append(_ask(push, entry, instances))
     return messages
+
+
+def render_left(topic: str, resident: Push | None, entry: Entry | None, instances: Instances) -> Outbound:
+    """What to publish on a topic that an endpoint has left; `resident` is the one that has it now, of `entry`."""
+    payload = None if resident is None else expected(resident, entry, instances).get(topic)
+    return Outbound(topic=topic, payload=payload or CLEARED, retain=True)
 
 
 def _live(push: Push, entry: Entry, instances: Instances) -> list[Outbound]:
@@ -157,7 +144,7 @@ def _live(push: Push, entry: Entry, instances: Instances) -> list[Outbound]:
 def expected(push: Push, entry: Entry | None, instances: Instances) -> dict[str, bytes | None]:
     """What the broker should retain for an endpoint, by topic; None: nothing."""
     named = topics_of(instances, push.app_version, push.token, consulted=push.consulted)
-    messages = render(push, entry, instances, owned=False)
+    messages = render(push, entry, instances)
     kept = {message.topic: message.payload for message in messages if message.retain and message.payload}
     return {topic: kept.get(topic) for topic in named}
 

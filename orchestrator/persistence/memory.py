@@ -90,11 +90,11 @@ class MemoryStorage:
             consulted=record is not None and record.endpoint.consulted,
         )
 
-    async def owners(self, places: Sequence[Place]) -> dict[Place, bool]:
-        """See `ports.Storage.owners`."""
-        records = (kept.record for kept in self.state.endpoints.values())
-        found = {(one.application, one.app_version, one.token): one.endpoint.consulted for one in records}
-        return {place: found[place] for place in places if place in found}
+    async def residents(self, places: Sequence[Place]) -> dict[Place, Push]:
+        """See `ports.Storage.residents`."""
+        records = [kept.record for kept in self.state.endpoints.values()]
+        found = [self._push(record.push_revision, record.key, None) for record in records]
+        return {push.place: push for push in found if push.place in places}
 
     async def all_parked_topics(self) -> set[str]:
         """See `ports.Storage.all_parked_topics`."""

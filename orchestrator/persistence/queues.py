@@ -139,8 +139,8 @@ class SqlQueues:
             consulted=bool(asked_id),
         )
 
-    async def owners(self, places: Sequence[Place]) -> dict[Place, bool]:
-        """See `ports.Storage.owners`."""
+    async def residents(self, places: Sequence[Place]) -> dict[Place, Push]:
+        """See `ports.Storage.residents`."""
         endpoint, av = schema.endpoint, schema.app_version
         found = (
             _wanted.join(
@@ -151,11 +151,9 @@ class SqlQueues:
             .join(schema.endpoint_state, _state.id == endpoint.c.id)
             .join(av, (av.c.id == _state.app_version_id) & (av.c.name == func.json_extract(_wanted.c.value, "$[1]")))
         )
-        columns = [endpoint.c.application_id, av.c.name, endpoint.c.token, _state.asked_id]
-        statement = dialects.rows_as_json(columns).select_from(found)
-        async with self.reading() as connection:
-            rows = await dialects.fetch(connection, statement, wanted=dialects.listing(places))
-        return {(application, name, token): bool(asked_id) for application, name, token, asked_id in rows}
+        statement = dialects.rows_as_json([_state.push_revision, endpoint.c.id, null(), *_TOPIC_STATE])
+        pushes = await self._read(statement.select_from(found), wanted=dialects.listing(places))
+        return {push.place: push for push in pushes}
 
     async def all_parked_topics(self) -> set[str]:
         """See `ports.Storage.all_parked_topics`."""

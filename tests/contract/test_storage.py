@@ -366,13 +366,16 @@ async def test_the_present_state_of_topics_is_read_by_key_and_in_order_of_endpoi
     assert {push.key: push.revision for push in present} == {keys[0]: sample[0].revision, never: 0}
 
 
-async def test_owners_are_the_endpoints_that_have_a_place_now(shelf: Shelf, entry: Entry) -> None:
+async def test_residents_are_the_endpoints_that_have_a_place_now(shelf: Shelf, entry: Entry) -> None:
     consulted = replace(endpoint("1.0.0"), consulted=True)
     await store(shelf, entry, newcomer(entry, "tok"), newcomer(entry, "asked", consulted))
     key = entry.application.key
     mine, other = (key, "kettle-v1", "tok"), (key, "kettle-v1", "asked")
     asked = [mine, (key, "kettle-v2", "tok"), (key, "kettle-v1", "gone"), (key + 1, "kettle-v1", "tok"), other]
-    assert await shelf.storage.owners(asked) == {mine: False, other: True}
+    residents = await shelf.storage.residents(asked)
+    assert {place: push.consulted for place, push in residents.items()} == {mine: False, other: True}
+    present = {push.place: push for push in await shelf.storage.pushes_of([push.key for push in residents.values()])}
+    assert residents == present
 
 
 async def test_pushes_tell_what_an_endpoint_is_asked_and_whether_it_ever_was(shelf: Shelf, entry: Entry) -> None:

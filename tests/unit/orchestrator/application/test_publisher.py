@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -192,6 +193,54 @@ async def test_the_left_topic_of_consent_is_cleared_also_where_somebody_moves_in
         await desk.enrol("c", token="a")
         await publish_all(made)
         assert list(link.retained) == [ask_topic("b")]
+
+
+async def test_invariant_1_a_topic_that_was_left_holds_nothing_of_who_was_there_before(desk: Desk) -> None:
+    link = Retainer()
+    made, _ = publisher(desk, link)
+    await fleet(desk, "a")
+    await publish_all(made)
+    await desk.endpoints.change_token(APP, "a", None, "b")
+    # Who moves in is offered nothing: no push of its own would ever clear the topic.
+    await desk.enrol("c", token="a")
+    await publish_all(made)
+    assert list(link.retained) == [topic("b")]
+
+
+async def test_invariant_1_a_parked_topic_that_was_left_holds_what_its_present_endpoint_is_told(desk: Desk) -> None:
+    link = Retainer()
+    made, _ = publisher(desk, link)
+    await fleet(desk, "a")
+    link.refused.add(topic("a"))
+    await publish_all(made)
+    await desk.endpoints.change_token(APP, "a", None, "b")
+    await publish_all(made)
+    link.refused.clear()
+    await desk.enrol("c", "1.0.0", token="a")
+    # The push of the one who moved in is still on its way, or it has been taken while the retry waited its turn.
+    desk.clock.at += 2 * PARKED_FIRST
+    await made.retry_parked()
+    assert sorted(link.retained) == [topic("a"), topic("b")]
+    assert await desk.storage.all_parked_topics() == set()
+
+
+async def test_what_was_taken_while_a_retry_waited_its_turn_is_not_retried(desk: Desk) -> None:
+    link = Retainer()
+    made, _ = publisher(desk, link)
+    await fleet(desk, "a")
+    link.refused.add(topic("a"))
+    await publish_all(made)
+    link.refused.clear()
+    desk.clock.at += PARKED_FIRST
+    link.sent.clear()
+    async with asyncio.TaskGroup() as group:
+        async with made._gate:
+            retrying = group.create_task(made.retry_parked())
+            await desk.storage.parked(desk.clock.now(), 10)
+            made.cursor = 0
+            await made._send_pushes()
+        await retrying
+    assert [message.topic for message in link.sent] == [topic("a")]
 
 
 async def test_a_cursor_that_is_set_back_while_a_slice_is_out_stays_set_back(desk: Desk) -> None:

@@ -50,16 +50,16 @@ def entry(application: Application = RETAINED, software: Software | None = None)
     return entry_of(application, [general("1.0.0"), software or general("1.1.0", "1.0.0")])
 
 
-def render(push: Push, of: Entry | None, *, owned: bool = False) -> Outbound | None:
+def render(push: Push, of: Entry | None) -> Outbound | None:
     """What is published for an endpoint that nobody has ever asked: one message at most."""
-    messages = pushes.render(push, of, Instances(), owned=owned)
+    messages = pushes.render(push, of, Instances())
     assert len(messages) <= 1
     return messages[0] if messages else None
 
 
 def asked_of(push: Push, of: Entry | None) -> Outbound:
     """The message on the topic of consent, behind whatever is said of the offer."""
-    message = pushes.render(push, of, Instances(), owned=False)[-1]
+    message = pushes.render(push, of, Instances())[-1]
     assert (message.topic, message.qos, message.retain) == (ASK_TOPIC, 1, True)
     return message
 
@@ -111,21 +111,20 @@ def test_a_live_push_is_not_retained() -> None:
 
 
 def test_a_push_that_the_broker_has_taken_before_restores_only_what_it_retains() -> None:
-    assert pushes.render(PUSH, entry(), Instances(), owned=False, again=True) == [render(PUSH, entry())]
-    assert pushes.render(PUSH, entry(LIVE), Instances(), owned=False, again=True) == []
+    assert pushes.render(PUSH, entry(), Instances(), again=True) == [render(PUSH, entry())]
+    assert pushes.render(PUSH, entry(LIVE), Instances(), again=True) == []
     both = replace(PUSH, consulted=True)
-    (ask,) = pushes.render(both, entry(LIVE), Instances(), owned=False, again=True)
+    (ask,) = pushes.render(both, entry(LIVE), Instances(), again=True)
     assert (ask.topic, ask.retain) == (ASK_TOPIC, True)
 
 
 def test_an_offer_that_is_sent_once_more_is_live_and_comes_alone() -> None:
     more = replace(PUSH, topic=OFFER, consulted=True)
-    assert pushes.render(more, entry(LIVE), Instances(), owned=False) == [render(PUSH, entry(LIVE))]
+    assert pushes.render(more, entry(LIVE), Instances()) == [render(PUSH, entry(LIVE))]
     for push, of in ((more, entry()), (more, None), (replace(more, observe=False), entry(LIVE))):
-        assert pushes.render(push, of, Instances(), owned=False) == []
-    assert pushes.render(more, entry(LIVE, suspended("1.1.0")), Instances(), owned=False) == []
-    assert pushes.render(more, entry(LIVE), Instances(), owned=False, again=True) == []
-    assert pushes.place_of(more, Directory([entry(LIVE)]), Instances()) is None
+        assert pushes.render(push, of, Instances()) == []
+    assert pushes.render(more, entry(LIVE, suspended("1.1.0")), Instances()) == []
+    assert pushes.render(more, entry(LIVE), Instances(), again=True) == []
 
 
 def test_a_later_push_of_the_endpoint_supersedes_all_but_topics_that_were_left() -> None:
@@ -139,29 +138,38 @@ def test_nothing_is_said_for_an_application_that_is_gone() -> None:
     assert render(PUSH, None) is None
 
 
-def test_a_topic_that_was_left_is_cleared_unless_somebody_has_moved_in() -> None:
-    assert LEFT.topic is not None
-    for of in (entry(), entry(LIVE), None):
-        assert render(LEFT, of) == Outbound(topic=LEFT.topic, payload=b"", qos=1, retain=True)
-        assert render(LEFT, of, owned=True) is None
+def test_a_topic_that_was_left_is_cleared_unless_somebody_has_moved_in_who_is_told_something_there() -> None:
+    ask = b'{"configId":"1.1.0","metadata":{}}'
+    offered, idle = PUSH, replace(PUSH, version=None, state=None)
+    for topic, resident, of, payload in (
+        (TOPIC, None, None, b""),
+        (TOPIC, idle, entry(), b""),
+        (TOPIC, offered, entry(), BODY),
+        (TOPIC, offered, entry(LIVE), b""),
+        (TOPIC, offered, entry(software=suspended("1.1.0")), b""),
+        (ASK_TOPIC, offered, entry(), b""),
+        (ASK_TOPIC, ASKED, entry(), ask),
+        (ASK_TOPIC, ASKED, entry(LIVE), ask),
+    ):
+        left = pushes.render_left(topic, resident, of, Instances())
+        assert left == Outbound(topic=topic, payload=payload, qos=1, retain=True)
 
 
 def test_the_place_of_a_topic_that_was_left_is_whose_it_would_be_now() -> None:
     directory = Directory([entry()])
-    assert pushes.place_of(LEFT, directory, Instances()) == (1, "kettle-v2", "old")
-    assert pushes.place_of(PUSH, directory, Instances()) is None
-    assert pushes.place_of(LEFT, Directory(), Instances()) is None
-    assert pushes.place_of(LEFT, Directory([entry(LIVE)]), Instances()) is None
-    assert pushes.place_of(replace(LEFT, topic="something/else"), directory, Instances()) is None
+    for topic in (TOPIC, ASK_TOPIC):
+        assert pushes.place_of(topic, directory, Instances()) == PUSH.place == (1, "kettle-v1", "tok")
+        assert pushes.place_of(topic, Directory(), Instances()) is None
+    assert pushes.place_of("something/else", directory, Instances()) is None
 
 
 def test_an_ask_is_retained_beside_the_offers_topic_also_where_offers_are_live() -> None:
-    retained = pushes.render(ASKED, entry(), Instances(), owned=False)
+    retained = pushes.render(ASKED, entry(), Instances())
     assert [(message.topic, message.payload) for message in retained] == [
         (TOPIC, b""),
         (ASK_TOPIC, b'{"configId":"1.1.0","metadata":{}}'),
     ]
-    (live,) = pushes.render(ASKED, entry(LIVE), Instances(), owned=False)
+    (live,) = pushes.render(ASKED, entry(LIVE), Instances())
     assert live == retained[1]
 
 
@@ -170,7 +178,7 @@ def test_the_ask_is_cleared_when_nobody_is_asked_any_more_or_pushes_are_declined
         assert asked_of(push, entry()).payload == b""
         assert asked_of(push, entry(LIVE)).payload == b""
     offered = replace(PUSH, consulted=True)
-    assert [message.payload for message in pushes.render(offered, entry(), Instances(), owned=False)] == [BODY, b""]
+    assert [message.payload for message in pushes.render(offered, entry(), Instances())] == [BODY, b""]
 
 
 @pytest.mark.parametrize(
@@ -205,23 +213,6 @@ def test_invariant_1_what_the_broker_should_retain() -> None:
     assert pushes.expected(ASKED, entry(), Instances()) == {TOPIC: None, ASK_TOPIC: ask}
     assert pushes.expected(ASKED, entry(LIVE), Instances()) == {TOPIC: None, ASK_TOPIC: ask}
     assert pushes.expected(replace(ASKED, asked=None), entry(), Instances()) == {TOPIC: None, ASK_TOPIC: None}
-
-
-def test_a_left_topic_of_consent_is_owned_only_by_who_was_ever_asked() -> None:
-    directory, place = Directory([entry()]), (1, "kettle-v2", "old")
-    offers, asks = LEFT, replace(LEFT, topic="kp1/kettle-v2/cmx_ota/old/consent/json/status")
-    for push, consulted, kept in (
-        (offers, False, True),
-        (offers, True, True),
-        (asks, False, False),
-        (asks, True, True),
-    ):
-        assert pushes.owned(push, directory, Instances(), {place: consulted}) == kept
-    assert not pushes.owned(asks, directory, Instances(), {})
-    assert not pushes.owned(PUSH, directory, Instances(), {place: True})
-    # Asks are retained where offers are live, too.
-    assert pushes.owned(asks, Directory([entry(LIVE)]), Instances(), {place: True})
-    assert not pushes.owned(offers, Directory([entry(LIVE)]), Instances(), {place: True})
 
 
 def test_visible_is_what_is_open_and_not_stopped() -> None:
