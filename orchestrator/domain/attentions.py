@@ -41,6 +41,8 @@ class TroubleKind(Enum):
     """It comes back to the old version again and again."""
     REVERTED = "reverted"
     EXPIRED = "expired"
+    UNHEALTHY = "unhealthy"
+    """It came to the version, and its last word on its health is that it is not well."""
     FAILED = "failed"
     STALLED = "install-stalled"
     """It said that it installs, and nothing since."""
@@ -59,6 +61,7 @@ _SEVERITIES = {
     TroubleKind.LOOP: 70,
     TroubleKind.REVERTED: 65,
     TroubleKind.EXPIRED: 60,
+    TroubleKind.UNHEALTHY: 55,
     TroubleKind.FAILED: 50,
     TroubleKind.STALLED: 45,
     TroubleKind.NOT_TAKEN: 40,
@@ -111,6 +114,7 @@ _REASONS = {
     TroubleKind.LOOP: "it has come back to {running} {times} since {version} was offered",
     TroubleKind.REVERTED: "it went back from {version}, which failed here {times}{last}",
     TroubleKind.EXPIRED: "{version} had no verdict by its deadline and failed here {times}",
+    TroubleKind.UNHEALTHY: "it runs {running} since {since} and has said that it is not well",
     TroubleKind.FAILED: "{version} failed here {times}{last}",
     TroubleKind.STALLED: "it is installing {version}, and has had no verdict since {since}",
     TroubleKind.NOT_TAKEN: "it runs {running} and is heard, but has not taken {version} since {since}",
@@ -125,6 +129,7 @@ _ADVICE = {
     TroubleKind.LOOP: "see whether the image of {version} reports {version}; its version constant may not be bumped",
     TroubleKind.REVERTED: _BACK_OFF,
     TroubleKind.EXPIRED: _BACK_OFF,
+    TroubleKind.UNHEALTHY: "`otao history {endpoint_id}` has what it said; if others say so too, pause {version}",
     TroubleKind.FAILED: _BACK_OFF,
     TroubleKind.STALLED: "see whether it is up; the attempt fails at its deadline; `otao history {endpoint_id}`",
     TroubleKind.NOT_TAKEN: "see whether it subscribes to its push topic, or asks; `otao explain {endpoint_id}`",

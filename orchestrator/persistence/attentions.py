@@ -2,7 +2,7 @@
 
 Rules:
 - One lane for each problem, in order of severity; an endpoint is in the first lane whose condition it meets.
-- Lanes of failures, loops, deadlines, refused topics and unknown versions read partial indexes, which ordinary
+- Lanes of failures, health, loops, deadlines, refused topics and unknown versions read partial indexes, which ordinary
   endpoints are not in. The two others pass over the narrow hot rows, and only when the numbers say that there are any.
 - A lane goes on after (place, key); the place is the column that its index begins with.
 
@@ -47,8 +47,10 @@ _state, _endpoint, _setback, _parked = (
 _ACTIVE = TOKEN_CODES[TokenState.ACTIVE]
 _OFFERED = ATTEMPT_CODES[AttemptState.OFFERED]
 _INSTALLING = ATTEMPT_CODES[AttemptState.INSTALLING]
+_RAN = (ATTEMPT_CODES[AttemptState.SOAKING], ATTEMPT_CODES[AttemptState.CONFIRMED])
 # As text: an index is used only where its own condition stands, and a parameter is none.
 _FAILED: ColumnElement[bool] = literal_column(schema.FAILED_ATTEMPTS)
+_UNWELL: ColumnElement[bool] = literal_column(schema.UNWELL)
 _RETURNING: ColumnElement[bool] = literal_column(schema.RETURNING)
 _UNKNOWN: ColumnElement[bool] = literal_column(schema.UNKNOWN_VERSION)
 # The sign keeps the database from walking over the whole application instead of the lane's index.
@@ -102,7 +104,7 @@ async def _running(connection: AsyncConnection, entry: Entry) -> Mapping[int, in
 
 def _lanes(entry: Entry, running: Mapping[int, int], now: datetime, dictionary: Dictionary) -> Iterator[_Lane]:
     """The lanes, the worst first."""
-    yield from _failures(exhausted=True)
+    yield from _failures(TroubleKind.EXHAUSTED)
     open_offer = and_(_state.attempt_version_id != 0, _state.attempt_state.in_((_OFFERED, _INSTALLING)))
     recalled = [number for number in running if number and _recalled(number, entry, dictionary)]
     yield _Lane(
@@ -110,15 +112,7 @@ def _lanes(entry: Entry, running: Mapping[int, int], now: datetime, dictionary: 
         condition=and_(_state.running_id.in_(recalled), ~open_offer) if recalled else false(),
         since=_state.running_ms,
     )
-    refused = select(_parked.endpoint_id).where(_parked.endpoint_id != 0)
-    first = select(_parked.topic, _parked.reason_code, _parked.parked_ms).where(_parked.endpoint_id == _state.id)
-    yield _Lane(
-        problem=TroubleKind.REFUSED,
-        condition=_state.id.in_(refused),
-        since=first.with_only_columns(func.min(_parked.parked_ms)).scalar_subquery(),
-        times=first.with_only_columns(func.min(_parked.reason_code)).scalar_subquery(),
-        cause=first.with_only_columns(func.min(_parked.topic)).scalar_subquery(),
-    )
+    yield _refused()
     yield _Lane(
         problem=TroubleKind.LOOP,
         condition=and_(_RETURNING, open_offer),
@@ -126,7 +120,14 @@ def _lanes(entry: Entry, running: Mapping[int, int], now: datetime, dictionary: 
         since=_state.offered_ms,
         times=_state.returns,
     )
-    yield from _failures(exhausted=False)
+    yield from _failures(TroubleKind.REVERTED, TroubleKind.EXPIRED)
+    yield _Lane(
+        problem=TroubleKind.UNHEALTHY,
+        condition=and_(_UNWELL, _state.attempt_state.in_(_RAN)),
+        place=_state.healthy,
+        since=func.coalesce(_state.soaking_ms, _state.settled_ms),
+    )
+    yield from _failures(TroubleKind.FAILED)
     yield from _stalls(entry, now, dictionary)
     yield _Lane(problem=TroubleKind.UNKNOWN, condition=_UNKNOWN, place=_state.running_id, since=_endpoint.registered_ms)
     long_ago = to_ms(now - attentions.UNSEEN_AFTER)
@@ -142,27 +143,36 @@ def _lanes(entry: Entry, running: Mapping[int, int], now: datetime, dictionary: 
     )
 
 
+def _refused() -> _Lane:
+    """Endpoints with a topic that the broker does not let us write."""
+    refused = select(_parked.endpoint_id).where(_parked.endpoint_id != 0)
+    first = select(_parked.topic, _parked.reason_code, _parked.parked_ms).where(_parked.endpoint_id == _state.id)
+    return _Lane(
+        problem=TroubleKind.REFUSED,
+        condition=_state.id.in_(refused),
+        since=first.with_only_columns(func.min(_parked.parked_ms)).scalar_subquery(),
+        times=first.with_only_columns(func.min(_parked.reason_code)).scalar_subquery(),
+        cause=first.with_only_columns(func.min(_parked.topic)).scalar_subquery(),
+    )
+
+
 def _recalled(number: int, entry: Entry, dictionary: Dictionary) -> bool:
     item = entry.catalogue.get(dictionary.version(number))
     return item is not None and item.recalled
 
 
-def _failures(*, exhausted: bool) -> Iterator[_Lane]:
-    """Endpoints whose latest attempt failed, and was not forgotten by a retry."""
+def _failures(*problems: TroubleKind) -> Iterator[_Lane]:
+    """Endpoints whose latest attempt failed, and was not forgotten by a retry; a lane for each problem."""
+    exhausted = TroubleKind.EXHAUSTED in problems
     failed = select(_setback.failures).where(
         _setback.endpoint_id == _state.id,
         _setback.version_id == _state.attempt_version_id,
         _setback.exhausted.is_(exhausted),
     )
-    states = {
-        TroubleKind.REVERTED: AttemptState.REVERTED,
-        TroubleKind.EXPIRED: AttemptState.EXPIRED,
-        TroubleKind.FAILED: AttemptState.FAILED,
-    }
-    for problem, state in {TroubleKind.EXHAUSTED: None}.items() if exhausted else states.items():
+    for problem in problems:
         conditions = [_FAILED, failed.exists()]
-        if state is not None:
-            conditions.append(_state.attempt_state == ATTEMPT_CODES[state])
+        if not exhausted:
+            conditions.append(_state.attempt_state == ATTEMPT_CODES[AttemptState(problem.value)])
         yield _Lane(
             problem=problem,
             condition=and_(*conditions),

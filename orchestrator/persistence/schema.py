@@ -183,10 +183,12 @@ Index("ix_endpoint_state_due_ms", endpoint_state.c.due_ms, sqlite_where=_due, po
 FAILED_ATTEMPTS = "attempt_state BETWEEN 4 AND 6"  # failed, reverted, expired
 RETURNING = "returns >= 3"
 UNKNOWN_VERSION = "running_id = 0"
+UNWELL = "healthy = 0"
 for _column, _condition in (
     (endpoint_state.c.attempt_state, FAILED_ATTEMPTS),
     (endpoint_state.c.returns, RETURNING),
     (endpoint_state.c.running_id, UNKNOWN_VERSION),
+    (endpoint_state.c.healthy, UNWELL),
 ):
     Index(
         f"ix_endpoint_state_{_column.name}", _column, sqlite_where=text(_condition), postgresql_where=text(_condition)

@@ -26,6 +26,10 @@ def upgrade() -> None:
         op.add_column("endpoint_state", sa.Column(name, kind, nullable=False, server_default=sa.text("0")))
     for table in ("endpoint_state", "attempt"):
         op.add_column(table, sa.Column("healthy", sa.SmallInteger(), nullable=True))
+    unwell = sa.text("healthy = 0")
+    op.create_index(
+        "ix_endpoint_state_healthy", "endpoint_state", ["healthy"], sqlite_where=unwell, postgresql_where=unwell
+    )
     with op.batch_alter_table("work", naming_convention={"uq": "uq_%(table_name)s_%(column_0_N_name)s"}) as work:
         work.add_column(sa.Column("version_id", KEY, nullable=True))
         work.add_column(sa.Column("again", sa.SmallInteger(), nullable=False, server_default=sa.text("0")))

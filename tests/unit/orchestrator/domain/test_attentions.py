@@ -28,6 +28,7 @@ SENTENCES = {
     TroubleKind.LOOP: "it has come back to 1.0.0 3 times since 1.1.0 was offered",
     TroubleKind.REVERTED: "it went back from 1.1.0, which failed here 3 times, last: no room left",
     TroubleKind.EXPIRED: "1.1.0 had no verdict by its deadline and failed here 3 times",
+    TroubleKind.UNHEALTHY: "it runs 1.0.0 since 2026-03-01T12:00:00Z and has said that it is not well",
     TroubleKind.FAILED: "1.1.0 failed here 3 times, last: no room left",
     TroubleKind.STALLED: "it is installing 1.1.0, and has had no verdict since 2026-03-01T12:00:00Z",
     TroubleKind.NOT_TAKEN: "it runs 1.0.0 and is heard, but has not taken 1.1.0 since 2026-03-01T12:00:00Z",

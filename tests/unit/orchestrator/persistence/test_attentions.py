@@ -46,6 +46,9 @@ CASES = {
     TroubleKind.LOOP: trying(reached_at=NOW - DAY / 2, returns=3, returned_at=NOW),
     TroubleKind.REVERTED: failing(AttemptState.REVERTED),
     TroubleKind.EXPIRED: failing(AttemptState.EXPIRED),
+    TroubleKind.UNHEALTHY: replace(
+        trying(state=AttemptState.SOAKING, soaking_at=NOW - HOUR, healthy=False), running=v("1.1.0")
+    ),
     TroubleKind.FAILED: failing(AttemptState.FAILED),
     TroubleKind.STALLED: trying(state=AttemptState.INSTALLING, reached_at=NOW - 2 * HOUR),
     TroubleKind.NOT_TAKEN: trying(reached_at=NOW - 2 * HOUR),
@@ -58,6 +61,8 @@ HEALTHY = {
     "just reached": trying(reached_at=NOW - HOUR / 2),
     "just started": trying(state=AttemptState.INSTALLING, reached_at=NOW - HOUR / 2),
     "confirmed": trying(state=AttemptState.CONFIRMED, reached_at=NOW - 2 * DAY, settled_at=NOW - DAY),
+    "soaks, and is well again": trying(state=AttemptState.SOAKING, soaking_at=NOW - HOUR, healthy=True),
+    "was not well, and moved on": trying(state=AttemptState.WITHDRAWN, settled_at=NOW - HOUR, healthy=False),
     "came back, and made it": trying(state=AttemptState.CONFIRMED, returns=5, settled_at=NOW),
     "failed, and was retried": replace(failing(AttemptState.FAILED), setbacks={}),
     "failed once, now on its way": replace(failing(AttemptState.FAILED), attempt=replace(OFFERED, number=2)),
@@ -98,6 +103,13 @@ async def test_who_is_on_the_way_or_there_needs_no_attention(shelf: SqlShelf, en
     assert await everything(shelf, entry) == []
 
 
+async def test_who_was_confirmed_and_is_not_well_needs_attention(shelf: SqlShelf, entry: Entry) -> None:
+    unwell = trying(state=AttemptState.CONFIRMED, settled_at=NOW - DAY, healthy=False)
+    await store(shelf, entry, newcomer(entry, "bad", replace(unwell, running=v("1.1.0"))))
+    (found,) = await everything(shelf, entry)
+    assert (found.trouble.problem, found.trouble.since) == (TroubleKind.UNHEALTHY, NOW - DAY)
+
+
 async def test_an_endpoint_is_listed_once_with_its_worst_problem(shelf: SqlShelf, entry: Entry) -> None:
     worst = replace(failing(AttemptState.FAILED, exhausted=True), running=v("0.9.0"))
     await store(shelf, entry, newcomer(entry, "bad", worst), newcomer(entry, "late", CASES[TroubleKind.UNSEEN]))
@@ -116,6 +128,7 @@ async def test_the_values_are_those_that_the_sentences_name(shelf: SqlShelf, ent
     assert (refused.times, refused.cause, refused.since) == (0x87, "kp1/push-refused", NOW - HOUR)
     assert (loop.times, loop.version, loop.running) == (3, v("1.1.0"), v("1.0.0"))
     assert found[TroubleKind.UNKNOWN].seen_at is None
+    assert (found[TroubleKind.UNHEALTHY].since, found[TroubleKind.UNHEALTHY].running) == (NOW - HOUR, v("1.1.0"))
     assert found[TroubleKind.STALLED].since == NOW - 2 * HOUR
 
 
