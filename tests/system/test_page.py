@@ -129,6 +129,11 @@ async def test_an_endpoints_page_lives_and_keeps_what_was_opened(service: Servic
         await expect(page.locator("#history li").first).to_contain_text("2.0.0")
         await expect(page.locator("#why .why")).to_contain_text("Runs 2.0.0")
         await expect(page.locator("#why details").last).to_have_attribute("open", "")
+        # A change of software by which no offer changes.
+        assert await visiting.go(f"{FLEET}/endpoints/silent") == 200
+        await expect(page.locator("#liveness")).to_have_text("live")
+        await service.put(f"{REST}/software/9.0.0", {"rolloutStrategy": "suspended", "upgradableFrom": ["8.0.0"]})
+        await expect(page.locator("#why")).to_contain_text("9.0.0")
 
 
 async def test_without_events_the_page_looks_every_few_seconds(service: Service) -> None:

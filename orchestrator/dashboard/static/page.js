@@ -75,7 +75,7 @@
     if (!subject) return true;
     try {
       const { subject: of } = JSON.parse(event.data);
-      return of === undefined || of === subject || of.endsWith("/" + subject);
+      return of === undefined || !of.startsWith("endpoints/") || of.endsWith("/" + subject);
     } catch {
       return true;
     }

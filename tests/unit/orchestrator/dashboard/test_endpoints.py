@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from orchestrator.application.audits import Action
 from orchestrator.dashboard import endpoints
+from orchestrator.domain.endpoints import HistoryKind
 from tests.system.rests import KETTLE, add_application, add_endpoint, add_software
 from tests.unit.orchestrator.dashboard.visits import post, visit
 
@@ -40,6 +42,14 @@ async def test_a_search_that_finds_nothing_says_what_was_sought(rest: Rest, sear
     assert "<b>" not in response.text
     page = await visit(rest, str(response.url).removeprefix("http://localhost"))
     assert f"the endpointId or the token {search}." in page.text
+
+
+async def test_the_page_of_an_endpoint_listens_to_all_that_may_happen_to_one(rest: Rest) -> None:
+    await fill(rest)
+    (body,) = [item for item in (await visit(rest, f"{ENDPOINTS}/kettle-7")).elements if item.tag == "body"]
+    listened = (body.attributes["data-events"] or "").partition("types=")[2].split(",")
+    moves = {Action.ROLLOUT_PAUSE, Action.ROLLOUT_ADVANCE, Action.SOFTWARE_RECALL, Action.FREEZE_SET}
+    assert {f"endpoint.{kind.value}" for kind in HistoryKind} | {action.value for action in moves} <= set(listened)
 
 
 async def test_the_list_is_paged_and_filtered(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
