@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.application import rulings
+from orchestrator.application.audits import Action
+from orchestrator.application.records import RolloutStatus, SoftwareRecord, StageMark
+from orchestrator.domain.gates import Size, Tally, Verdict
+from orchestrator.domain.policies import OnFailure, RolloutPolicy, Stage
+from orchestrator.domain.rollouts import Phase, Rollout
+from tests.contract.storages import software_record
+from tests.unit.orchestrator.domain.builders import NOW, general, recalled
+
+STAGES = (Stage(percent=10, min_attempted=2), Stage(percent=100, min_attempted=2))
+GOOD, BAD, OPEN = Tally(confirmed=10), Tally(failed=10), Tally(confirmed=10, soaking=1)
+REST = Size(endpoints=10, waiting=0)
+"""A stage in which nobody waits for an offer."""
+
+
+def record(
+    stage: int = 0,
+    phase: Phase = Phase.RUNNING,
+    *,
+    stages: tuple[Stage, ...] = STAGES,
+    on_failure: OnFailure | None = OnFailure.PAUSE,
+    marks: tuple[StageMark, ...] = (),
+) -> SoftwareRecord:
+    policy = RolloutPolicy(stages=stages, on_failure=on_failure)
+    item = replace(general("1.1.0", "1.0.0"), policy=policy, rollout=Rollout(phase=phase, stage=stage))
+    return replace(software_record(item), status=RolloutStatus(marks=marks))
+
+
+def decided(of: SoftwareRecord, *tallies: Tally, sizes: dict[int, Size] | None = None) -> Action | None:
+    move = rulings.decide(of, dict(enumerate(tallies)), {0: REST, 1: REST} if sizes is None else sizes)
+    return None if move is None else move.action
+
+
+def test_a_stage_that_passes_is_left_with_its_size_kept() -> None:
+    move = rulings.decide(record(), {0: GOOD}, {0: REST})
+    assert move is not None
+    assert (move.action, move.rollout.stage, move.marks[0].endpoints) == (Action.ROLLOUT_ADVANCE, 1, 10)
+    assert (move.reason or "").startswith("stage 1: 10 settled")
+
+
+def test_a_stage_that_waits_is_left_alone() -> None:
+    assert decided(record(), Tally(confirmed=1)) is None
+    assert decided(record()) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "action", "recalls"),
+    [
+        (OnFailure.PAUSE, Action.ROLLOUT_PAUSE, False),
+        (OnFailure.ABORT, Action.ROLLOUT_ABORT, False),
+        (OnFailure.REVERT, Action.ROLLOUT_REVERT, True),
+        (None, Action.ROLLOUT_PAUSE, False),
+    ],
+)
+def test_a_stage_that_fails_stops_the_rollout_as_its_policy_wants(
+    wanted: OnFailure | None, action: Action, *, recalls: bool
+) -> None:
+    move = rulings.decide(record(on_failure=wanted), {0: BAD}, {0: REST})
+    assert move is not None
+    assert (move.action, move.recall) == (action, recalls)
+    assert (move.reason or "").startswith("stage 1: failure rate 100 %")
+
+
+def test_a_failure_of_a_stage_that_was_passed_comes_before_an_advance() -> None:
+    assert decided(record(1), BAD, GOOD) is Action.ROLLOUT_PAUSE
+    move = rulings.decide(record(1), {0: BAD, 1: GOOD}, {1: REST})
+    assert ((move and move.reason) or "").startswith("stage 1: ")
+
+
+@pytest.mark.parametrize("phase", [Phase.PAUSED, Phase.ABORTED])
+def test_what_is_held_or_over_is_not_judged(phase: Phase) -> None:
+    assert decided(record(phase=phase), BAD) is None
+    assert not rulings.goes_on(record(phase=phase).software)
+
+
+def test_software_that_is_not_judged_or_cannot_be_served_is_left_alone() -> None:
+    assert not rulings.goes_on(record(stages=(), on_failure=None).software)
+    bad = record()
+    assert decided(replace(bad, software=replace(bad.software, recalled_at=NOW)), BAD) is None
+    assert not rulings.goes_on(recalled("1.1.0"))
+
+
+def test_a_stage_that_wants_approval_waits_for_it_and_fails_meanwhile() -> None:
+    stages = (replace(STAGES[0], approval=True), STAGES[1])
+    assert decided(record(stages=stages), GOOD) is Action.ROLLOUT_PASS
+    assert decided(record(stages=stages, phase=Phase.WAITING_APPROVAL), GOOD) is None
+    assert decided(record(stages=stages, phase=Phase.WAITING_APPROVAL), BAD) is Action.ROLLOUT_PAUSE
+
+
+def test_the_last_stage_ends_when_nothing_is_to_be_expected_any_more() -> None:
+    assert decided(record(1), GOOD, GOOD) is Action.ROLLOUT_FINISH
+    assert decided(record(1), GOOD, OPEN) is None
+    # Who is still about in an earlier stage is waited for, too.
+    assert decided(record(1), OPEN, GOOD) is None
+    assert decided(record(1), GOOD, GOOD, sizes={1: Size(endpoints=10, waiting=1)}) is None
+    assert decided(record(1), GOOD, Tally(confirmed=10, offered=3, unreached=3)) is Action.ROLLOUT_FINISH
+
+
+def test_a_finished_rollout_is_opened_again_by_late_failures() -> None:
+    late = Tally(confirmed=60, reverted=5)
+    finished = record(1, Phase.FINISHED)
+    assert decided(finished, GOOD, GOOD) is None
+    sizes = {1: Size(endpoints=65, waiting=1)}
+    assert decided(finished, GOOD, late, sizes=sizes) is Action.ROLLOUT_REOPEN
+    assert decided(finished, GOOD, BAD) is Action.ROLLOUT_PAUSE
+
+
+def test_stages_that_were_passed_are_judged_by_the_size_that_was_kept_and_without_what_was_acknowledged() -> None:
+    marks = (StageMark(endpoints=3, acknowledged=1), StageMark())
+    stages = (Stage(percent=10), Stage(percent=100))
+    first, second = rulings.rule(record(1, stages=stages, marks=marks), {0: Tally(confirmed=2, failed=1)}, {})
+    assert (first.verdict, first.failures, first.settled, first.needed) == (Verdict.PASSES, 0, 2, 2)
+    assert (second.verdict, second.settled, second.needed) == (Verdict.WAITS, 0, 60)
