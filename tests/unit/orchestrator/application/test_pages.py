@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.application.paces import Pace
+from orchestrator.application.pages import PAGE, Pages
+from orchestrator.application.preconditions import UNCONDITIONAL
+from orchestrator.domain.versions import Version
+from tests.parts import without_broker
+from tests.unit.orchestrator.application.desks import APP, application_body, open_desk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.application.classes import Work
+    from orchestrator.application.documents.events import Event
+    from tests.unit.orchestrator.application.desks import Desk
+
+NEW = Version.parse("1.1.0")
+
+
+class Book:
+    """Pages of three endpoints, and what is told of them."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.parts = without_broker(desk.storage, desk.directory, desk.clock)
+        self.pages = Pages(self.parts)
+        self.pages._pace = Pace(most=3, size=3)
+
+    async def work(self) -> Work:
+        return (await self.desk.storage.works())[0]
+
+    async def turn(self) -> tuple[int | None, list[Event]]:
+        """Turn the next page of the oldest change; return where it goes on, and what was told."""
+        with self.parts.feed.read() as reader:
+            end = await self.pages.turn(await self.work())
+            return end, list(reader.take(100).events)
+
+
+async def fleet(desk: Desk, *names: str) -> None:
+    for name in names:
+        await desk.enrol(name, "1.0.0")
+
+
+async def test_a_page_ends_behind_its_last_endpoint_and_the_work_is_done_when_none_is_left(desk: Desk) -> None:
+    await fleet(desk, "a", "b", "c", "d")
+    await desk.define("1.1.0", "1.0.0")
+    book = Book(desk)
+    end, told = await book.turn()
+    assert end == (await desk.endpoints.get(APP, "c")).record.key == (await book.work()).cursor
+    assert [await desk.offer_of(name) for name in ("a", "b", "c", "d")] == ["1.1.0", "1.1.0", "1.1.0", None]
+    assert [(event.kind, event.data) for event in told] == [
+        ("offers.changed", {"offered": {"1.1.0": 3}, "withdrawn": {}})
+    ]
+    await book.turn()
+    assert await desk.offer_of("d") == "1.1.0"
+    assert await book.turn() == (None, [])
+    assert await desk.storage.works() == []
+
+
+async def test_what_is_offered_for_the_first_time_is_frozen_and_pushed(desk: Desk) -> None:
+    await fleet(desk, "a")
+    await desk.define("1.1.0", "1.0.0")
+    book = Book(desk)
+    assert desk.revisions.entry(APP).software[NEW].offered_at is None
+    await book.turn()
+    assert desk.revisions.entry(APP).software[NEW].offered_at == desk.clock.at
+    (stored,) = await desk.storage.entries()
+    assert stored.software[NEW].offered_at == desk.clock.at
+    assert book.parts.signals.pushes.is_set()
+
+
+async def test_endpoints_with_anything_particular_are_decided_and_told_with_the_others(desk: Desk) -> None:
+    await fleet(desk, "plain")
+    await desk.enrol("pinned", "1.0.0", pinned="1.1.0")
+    await desk.define("1.1.0", "1.0.0")
+    await desk.sweep()
+    await desk.define("1.1.0", "1.0.0", rolloutStrategy="suspended")
+    _, told = await Book(desk).turn()
+    assert [event.data for event in told] == [{"offered": {}, "withdrawn": {"1.1.0": 2}}]
+    assert [await desk.offer_of(name) for name in ("plain", "pinned")] == [None, None]
+
+
+async def test_a_page_on_which_nothing_changes_writes_and_tells_nothing(desk: Desk) -> None:
+    await fleet(desk, "a")
+    await desk.enrol("pinned", "1.0.0", pinned="1.0.0")
+    await desk.define("1.1.0", "1.0.0", rolloutStrategy="suspended")
+    async with desk.storage.edit() as edit:
+        await edit.add_work(desk.revisions.entry(APP).application.key, {Version.parse("1.0.0")}, desk.clock.at)
+    before = await desk.storage.last_revision()
+    _, told = await Book(desk).turn()
+    assert (told, await desk.storage.last_revision()) == ([], before)
+
+
+async def test_an_application_that_pushes_in_another_way_has_every_offer_written_anew(tmp_path: Path) -> None:
+    async with open_desk(tmp_path) as desk:
+        await desk.define("1.1.0", "1.0.0")
+        await fleet(desk, "a", "b")
+        await desk.enrol("idle", "9.0.0")
+        before = await desk.storage.last_revision()
+        await desk.applications.put(APP, application_body(push="live"), UNCONDITIONAL)
+        await Book(desk).turn()
+        pushes = await desk.storage.pushes(before, 10)
+        # What was retained is cleared, then the offer is sent.
+        assert [(push.topic is None, push.token) for push in pushes] == [
+            (False, ""),
+            (True, "a"),
+            (False, ""),
+            (True, "b"),
+        ]
+
+
+async def test_work_of_an_application_that_is_gone_is_dropped(desk: Desk) -> None:
+    await fleet(desk, "a")
+    await desk.define("1.1.0", "1.0.0")
+    desk.directory.remove(desk.revisions.entry(APP).application.key)
+    assert await Book(desk).turn() == (None, [])
+    assert await desk.storage.works() == []
+
+
+async def test_the_next_page_is_smaller_where_one_takes_long(desk: Desk) -> None:
+    await fleet(desk, "a")
+    await desk.define("1.1.0", "1.0.0")
+    pages = Pages(without_broker(desk.storage, desk.directory, desk.clock))
+    pages._pace = Pace(most=PAGE, size=PAGE)
+    seconds = iter((0.0, 1.0))
+    pages._elapsed = lambda: next(seconds)
+    await pages.turn((await desk.storage.works())[0])
+    assert pages._pace.size == PAGE // 2
