@@ -27,6 +27,7 @@ from orchestrator.application.engine import assemble
 from orchestrator.application.parts import Parts
 from orchestrator.application.plans import Plans
 from orchestrator.application.records import Registration
+from orchestrator.application.rooms import Rooms
 from orchestrator.domain.versions import Version
 from orchestrator.downloads import Allowances, HttpDownloads
 from orchestrator.persistence.storage import open_storage
@@ -173,8 +174,13 @@ class VirtualEngine:
 
 
 @asynccontextmanager
-async def open_engine(begins_at: datetime, deliver: Callable[[str, bytes], None]) -> AsyncIterator[VirtualEngine]:
-    """Open an engine with an empty database; what it publishes goes to `deliver`, as topic and payload."""
+async def open_engine(
+    begins_at: datetime, deliver: Callable[[str, bytes], None], *, step: timedelta = timedelta(seconds=1)
+) -> AsyncIterator[VirtualEngine]:
+    """Open an engine with an empty database; what it publishes goes to `deliver`, as topic and payload.
+
+    While endpoints wait for room under a rate, time should go in steps of `step`, and not in larger ones.
+    """
     with tempfile.TemporaryDirectory(prefix="otao-", dir=_memory()) as place:
         async with open_storage(f"sqlite+aiosqlite:///{place}/otao.db") as storage:
             clock = VirtualClock(begins_at)
@@ -188,6 +194,7 @@ async def open_engine(begins_at: datetime, deliver: Callable[[str, bytes], None]
                 partition="main",
                 installation=storage.name,
                 elapsed=_stopped,
+                rooms=Rooms(step.total_seconds()),
             )
             parts.presence.marked = parts.presence.reconciled = _CONNECTION.number
             engine = await assemble(parts, batch_size=BATCH, sample_every=timedelta(days=365))

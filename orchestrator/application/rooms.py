@@ -39,24 +39,30 @@ PLENTY = 2**31
 class Rooms:
     """The rates of all applications, and whose room is looked at together."""
 
-    def __init__(self) -> None:
-        """Start with rates that were not used lately."""
+    def __init__(self, seconds: float = 1.0) -> None:
+        """Start with rates that were not used lately; whoever waits for room asks so many seconds apart."""
+        self._seconds = seconds
         self._buckets: dict[tuple[int, Version | None], Bucket] = {}
 
     async def enter(self, transaction: Transaction, entries: Iterable[Entry | None], now: datetime) -> Ledger:
         """Look at the room that some applications have, inside a transaction."""
         paced = {entry.application.key: entry for entry in entries if entry is not None and entry.catalogue.paced}
         numbers = await transaction.numbers(paced.keys(), NUMBERS) if paced else Counter()
-        return Ledger(self._buckets, numbers, now)
+        return Ledger(self._buckets, numbers, now, self._seconds)
 
 
 class Ledger:
     """What is left of the room in one transaction."""
 
     def __init__(
-        self, buckets: dict[tuple[int, Version | None], Bucket], numbers: Counter[CounterKey], now: datetime
+        self,
+        buckets: dict[tuple[int, Version | None], Bucket],
+        numbers: Counter[CounterKey],
+        now: datetime,
+        seconds: float,
     ) -> None:
         """Take the rates, and the numbers as the transaction found them."""
+        self._seconds = seconds
         self._buckets = buckets
         self._numbers = numbers
         self._now = now
@@ -112,7 +118,7 @@ class Ledger:
             return left
         bucket = self._buckets.get(place)
         if bucket is None:
-            bucket = self._buckets[place] = pacing.full(rate, self._now)
+            bucket = self._buckets[place] = pacing.full(rate, self._now, self._seconds)
         return min(left, bucket.available(rate, self._now))
 
     def _progress(self, entry: Entry, payer: Version | None) -> Progress:

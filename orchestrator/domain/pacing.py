@@ -3,6 +3,8 @@
 Rules:
 - A rate is spread evenly: of what has not been used, one offer and a second's worth are kept, so that who asks every
   second gets all of it but a second's worth; and any minute has at most as many offers as the limit says.
+- Who asks less often, in virtual time, has as much kept as comes in between; then a minute may have more, and no longer
+  stretch does.
 - A slot is held by an attempt that is open, until it has settled, soaks, or was not reached in time.
 - A rate that grows does so with what has been done, so that a restart changes nothing.
 
@@ -45,12 +47,14 @@ class Bucket:
 
     amount: float
     filled_at: datetime
+    seconds: float = 1.0
+    """How far apart those are who ask."""
 
     def available(self, per_minute: float, now: datetime) -> int:
         """Return how many offers the rate allows at `now`, which never goes back."""
-        depth = _depth(per_minute)
+        depth = _depth(per_minute, self.seconds)
         # Less than a whole offer more than the limit: what may come at once does not make a minute exceed it.
-        refill = floor(per_minute) + 1 - depth
+        refill = floor(per_minute) + 1 - _depth(per_minute, 1.0)
         seconds = max(0.0, (now - self.filled_at).total_seconds())
         self.amount = min(depth, self.amount + seconds * refill / _MINUTE)
         self.filled_at = max(now, self.filled_at)
@@ -62,14 +66,14 @@ class Bucket:
         self.amount -= offers
 
 
-def full(per_minute: float, now: datetime) -> Bucket:
-    """Return the bucket of a rate that was not used lately."""
-    return Bucket(amount=_depth(per_minute), filled_at=now)
+def full(per_minute: float, now: datetime, seconds: float = 1.0) -> Bucket:
+    """Return the bucket of a rate that was not used lately, for those who ask so many seconds apart."""
+    return Bucket(amount=_depth(per_minute, 1.0), filled_at=now, seconds=seconds)
 
 
-def _depth(per_minute: float) -> float:
+def _depth(per_minute: float, seconds: float) -> float:
     """How many offers may come at once."""
-    return 1.0 + per_minute / _MINUTE
+    return 1.0 + per_minute * seconds / _MINUTE
 
 
 def rate(limits: Limits, progress: Progress) -> float | None:

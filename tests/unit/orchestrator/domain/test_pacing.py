@@ -134,3 +134,16 @@ def test_a_rate_grows_without_bounds_and_stays_a_number() -> None:
     assert rate == pacing.rate(Limits(exponential=greatest), Progress(notified=64))
     assert rate is not None
     assert pacing.full(rate, NOW).available(rate, NOW) > 10**9
+
+
+@given(rate=st.integers(1, 20_000), seconds=st.integers(2, 600), asks=st.integers(1, 30))
+def test_who_asks_less_often_gets_the_rate_all_the_same(rate: int, seconds: int, asks: int) -> None:
+    bucket, made = pacing.full(rate, NOW, seconds), []
+    for number in range(asks + 1):
+        offers = bucket.available(rate, NOW + number * seconds * SECOND)
+        bucket.take(offers)
+        made.append(offers)
+    spent = asks * seconds / 60
+    assert floor(rate * spent * 59 / 60) <= sum(made) <= rate * spent + rate / 60 + 1
+    # It is not saved up for longer than that.
+    assert bucket.available(rate, NOW + DAY) <= rate * seconds / 60 + 1
