@@ -1,7 +1,7 @@
 """How long things take a device, as a text: `watchdog=30s,health=5s,report-every=1m`.
 
 Rules:
-- A name is that of a member of `Pace`, without its unit and with hyphens; what is not named keeps its default.
+- A name is that of a member of `Pace`, without its unit and with hyphens.
 - A time is a number with `s`, `m` or `h`; without one it is seconds.
 
 Layer: device_sim; pure.
@@ -22,10 +22,25 @@ _MEMBERS = {field.name.removesuffix(_UNIT).replace("_", "-"): field.name for fie
 
 NAMES = tuple(_MEMBERS)
 """What may be named."""
+BRISK = Pace()
+"""For somebody who looks on: an update takes seconds."""
+REAL = Pace(
+    download_seconds=240,
+    verify_seconds=10,
+    install_seconds=60,
+    reboot_seconds=30,
+    check_seconds=20,
+    retry_seconds=3600,
+    awake_seconds=300,
+    asleep_seconds=4 * 3600,
+    watchdog_seconds=1800,
+    health_seconds=300,
+)
+"""For virtual time: as long as things take a device in the field."""
 
 
-def parse(text: str) -> Pace:
-    """Read a pace; blank text is the default one.
+def parse(text: str, usual: Pace = BRISK) -> Pace:
+    """Read a pace; what is not named is as in the `usual` one.
 
     Raises:
         PlanError: a name is none of `NAMES` or twice there, or a time is none.
@@ -36,7 +51,7 @@ def parse(text: str) -> Pace:
         if name not in _MEMBERS or _MEMBERS[name] in given:
             raise PlanError(f"{name!a} is no pace of its own; there are {', '.join(NAMES)}")
         given[_MEMBERS[name]] = _seconds(time)
-    return replace(Pace(), **given)
+    return replace(usual, **given)
 
 
 def _seconds(text: str) -> float:

@@ -29,6 +29,10 @@ class Timers(Generic[Key]):
         """Count the timers that wait."""
         return len(self._times)
 
+    def __contains__(self, key: object) -> bool:
+        """Whether a key has a timer."""
+        return key in self._times
+
     def set(self, key: Key, at: float) -> None:
         """Let a key be due at a time, instead of any earlier wish."""
         self._set += 1
@@ -38,6 +42,12 @@ class Timers(Generic[Key]):
     def cancel(self, key: Key) -> None:
         """Forget a key's timer, if it has one."""
         self._times.pop(key, None)
+
+    def next_at(self) -> float | None:
+        """When the next key is due; None: none waits."""
+        while self._heap and self._times.get(self._heap[0][2]) != self._heap[0][1]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
 
     def due(self, now: float) -> list[Key]:
         """Take the keys whose time has come."""

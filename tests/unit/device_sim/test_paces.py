@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from device_sim import paces
@@ -15,6 +17,11 @@ def test_what_is_not_named_keeps_its_default() -> None:
         watchdog_seconds=90, report_every_seconds=90, download_seconds=0.25
     )
     assert paces.parse("asleep=2h") == Pace(asleep_seconds=7200)
+
+
+def test_a_pace_may_begin_with_another_one() -> None:
+    assert paces.parse("", paces.REAL) == paces.REAL
+    assert paces.parse("reboot=2m", paces.REAL) == replace(paces.REAL, reboot_seconds=120)
 
 
 def test_every_time_of_a_device_can_be_named() -> None:

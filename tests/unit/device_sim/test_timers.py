@@ -48,3 +48,17 @@ def test_it_keeps_what_was_said_last(wishes: list[tuple[str, float | None]]) -> 
             last[key] = at
     assert len(timers) == len(last)
     assert sorted(timers.due(5.0)) == sorted(key for key, at in last.items() if at <= 5)
+
+
+def test_the_next_one_is_known_whatever_was_moved_or_cancelled() -> None:
+    timers: Timers[str] = Timers()
+    assert timers.next_at() is None
+    for key, at in (("gone", 1.0), ("moved", 2.0), ("kept", 3.0)):
+        timers.set(key, at)
+    timers.cancel("gone")
+    timers.set("moved", 9.0)
+    assert timers.next_at() == 3.0
+    assert "kept" in timers
+    assert "gone" not in timers
+    assert timers.due(3.0) == ["kept"]
+    assert timers.next_at() == 9.0
