@@ -166,6 +166,16 @@ class VirtualEngine:
         rollout = entry.software[Version.parse(version)].software.rollout
         return str(rollout.phase.value), rollout.stage
 
+    async def approve(self, application: str, version: str) -> None:
+        """Leave the present stage of a rollout, as an operator would.
+
+        Raises:
+            RequestError: there is no such software, or it is recalled.
+            IllegalRolloutMove: the rollout is paused, or aborted.
+        """
+        await self._engine.rollouts.approve(application, Version.parse(version), by=ANONYMOUS)
+        await self.settle()
+
     async def progress(self, application: str, version: str) -> dict[str, Any]:
         """The progress of a rollout, as REST tells it."""
         view = await self._engine.rollouts.get(application, Version.parse(version))

@@ -47,5 +47,5 @@ main.add("freeze", "orchestrator.cli.freezes:freeze", _FREEZE)
 main.add("audit", f"{_FLEETS}:audit", "List who changed what and why, newest first.")
 main.add("doctor", f"{_FLEETS}:doctor", "Check broker, database and clock of the service, and say what to change.")
 _COMPLETION = "Print a script that completes commands and options in a shell."
-main.add("sim", "orchestrator.cli.sim:sim", "Run a fleet of simulated devices on a broker.")
+main.add("sim", "orchestrator.cli.sim:sim", "Run a fleet of simulated devices on a broker, or in virtual time.")
 main.add("completion", "orchestrator.cli.completions:completion", _COMPLETION)

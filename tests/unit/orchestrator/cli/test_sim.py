@@ -60,5 +60,53 @@ def test_a_broker_that_is_not_there_ends_with_4() -> None:
     assert "hidden" not in result.output
 
 
-def test_the_application_version_is_required() -> None:
-    assert CliRunner().invoke(main, ["sim"]).exit_code == 2
+def test_without_virtual_time_the_application_version_is_required() -> None:
+    result = CliRunner().invoke(main, ["sim"])
+    assert result.exit_code == 2
+    assert "missing option '--app-version'; or try a catalogue with --virtual -f FILE" in result.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--file", "catalogue.yaml"],
+        ["--application", "kettles"],
+        ["--days", "3"],
+        ["--begin", "2026-06-01T09:00:00Z"],
+        ["--habits", "steady"],
+        ["--approve-after", "1h"],
+    ],
+)
+def test_what_is_for_virtual_time_goes_with_it(words: list[str]) -> None:
+    result = CliRunner().invoke(main, [*FLEET, *words])
+    assert result.exit_code == 2
+    assert f"{words[0]} goes with --virtual" in result.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--broker", "mqtt://127.0.0.1:1"],
+        ["--gateways", "1"],
+        ["--keep-alive", "9"],
+        ["--until", "9s"],
+        ["--within", "9s"],
+    ],
+)
+def test_what_is_for_a_broker_is_refused_in_virtual_time(words: list[str]) -> None:
+    result = CliRunner().invoke(main, ["sim", "--virtual", "-f", "catalogue.yaml", *words])
+    assert result.exit_code == 2
+    assert f"{words[0]} is for a fleet on a broker, and --virtual has none" in result.output
+
+
+def test_settings_of_the_environment_are_in_nobodys_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTAO_MQTT_URL", "mqtt://127.0.0.1:1")
+    result = CliRunner().invoke(main, ["sim", "--virtual", "-f", "is-not-there.yaml"])
+    assert result.exit_code == 2
+    assert "is-not-there.yaml cannot be read" in result.output
+
+
+def test_virtual_time_needs_a_catalogue() -> None:
+    result = CliRunner().invoke(main, ["sim", "--virtual"])
+    assert result.exit_code == 2
+    assert "name it with -f FILE" in result.output
