@@ -19,29 +19,13 @@ from hashlib import blake2b
 from math import log
 from struct import unpack
 
-MINUTE = 60
-HOUR = 60 * MINUTE
-DAY = 24 * HOUR
+from device_sim.habits import DAY, HOUR, MINUTE, Habit, Rhythm, between, rhythm
+
 HORIZON = 14 * DAY
 """When the curtain falls."""
 
 DRAWS = 8
 """Numbers that one draw yields."""
-
-
-class Habit(Enum):
-    """When a device can be reached."""
-
-    STEADY = "steady"
-    """Always."""
-    NIGHTLY = "nightly"
-    """It is offline overnight."""
-    ROAMING = "roaming"
-    """It is offline for hours to days, then online for hours."""
-    SLEEPING = "sleeping"
-    """It wakes for minutes every few hours."""
-    STORED = "stored"
-    """Never, as long as anybody looks."""
 
 
 MIX = {
@@ -104,26 +88,23 @@ class Device:
 
     number: int
     habit: Habit
-    period: int
-    """Of its habit, at least 1."""
-    awake: int
-    """From the beginning of each period on it is reachable for so long; the whole period: always; 0: never."""
-    phase: int
-    """How far it is in its period when the rollout begins."""
+    rhythm: Rhythm
     revision: bool
     """Whether it is of the hardware revision that a filter can tell."""
     bad_link: bool
 
+    @property
+    def awake(self) -> int:
+        """For how long it can be reached in each of its periods; 0: never."""
+        return self.rhythm.awake
+
     def reachable_at(self, at: int) -> bool:
         """Whether a message would get through at once."""
-        return (at + self.phase) % self.period < self.awake
+        return self.rhythm.reachable_at(at)
 
     def next_reachable(self, at: int) -> int | None:
         """The first instant from `at` on at which it is reachable; None: there is none."""
-        if not self.awake:
-            return None
-        position = (at + self.phase) % self.period
-        return at if position < self.awake else at + self.period - position
+        return self.rhythm.next_reachable(at)
 
 
 class Ending(Enum):
@@ -192,7 +173,7 @@ class Fleet:
         return Fate(
             lasts=lasts,
             ending=_ENDINGS[harm],
-            falls_back_after=_between(earliest, latest, drawn[2]) if harm is Harm.FALLS_BACK else None,
+            falls_back_after=between(earliest, latest, drawn[2]) if harm is Harm.FALLS_BACK else None,
             harmed=harm is not None,
         )
 
@@ -237,13 +218,10 @@ _ENDINGS = {
 def _device(seed: int, number: int) -> Device:
     drawn = draw(seed, "device", number)
     habit = _habit(drawn[0])
-    period, awake, phase = _rhythm(habit, drawn[1], drawn[2], drawn[3])
     return Device(
         number=number,
         habit=habit,
-        period=period,
-        awake=awake,
-        phase=phase,
+        rhythm=rhythm(habit, drawn[1], drawn[2], drawn[3]),
         revision=drawn[4] < REVISION_SHARE,
         bad_link=drawn[5] < BAD_LINKS,
     )
@@ -255,27 +233,3 @@ def _habit(drawn: float) -> Habit:
         if drawn < 0:
             return habit
     return Habit.STEADY
-
-
-def _rhythm(habit: Habit, first: float, second: float, third: float) -> tuple[int, int, int]:
-    """Period, time awake and phase."""
-    match habit:
-        case Habit.NIGHTLY:
-            # from between 6:00 and 9:00 until between 18:00 and 24:00
-            since = _between(0, 3 * HOUR, first)
-            return DAY, since + _between(9 * HOUR, 15 * HOUR, second), since
-        case Habit.ROAMING:
-            awake = _between(4 * HOUR, 30 * HOUR, first)
-            period = awake + int(8 * HOUR * 15**second)
-            return period, awake, _between(0, period, third)
-        case Habit.SLEEPING:
-            period = _between(2 * HOUR, 8 * HOUR, first)
-            return period, _between(2 * MINUTE, 10 * MINUTE, second), _between(0, period, third)
-        case Habit.STORED:
-            return 1, 0, 0
-        case Habit.STEADY:
-            return 1, 1, 0
-
-
-def _between(least: int, most: int, drawn: float) -> int:
-    return least + int((most - least) * drawn)
