@@ -32,7 +32,7 @@ def entry(item: Software | None = None, *more: Software, consent: str = "none") 
 
 
 def verdict(of: EndpointClass, size: int, at: Entry) -> ClassVerdict | None:
-    return classes.verdict(of, size, at, Ledger({}, Counter(), NOW), NOW)
+    return classes.verdict(of, size, at, Ledger({}, Counter(), NOW, 0.0), NOW)
 
 
 def existing(found: ClassVerdict | None) -> ClassVerdict:
@@ -101,7 +101,7 @@ def test_where_room_is_short_the_first_of_a_class_are_offered_and_the_rest_stay_
 
 def test_without_any_room_there_is_nothing_to_write_unless_an_offer_ends() -> None:
     at = entry(limited(2))
-    ledger = Ledger({}, Counter(), NOW)
+    ledger = Ledger({}, Counter(), NOW, 0.0)
     first = existing(classes.verdict(IDLE, 2, at, ledger, NOW))
     second = existing(classes.verdict(replace(IDLE, zone="Europe/Berlin"), 5, at, ledger, NOW))
     assert (first.moves, second.moves, second.offered(5)) == (True, False, 0)
