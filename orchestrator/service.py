@@ -134,16 +134,6 @@ def wrong_keys(settings: Settings) -> list[str]:
     return [f"OTAO_HTTP_LISTEN: {lacking}; make one with `otao keys create NAME`, or listen on 127.0.0.1"]
 
 
-async def migrate(settings: Settings) -> int:
-    """Bring the database to the newest schema; return the exit code."""
-    try:
-        async with open_storage(settings.database_url.get_secret_value()):
-            return DONE
-    except StorageError as error:
-        sys.stderr.write(f"otao: {error}\n")
-        return FAILED
-
-
 @asynccontextmanager
 async def _broker(settings: Settings) -> AsyncIterator[Settings]:
     """Yield settings that name a broker: as they are, or those of the embedded one, which runs meanwhile."""
@@ -176,6 +166,7 @@ async def _serve(
         ),
         partition=PARTITION,
         installation=storage.name,
+        generation=storage.generation,
         steps=steps,
         feed=Feed(start=int(clock.now().timestamp() * 1_000_000)),
     )

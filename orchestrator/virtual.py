@@ -203,6 +203,7 @@ async def open_engine(
                 settings=Settings(instances=Instances(), limits=Limits()),
                 partition="main",
                 installation=storage.name,
+                generation=storage.generation,
                 elapsed=_stopped,
                 rooms=Rooms(step.total_seconds()),
             )

@@ -43,6 +43,8 @@ class Parts:
     partition: str
     installation: str
     """Told in the sentinel, so that another installation's is not taken for ours."""
+    generation: int = 0
+    """Told there too: a database that was restored is older than what it has told the broker."""
     steps: Steps = no_steps
     elapsed: Callable[[], float] = paces.running_time
     """Seconds that have really passed, to pace work by."""

@@ -75,7 +75,7 @@ class Publisher:
         self._signals = parts.signals
         self._tallies = parts.tallies
         self._steps = parts.steps
-        self._installation = parts.installation
+        self._known_by = {"installation": parts.installation, "generation": parts.generation}
         self._sentinel_topic = topics.sentinel_topic(parts.partition)
         self.watermark = watermark
         """The revision up to which all pushes have been acknowledged, by this run or an earlier one."""
@@ -265,7 +265,7 @@ class Publisher:
         async with self._storage.transaction() as transaction:
             await transaction.raise_watermark(revision, self._clock.now())
         self._steps("watermark-stored")
-        payload = orjson.dumps({"installation": self._installation, "revision": min(revision, self.cursor)})
+        payload = orjson.dumps({**self._known_by, "revision": min(revision, self.cursor)})
         await self._link.publish([Outbound(topic=self._sentinel_topic, payload=payload, retain=True)])
         self._steps("sentinel-raised")
 

@@ -3,7 +3,8 @@
 Rules:
 - Order after a connect: our own marker has come through (everything queued before it is committed), the sentinel is
   read back, pushes go on from the revision it names; timers run only then.
-- Sentinel absent, foreign, or ahead of this database: everything is rendered. Equal: nothing. Lower: everything since.
+- Sentinel absent, foreign, from before a restore, or ahead of this database: everything is rendered. Equal: nothing.
+  Lower: everything since.
 - State is never rebuilt from retained messages (invariant 1).
 - A slow tick reads some topics back on a clean connection; one that differs has the whole partition rendered.
 
@@ -50,7 +51,7 @@ class Reconciler:
         self._signals = parts.signals
         self._tallies = parts.tallies
         self._steps = parts.steps
-        self._installation = parts.installation
+        self._installation = (parts.installation, parts.generation)
         self._marker_topic = topics.marker_topic(parts.partition)
         self._sentinel_topic = topics.sentinel_topic(parts.partition)
         self._lost_at = lost_at
@@ -120,9 +121,9 @@ class Reconciler:
             return None
         try:
             value = orjson.loads(payload)
-            if value["installation"] == self._installation:
+            if (value["installation"], value.get("generation", 0)) == self._installation:
                 return int(value["revision"])
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             pass
         return None
 

@@ -21,6 +21,12 @@ _DEMO = "Show a simulated fleet that updates, on this machine."
 main.add("demo", "orchestrator.cli.demo:demo", _DEMO)
 main.add("serve", "orchestrator.cli.serve:serve", "Run the orchestrator until SIGTERM or SIGINT.")
 main.add("migrate", "orchestrator.cli.serve:migrate", "Bring the database to this version's schema, and stop.")
+main.add("backup", "orchestrator.cli.serve:backup", "Copy the database to FILE, a new one, while it is served.")
+main.add(
+    "restore",
+    "orchestrator.cli.serve:restore",
+    "Put the copy FILE in the place of the database, which is not served meanwhile.",
+)
 main.add("config", "orchestrator.cli.configurations:config", "Check the settings of a service.")
 main.add("keys", "orchestrator.cli.keys:keys", "Make, list and revoke API keys.")
 _APPLY = "Make an application, its filters and its software as a file declares them, all or nothing."

@@ -1,4 +1,4 @@
-"""`otao serve` and `otao migrate`.
+"""`otao serve`, and what is done to its database: `otao migrate`, `otao backup`, `otao restore`.
 
 Rules:
 - Standard output holds one line, `ready http://…`; everything else is the log, on standard error.
@@ -72,10 +72,43 @@ def migrate(config: Path | None, **flags: str | None) -> None:
     """Bring the database to this version's schema, and stop."""
     settings = load(config, flags)
     logs.configure(settings.log_level)
-    from orchestrator import service
+    from orchestrator import service, upkeep
 
     refuse(service.wrong_addresses(settings))
-    sys.exit(asyncio.run(service.migrate(settings)))
+    sys.exit(asyncio.run(upkeep.migrate(settings)))
+
+
+@click.command(epilog="\b\nExample: otao backup /var/backups/otao-monday.db")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@_config
+@_database_url
+def backup(file: Path, config: Path | None, **flags: str | None) -> None:
+    """Copy the database to FILE, a new one, while it is served.
+
+    The copy is one consistent state, read through before it gets its name. SQLite only; for PostgreSQL use pg_dump.
+    """
+    settings = load(config, flags)
+    from orchestrator import service, upkeep
+
+    refuse(service.wrong_addresses(settings))
+    sys.exit(asyncio.run(upkeep.backup(settings, file)))
+
+
+@click.command(epilog="\b\nExample: otao restore /var/backups/otao-monday.db --replace")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--replace", is_flag=True, help="Move the database that is there aside.")
+@_config
+@_database_url
+def restore(file: Path, *, replace: bool, config: Path | None, **flags: str | None) -> None:
+    """Put the copy FILE in the place of the database, which is not served meanwhile.
+
+    The next start tells the broker every endpoint's offer anew. SQLite only; for PostgreSQL use pg_restore.
+    """
+    settings = load(config, flags)
+    from orchestrator import service, upkeep
+
+    refuse(service.wrong_addresses(settings))
+    sys.exit(asyncio.run(upkeep.restore(settings, file, replace=replace)))
 
 
 def announce(address: str) -> None:

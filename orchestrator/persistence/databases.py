@@ -22,7 +22,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from sqlalchemy import Connection
-    from sqlalchemy.engine import URL
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -60,6 +59,18 @@ class DatabaseUnusableError(StorageError):
         super().__init__(reason, transient=False)
 
 
+class DatabaseDamagedError(StorageError):
+    """The file is no database any more."""
+
+    code = "database-damaged"
+
+    def __init__(self, name: str, reason: str) -> None:
+        """Say what was found, and the way back."""
+        super().__init__(
+            f"{name} is damaged ({reason}): go back to a copy with `otao restore FILE --replace`", transient=False
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
     """The engines over one database: `writer` and `copier` have one connection each, `readers` a few."""
@@ -80,11 +91,11 @@ async def open_database(url: str) -> AsyncIterator[Database]:
         DatabaseUnusableError: it cannot be opened.
     """
     parsed = _parsed(url)
-    with _locked(parsed.database or ""):
+    with locked(parsed.database or ""):
         writer, readers = _engine(parsed, "BEGIN IMMEDIATE", 1), _engine(parsed, "BEGIN", _READERS)
         copier = _engine(parsed, None, 1)
         try:
-            await _migrate(writer)
+            await _migrate(writer, parsed.database or "")
             yield Database(path=Path(parsed.database or ""), writer=writer, readers=readers, copier=copier)
         finally:
             await copier.dispose()
@@ -92,17 +103,25 @@ async def open_database(url: str) -> AsyncIterator[Database]:
             await writer.dispose()
 
 
-async def _migrate(writer: AsyncEngine) -> None:
+async def _migrate(writer: AsyncEngine, name: str) -> None:
     try:
         async with writer.connect() as connection:
             await connection.run_sync(_upgrade)
             await connection.commit()
     except DBAPIError as error:
+        if _damaged(error.orig):
+            raise DatabaseDamagedError(name, str(error.orig)) from error
         raise DatabaseUnusableError(str(error.orig)) from error
+
+
+def _damaged(error: BaseException | None) -> bool:
+    return getattr(error, "sqlite_errorcode", None) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def translated(error: BaseException) -> StorageError:
     """What the driver's own error means to a caller: what concurrency or a full disk may cause is transient."""
+    if _damaged(error):
+        return DatabaseDamagedError("the database", str(error))
     return StorageError(str(error), transient=isinstance(error, sqlite3.OperationalError))
 
 
@@ -127,8 +146,28 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
+def file_of(url: str) -> Path:
+    """The file of a database.
+
+    Raises:
+        DatabaseUnusableError: the address is malformed, or names no file.
+    """
+    return Path(_parsed(url).database or "")
+
+
+def address_of_file(path: Path) -> str:
+    """The inverse of `file_of`."""
+    return URL.create("sqlite+aiosqlite", database=str(path)).render_as_string()
+
+
 @contextmanager
-def _locked(path: str) -> Iterator[None]:
+def locked(path: str) -> Iterator[None]:
+    """Hold a file for oneself.
+
+    Raises:
+        DatabaseBusyError: another process holds it.
+        DatabaseUnusableError: nothing can be written beside it.
+    """
     try:
         # The file itself, by whatever name it was given.
         handle = os.open(f"{Path(path).resolve()}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -56,6 +56,7 @@ installation = Table(
     Column("alive_ms", Key, nullable=False, default=0),
     Column("dates_ms", Key, nullable=False, default=0),
     Column("freeze", Text),
+    Column("generation", Integer, nullable=False, default=0, server_default=text("0")),
 )
 
 application = Table(

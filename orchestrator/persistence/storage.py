@@ -36,11 +36,15 @@ if TYPE_CHECKING:
 class SqlStorage(SqlViews):
     """One open database."""
 
-    def __init__(self, database: Database, dictionary: Dictionary, numbers: Numbers, name: str) -> None:
+    def __init__(
+        self, database: Database, dictionary: Dictionary, numbers: Numbers, name: str, generation: int
+    ) -> None:
         """Use `open_storage`."""
         super().__init__(database.readers, dictionary)
         self.name = name
         """Of this installation, made when the database was."""
+        self.generation = generation
+        """How often it was restored from a backup."""
         self._writer = database.writer
         self._numbers = numbers
         self._turn = asyncio.Lock()
@@ -88,17 +92,20 @@ async def _loaded(database: Database) -> SqlStorage:
     dictionary, numbers = Dictionary(), Numbers()
     try:
         async with database.writer.begin() as connection:
-            name = await _name(connection)
+            name, generation = await _identity(connection)
             await dictionary.load(connection)
             await numbers.load(connection)
     except DBAPIError as error:
         raise translated(error.orig or error) from error
-    return SqlStorage(database, dictionary, numbers, name)
+    return SqlStorage(database, dictionary, numbers, name, generation)
 
 
-async def _name(connection: AsyncConnection) -> str:
-    found = (await connection.execute(select(schema.installation.c.name))).scalar()
-    if found is None:
-        found = secrets.token_hex(4)
-        await connection.execute(insert(schema.installation).values(id=1, name=found))
-    return str(found)
+async def _identity(connection: AsyncConnection) -> tuple[str, int]:
+    table = schema.installation.c
+    found = (await connection.execute(select(table.name, table.generation))).one_or_none()
+    if found is not None:
+        name, generation = found
+        return str(name), int(generation)
+    made = secrets.token_hex(4)
+    await connection.execute(insert(schema.installation).values(id=1, name=made))
+    return made, 0

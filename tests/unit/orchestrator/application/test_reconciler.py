@@ -87,6 +87,7 @@ async def test_a_lower_sentinel_has_what_followed_rendered(bench: Bench) -> None
     [
         '{"installation":"another","revision":2}',
         '{"installation":"test","revision":99}',
+        '{"installation":"test","generation":1,"revision":2}',
         '{"installation":"test"}',
         '{"installation":"test","revision":"x"}',
         "[]",

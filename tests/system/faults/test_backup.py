@@ -1,0 +1,113 @@
+"""A copy of the database while reports come in, and the broker after a restore."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from tests.brokers import ROOT, Mosquitto
+from tests.services import Service, report, until_retained
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TOKENS = ["a", "b", "c"]
+
+
+async def otao(service: Service, *words: str) -> tuple[int, str, str]:
+    """Run a command on the service's database; return its exit code and what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "orchestrator.cli", *words),
+        cwd=ROOT,
+        env=os.environ | {"OTAO_DATABASE_URL": f"sqlite+aiosqlite:///{service.database}"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def offered(broker: Mosquitto, service: Service) -> None:
+    """Three endpoints run 1.0.0 and hold an offer of 1.1.0."""
+    await service.define()
+    for token in TOKENS:
+        await report(broker, token, "1.0.0")
+    await until_retained(broker, dict.fromkeys(TOKENS, "1.1.0"))
+
+
+async def test_invariant_1_after_a_restore_every_topic_is_what_the_older_database_says(tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    async with Mosquitto(tokens=[*TOKENS, "d"]) as broker, Service(broker) as service:
+        await offered(broker, service)
+        await report(broker, "d", "2.0.0")
+        code, out, err = await otao(service, "backup", str(copy))
+        assert (code, err) == (0, "")
+        assert out == f"{copy}: {copy.stat().st_size:,} bytes\n"
+        # Since then: one moves on, one arrives, one is offered what the copy does not know.
+        await report(broker, "a", "1.1.0")
+        await report(broker, "b", "2.0.0")
+        await service.put(
+            "/applications/kettle/software/3.0.0",
+            {"upgradableFrom": ["2.0.0"], "rolloutStrategy": "general", "specification": {"link": "3"}},
+        )
+        await until_retained(broker, {"a": "2.0.0", "b": "3.0.0", "c": "1.1.0", "d": "3.0.0"})
+        assert await otao(service, "restore", str(copy), "--replace") == (
+            1,
+            "",
+            f"otao: the database: {service.database} is served by another process\n",
+        )
+        await service.terminate()
+        code, out, err = await otao(service, "restore", str(copy), "--replace")
+        assert (code, err) == (0, "")
+        assert out.startswith(f"restored 4 endpoints from {copy}; what was there is now {service.database}.before-")
+        await service.start()
+        await service.ready()
+        await until_retained(broker, dict.fromkeys(TOKENS, "1.1.0"))
+        # What the endpoints say next is believed, as ever.
+        await report(broker, "b", "2.0.0")
+        await report(broker, "a", "1.1.0")
+        await until_retained(broker, {"a": "2.0.0", "c": "1.1.0"})
+
+
+async def test_a_backup_while_reports_come_in_is_one_consistent_state(tmp_path: Path) -> None:
+    tokens = [f"t{number}" for number in range(40)]
+    async with Mosquitto(tokens=tokens) as broker, Service(broker) as service:
+        await service.define()
+        async with asyncio.TaskGroup() as group:
+            for token in tokens:
+                group.create_task(report(broker, token, "1.0.0"))
+            copies = [tmp_path / f"copy-{number}.db" for number in range(3)]
+            for copy in copies:
+                assert (await otao(service, "backup", str(copy)))[0] == 0
+        await until_retained(broker, dict.fromkeys(tokens, "1.1.0"))
+    for copy in copies:
+        with closing(sqlite3.connect(copy)) as database:
+            (endpoints,) = database.execute("SELECT count(*) FROM endpoint_state").fetchone()
+            (counted,) = database.execute(
+                "SELECT coalesce(sum(amount), 0) FROM counter WHERE name = 'running'"
+            ).fetchone()
+        assert endpoints == counted
+
+
+async def test_a_damaged_database_is_refused_by_name_with_the_way_back(tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    async with Mosquitto(tokens=TOKENS) as broker, Service(broker) as service:
+        await offered(broker, service)
+        assert (await otao(service, "backup", str(copy)))[0] == 0
+        await service.terminate()
+        damaged = bytearray(service.database.read_bytes())
+        damaged[: 16 * 4096] = b"\x00" * (16 * 4096)
+        service.database.write_bytes(damaged)
+        await service.start()
+        assert await service.died() == 1
+        assert f"{service.database} is damaged" in service.log()
+        assert "`otao restore FILE --replace`" in service.log()
+        code, out, _ = await otao(service, "restore", str(copy), "--replace")
+        assert (code, out.startswith("restored 3 endpoints")) == (0, True)
+        await service.start()
+        await service.ready()
+        await until_retained(broker, dict.fromkeys(TOKENS, "1.1.0"))
