@@ -51,10 +51,7 @@ installation = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("name", Text, nullable=False),
-    Column("watermark", Key, nullable=False, default=0),
-    Column("clock_ms", Key, nullable=False, default=0),
-    Column("alive_ms", Key, nullable=False, default=0),
-    Column("dates_ms", Key, nullable=False, default=0),
+    *(Column(name, Key, nullable=False, default=0) for name in ("watermark", "clock_ms", "alive_ms", "dates_ms")),
     Column("freeze", Text),
     Column("generation", Integer, nullable=False, default=0, server_default=text("0")),
 )

@@ -55,7 +55,11 @@ class Bench:
         self.entry = entry_of(replace(APP, key=1), [ITEM])
 
     async def look(self, numbers: Counter[CounterKey], item: Software = ITEM) -> bool:
-        return await self.sizes.look(self.entry, item, numbers) is not None
+        """Whether it was measured, and not only told what was."""
+        before = len(self.scale.looks)
+        measured = await self.sizes.look(self.entry, item, numbers)
+        assert measured.size.endpoints == self.known()[item.rollout.stage]
+        return len(self.scale.looks) > before
 
     def known(self) -> dict[int, int]:
         return {stage: size.endpoints for stage, size in self.sizes.of(1, NEW).items()}

@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 from orchestrator.application.ports import StorageError
 from orchestrator.persistence.databases import (
     DatabaseBusyError,
+    DatabaseDamagedError,
     DatabaseUnusableError,
     open_database,
     translated,
@@ -64,7 +65,7 @@ async def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
 
 async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "otao.db").write_text("something else, and long enough to be no header of a database" * 20)
-    with pytest.raises(DatabaseUnusableError, match="not a database"):
+    with pytest.raises(DatabaseDamagedError, match=r"otao\.db is damaged \(file is not a database\): go back"):
         async with open_database(url_in(tmp_path)):
             pass
 
@@ -77,7 +78,7 @@ async def test_an_error_in_the_work_is_not_taken_for_one_of_opening(tmp_path: Pa
 
 async def test_commits_are_durable_and_readers_wait_for_nobody(tmp_path: Path) -> None:
     async with open_database(url_in(tmp_path)) as database, database.writer.connect() as connection:
-        wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "wal_autocheckpoint": 20_000}
+        wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "wal_autocheckpoint": 100_000}
         for name, value in wanted.items():
             assert (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar() == value
         async with database.readers.connect() as reader:
