@@ -2,7 +2,8 @@
 
 BrokerError
 ├── AddressError       broker-address-invalid   the URL or the TLS files cannot be used
-└── BrokerRefused      broker-refused           the broker does not want us; trying again does not help
+├── BrokerRefused      broker-refused           the broker does not want us; trying again does not help
+└── MalformedPacket    packet-malformed         the broker sent what is not MQTT; the connection is given up
 
 Rules:
 - A message never holds the URL as given: it may hold a password.
@@ -45,3 +46,15 @@ class BrokerRefused(BrokerError, ProtocolError):
         super().__init__(f"the broker refuses us: {reason}")
         self.reason = reason
         self.reason_code = reason_code
+
+
+class MalformedPacket(BrokerError):
+    """What the broker sent is not MQTT, or no packet that a broker may send us."""
+
+    code = "packet-malformed"
+    transient = True
+
+    def __init__(self, reason: str) -> None:
+        """Say what is wrong, without quoting the packet."""
+        super().__init__(f"the broker sent what is not MQTT: {reason}")
+        self.reason = reason
