@@ -25,7 +25,6 @@ import structlog
 
 from broker_bridge import admissions
 from broker_bridge.errors import BrokerError
-from broker_bridge.paho_clients import without_delay
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -113,7 +112,6 @@ class _Door:
         guest = _Guest(writer=writer)
         self._guests.add(guest)
         try:
-            without_delay(writer.get_extra_info("socket"))
             verdict = await _first_packet(reader)
             if isinstance(verdict, admissions.Refused):
                 _log.info("embedded-broker.refused", reason=verdict.reason)

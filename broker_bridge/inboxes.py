@@ -14,12 +14,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from protocol.links import Received
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from protocol.links import Connection, Inbound
+
+
+@dataclass(slots=True, kw_only=True)
+class _Arrivals:
+    """What one connection has brought."""
+
+    connection: Connection
+    announced: bool = True
+    """Whether the notice of it still waits."""
+    messages: list[Inbound] = field(default_factory=list)
 
 
 class Inbox:
@@ -28,53 +41,60 @@ class Inbox:
     def __init__(self, limit: int) -> None:
         """Start empty."""
         self._limit = limit
-        self._entries: deque[tuple[Connection, Inbound | None]] = deque()
+        self._arrivals: deque[_Arrivals] = deque()
+        self._count = 0
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
 
     def __len__(self) -> int:
         """Messages and notices that wait."""
-        return len(self._entries)
+        return self._count
 
     @property
     def full(self) -> bool:
         """Whether the link must stop reading."""
-        return len(self._entries) >= self._limit
+        return self._count >= self._limit
 
     def announce(self, connection: Connection) -> None:
         """Put the notice that this connection has come up."""
-        if self._entries and self._entries[-1][1] is None:
-            self._entries.pop()
-        self._put(connection, None)
+        if self._arrivals and self._arrivals[-1].announced and not self._arrivals[-1].messages:
+            self._arrivals.pop()
+            self._count -= 1
+        self._arrivals.append(_Arrivals(connection=connection))
+        self._grow(1)
 
-    def put(self, connection: Connection, message: Inbound) -> None:
-        """Put one message; also when full, as what has been read cannot be given back."""
-        self._put(connection, message)
+    def put(self, connection: Connection, messages: Sequence[Inbound]) -> None:
+        """Put messages of the connection announced last; also when full: what has been read cannot be given back."""
+        if not self._arrivals:
+            self._arrivals.append(_Arrivals(connection=connection, announced=False))
+        self._arrivals[-1].messages += messages
+        self._grow(len(messages))
 
     async def take(self, limit: int) -> Received:
         """Wait for a notice, which is a `Received` without messages, or for 1 to `limit` messages of one connection."""
-        while not self._entries:
+        while not self._count:
             self._arrived.clear()
             await self._arrived.wait()
-        connection, first = self._entries.popleft()
-        messages: list[Inbound] = [] if first is None else [first]
-        while messages and len(messages) < limit and self._entries:
-            of, message = self._entries[0]
-            if message is None or of is not connection:
-                break
-            messages.append(message)
-            self._entries.popleft()
+        first = self._arrivals[0]
+        taken: list[Inbound] = []
+        if first.announced:
+            first.announced = False
+        else:
+            taken, first.messages = first.messages[:limit], first.messages[limit:]
+        if not first.messages:
+            self._arrivals.popleft()
+        self._count -= len(taken) or 1
         if not self.full:
             self._room.set()
-        return Received(connection=connection, messages=tuple(messages))
+        return Received(connection=first.connection, messages=tuple(taken))
 
     async def room(self) -> None:
         """Wait until the queue is not full."""
         await self._room.wait()
 
-    def _put(self, connection: Connection, message: Inbound | None) -> None:
-        self._entries.append((connection, message))
+    def _grow(self, count: int) -> None:
+        self._count += count
         self._arrived.set()
         if self.full:
             self._room.clear()

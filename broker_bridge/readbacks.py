@@ -17,8 +17,9 @@ import asyncio
 import secrets
 from typing import TYPE_CHECKING
 
-from broker_bridge import paho_clients
-from broker_bridge.paho_connections import Listener, PahoConnection
+from broker_bridge import profiles, reasons
+from broker_bridge.connections import BrokerConnection, Listener
+from broker_bridge.packets import Misspelt
 from protocol.links import REFUSED, LinkLost, Outbound, Subscription
 
 if TYPE_CHECKING:
@@ -57,26 +58,20 @@ class _Readback:
         self._options = options
         self._found: dict[str, bytes] = {}
         self._asked: frozenset[str] = frozenset()
-        self._to_acknowledge: list[int] = []
         self._refused: int | None = None
         self._probe = f"otao/v1/partition/{options.client_id}/probe/{secrets.token_hex(8)}"
         self._round = b""
         self._changed = asyncio.Event()
-        self.connection = PahoConnection(
-            paho_clients.reader(options),
-            Listener(
-                on_message=self._message,
-                on_malformed=self._to_acknowledge.append,
-                on_answered=self._answered,
-                on_read=self._read,
-            ),
+        self.connection = BrokerConnection(
+            profiles.reader(options), Listener(on_messages=self._messages, on_answers=self._answers)
         )
+        self.connection.ended.add_done_callback(lambda _ended: self._changed.set())
 
     async def run(self, topics: list[str]) -> dict[str, bytes]:
         async with asyncio.timeout(self._options.connect_timeout.total_seconds()):
             accepted = await self.connection.open()
         if accepted.reason_code >= REFUSED:
-            raise LinkLost(f"the reading connection was refused: {accepted.reason}")
+            raise LinkLost(f"the reading connection was refused: {reasons.name(accepted.reason_code)}")
         self._asked = frozenset(topics)
         await self._subscribe([self._probe])
         for start in range(0, len(topics), _TOPICS_AT_A_TIME):
@@ -102,9 +97,14 @@ class _Readback:
             await self._changed.wait()
             self._changed.clear()
 
+    def _messages(self, messages: Sequence[Inbound | Misspelt]) -> None:
+        for message in messages:
+            if not isinstance(message, Misspelt):
+                self._message(message)
+        self.connection.acknowledge([message.packet_id for message in messages if message.packet_id])
+        self._changed.set()
+
     def _message(self, message: Inbound) -> None:
-        if message.qos:
-            self._to_acknowledge.append(message.packet_id)
         if message.topic == self._probe:
             self._round = message.payload
         elif message.retain and message.topic in self._asked:
@@ -113,11 +113,8 @@ class _Readback:
             else:
                 self._found.pop(message.topic, None)
 
-    def _answered(self, _packet_id: int, reason_code: int) -> None:
-        if reason_code >= REFUSED:
-            self._refused = reason_code
-
-    def _read(self) -> None:
-        self.connection.acknowledge(self._to_acknowledge)
-        self._to_acknowledge.clear()
+    def _answers(self, answers: Sequence[tuple[int, int]]) -> None:
+        for _packet_id, reason_code in answers:
+            if reason_code >= REFUSED:
+                self._refused = reason_code
         self._changed.set()

@@ -7,7 +7,7 @@ Rules:
 - A caller that went away leaves nothing unsent behind; what was sent stays counted until the broker answers.
 
 Spec: MQTT 5.0 §4.6 (order), §4.9 (flow control, receive maximum).
-Layer: adapter; knows no MQTT library.
+Layer: adapter; knows no packets.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Window:
     Args:
         size: how many messages may be unanswered, at least 1.
         refusal: the reason code with which a message must not even be sent, or 0.
-        send: hands one message to the library.
+        send: queues one message.
         clock: monotonic seconds.
         counters: where answers are counted.
     """

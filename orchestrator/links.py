@@ -12,8 +12,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from broker_bridge.links import MqttLink
 from broker_bridge.options import LinkOptions
-from broker_bridge.paho_link import PahoLink
 from orchestrator.application import watches
 from protocol import controls, topics
 from protocol.links import Subscription
@@ -25,7 +25,7 @@ OPERATORS_RECEIVE_MAXIMUM = 100
 """Commands that the broker may leave unacknowledged with us: far fewer than what makes a link stop reading."""
 
 
-def for_endpoints(settings: Settings, installation: str, partition: str) -> PahoLink:
+def for_endpoints(settings: Settings, installation: str, partition: str) -> MqttLink:
     """The connection on which endpoints are heard and told what to install."""
     marker = Subscription(topic_filter=topics.marker_topic(partition), echo=True)
     subscriptions = [Subscription(topic_filter=item) for item in topics.subscriptions(settings.instances)]
@@ -35,10 +35,10 @@ def for_endpoints(settings: Settings, installation: str, partition: str) -> Paho
         receive_maximum=settings.mqtt_receive_maximum,
         publish_window=settings.mqtt_publish_window,
     )
-    return PahoLink(options, is_ours=topics.is_ours)
+    return MqttLink(options, is_ours=topics.is_ours)
 
 
-def for_operators(settings: Settings, installation: str) -> PahoLink:
+def for_operators(settings: Settings, installation: str) -> MqttLink:
     """The connection on which operators command, and are told what happens."""
     options = replace(
         _options(settings, installation, "operators"),
@@ -46,7 +46,7 @@ def for_operators(settings: Settings, installation: str) -> PahoLink:
         receive_maximum=OPERATORS_RECEIVE_MAXIMUM,
         will=watches.will(installation),
     )
-    return PahoLink(options, is_ours=topics.is_ours)
+    return MqttLink(options, is_ours=topics.is_ours)
 
 
 def _options(settings: Settings, installation: str, name: str) -> LinkOptions:

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
     from broker_bridge.counters import Counters
-    from broker_bridge.paho_link import PahoLink
+    from broker_bridge.links import MqttLink
     from orchestrator.application.engine import Engine
     from orchestrator.application.ports import Steps
     from orchestrator.persistence.storage import SqlStorage
@@ -240,7 +240,7 @@ def _diagnoses(settings: Settings, parts: Parts, access: Access) -> Diagnoses:
     return Diagnoses(parts.link, parts.editing, parts.clock, door, partition=parts.partition, instances=parts.instances)
 
 
-def _context(settings: Settings, parts: Parts, engine: Engine, link: PahoLink, access: Access) -> api.ApiContext:
+def _context(settings: Settings, parts: Parts, engine: Engine, link: MqttLink, access: Access) -> api.ApiContext:
     storage, directory, clock, gate = parts.editing, parts.directory, parts.clock, engine.publisher
     revisions, wake = engine.revisions, engine.announcer
 

@@ -1,7 +1,7 @@
-"""The messages that cross the MQTT edge, and the port behind which an MQTT library lives.
+"""The messages that cross the MQTT edge, and the port behind which MQTT itself lives.
 
 Rules:
-- A message is acknowledged only by `Link.acknowledge`, never by the library.
+- A message is acknowledged only by `Link.acknowledge`, never by what implements the port.
 - What was received on one connection can be acknowledged on that connection only.
 - A publish with QoS 1 ends with the broker's reason code, or with `LinkLost`.
 

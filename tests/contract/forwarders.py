@@ -1,4 +1,4 @@
-"""A TCP forwarder between a client and a broker that can cut every connection."""
+"""A TCP forwarder between a client and a broker that can cut every connection, and what goes over it into pieces."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from typing import Self
 
 
 class Forwarder:
-    """Listens on a port of its own and passes bytes both ways; use it as an asynchronous context manager."""
+    """Listens on a port of its own and passes bytes both ways; use it as an asynchronous context manager.
 
-    def __init__(self, target_port: int) -> None:
+    Args:
+        target_port: where the broker listens.
+        piece: the most bytes that arrive at once.
+    """
+
+    def __init__(self, target_port: int, *, piece: int = 65536) -> None:
         self._target_port = target_port
+        self._piece = piece
         self._writers: list[asyncio.StreamWriter] = []
         self.port = 0
 
@@ -42,9 +48,10 @@ class Forwarder:
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while chunk := await reader.read(65536):
+            while chunk := await reader.read(self._piece):
                 writer.write(chunk)
                 await writer.drain()
+                await asyncio.sleep(0)  # the other side's turn, which reads what is there
         except OSError:
             pass
         writer.transport.abort()

@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from broker_bridge.backoffs import Backoff
+from broker_bridge.links import MqttLink
 from broker_bridge.options import LinkOptions
-from broker_bridge.paho_link import PahoLink
 from protocol import topics
 from protocol.links import Inbound, Outbound, Received, Subscription
 from tests.contract.deadlines import SECONDS
@@ -50,7 +50,7 @@ class Implementation:
     make: Callable[[Setup], Link]
 
 
-def _paho(protocol: str) -> Callable[[Setup], Link]:
+def _mqtt(protocol: str) -> Callable[[Setup], Link]:
     def make(setup: Setup) -> Link:
         options = LinkOptions(
             url=setup.url,
@@ -64,14 +64,14 @@ def _paho(protocol: str) -> Callable[[Setup], Link]:
             will=setup.will,
             backoff=Backoff(longest=timedelta(milliseconds=200)),
         )
-        return PahoLink(options, is_ours=topics.is_ours)
+        return MqttLink(options, is_ours=topics.is_ours)
 
     return make
 
 
 IMPLEMENTATIONS = (
-    Implementation(name="paho-5", level=5, make=_paho("5")),
-    Implementation(name="paho-3.1.1", level=4, make=_paho("3.1.1")),
+    Implementation(name="mqtt-5", level=5, make=_mqtt("5")),
+    Implementation(name="mqtt-3.1.1", level=4, make=_mqtt("3.1.1")),
 )
 
 

@@ -282,6 +282,42 @@ async def test_a_broker_that_stops_answering_is_given_up(broker: Mosquitto, impl
         assert await link.publish([Outbound(topic=MARKER, payload=b"x")]) == [0]
 
 
+async def test_a_broker_that_stops_reading_is_given_up(broker: Mosquitto, implementation: Implementation) -> None:
+    setup = Setup(url=broker.url(), publish_timeout=timedelta(seconds=1))
+    async with running(implementation.make(setup)) as link:
+        broker.pause()
+        # Nobody answers QoS 0: that it is not read shows only when the network takes no more.
+        with pytest.raises(LinkLost):
+            await link.publish([Outbound(topic=MARKER, payload=bytes(60_000), qos=0)] * 1000)
+        broker.resume()
+        assert (await came_up(link)).connection.number == 2
+        assert await link.publish([Outbound(topic=MARKER, payload=b"x")]) == [0]
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7])
+async def test_packets_may_arrive_in_any_pieces(broker: Mosquitto, implementation: Implementation, piece: int) -> None:
+    async with Forwarder(broker.port, piece=piece) as forwarder:
+        url = broker.url().replace(f":{broker.port}", f":{forwarder.port}")
+        async with running(implementation.make(Setup(url=url))) as link:
+            sizes = [1, 100, 126, 127, 128, 300]
+            payloads = [f"{index}-".ljust(size, "x") for index, size in enumerate(sizes)]
+            await device_sends(broker, payloads)
+            assert [message.payload.decode() for message in await take_acknowledged(link, len(sizes))] == payloads
+            offers = [Outbound(topic=PUSH, payload=payload.encode(), retain=True) for payload in payloads]
+            assert await link.publish(offers) == [0] * len(sizes)
+            assert await link.read_retained([PUSH]) == {PUSH: payloads[-1].encode()}
+
+
+async def test_large_packets_go_both_ways(broker: Mosquitto, implementation: Implementation) -> None:
+    async with running(implementation.make(Setup(url=broker.url()))) as link:
+        payloads = [f"{index}-{'x' * 900_000}" for index in range(5)]
+        await device_sends(broker, payloads)
+        assert [message.payload.decode() for message in await take_acknowledged(link, 5)] == payloads
+        offer = Outbound(topic=PUSH, payload=bytes(1_000_000), retain=True)
+        assert await link.publish([offer] * 5) == [0] * 5
+        assert await link.read_retained([PUSH]) == {PUSH: offer.payload}
+
+
 async def test_a_flood_that_nobody_acknowledges_is_held_back_and_not_lost(
     broker: Mosquitto, implementation: Implementation
 ) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from broker_bridge.links import MqttLink
 from broker_bridge.options import LinkOptions
-from broker_bridge.paho_link import PahoLink
 from protocol import topics
 from protocol.links import Outbound, Subscription
 from tests.brokers import ROOT, Mosquitto
@@ -75,7 +75,7 @@ async def connected(
     """A client with the rights of `user` that sees all that comes on these filters, its own publishes too."""
     subscriptions = tuple(Subscription(topic_filter=each, echo=True) for each in filters)
     options = LinkOptions(url=broker.url(user), client_id=f"as-{user}", protocol=protocol, subscriptions=subscriptions)
-    async with running(PahoLink(options)) as link:
+    async with running(MqttLink(options)) as link:
         yield link
 
 

@@ -63,6 +63,8 @@ class ScriptedBroker:
         self.tls = tls
         self.packets: list[Packet] = []
         self.connections = 0
+        self._may_read = asyncio.Event()
+        self._may_read.set()
         self._writers: list[asyncio.StreamWriter] = []
 
     async def __aenter__(self) -> Self:
@@ -120,6 +122,14 @@ class ScriptedBroker:
         self.send(0xE0, bytes([reason_code, 0]))
         self._writers[-1].close()
 
+    def stop_reading(self) -> None:
+        """Let what clients send from now on wait in the network, after the packet that is being read."""
+        self._may_read.clear()
+
+    def go_on_reading(self) -> None:
+        """Read again."""
+        self._may_read.set()
+
     def cut(self) -> None:
         """End all connections."""
         for writer in self._writers:
@@ -132,6 +142,7 @@ class ScriptedBroker:
         try:
             while True:
                 await self._answer(await self._packet(reader))
+                await self._may_read.wait()
         except (asyncio.IncompleteReadError, OSError):
             pass
         finally:

@@ -25,7 +25,7 @@ async def test_a_notice_comes_alone_and_messages_up_to_the_limit() -> None:
     inbox = Inbox(10)
     inbox.announce(FIRST)
     for name in "abc":
-        inbox.put(FIRST, message(name))
+        inbox.put(FIRST, [message(name)])
     assert (await inbox.take(2)).messages == ()
     assert [each.topic for each in (await inbox.take(2)).messages] == ["a", "b"]
     assert [each.topic for each in (await inbox.take(2)).messages] == ["c"]
@@ -34,9 +34,9 @@ async def test_a_notice_comes_alone_and_messages_up_to_the_limit() -> None:
 async def test_a_batch_is_never_of_two_connections_and_the_old_one_comes_first() -> None:
     inbox = Inbox(10)
     inbox.announce(FIRST)
-    inbox.put(FIRST, message("old"))
+    inbox.put(FIRST, [message("old")])
     inbox.announce(SECOND)
-    inbox.put(SECOND, message("new"))
+    inbox.put(SECOND, [message("new")])
     taken = [await inbox.take(10) for _ in range(4)]
     expected = [(FIRST, ()), (FIRST, (message("old"),)), (SECOND, ()), (SECOND, (message("new"),))]
     assert [(each.connection, each.messages) for each in taken] == expected
@@ -64,7 +64,7 @@ async def test_room_comes_back_when_it_is_no_longer_full() -> None:
     inbox = Inbox(2)
     await inbox.room()
     inbox.announce(FIRST)
-    inbox.put(FIRST, message("a"))
+    inbox.put(FIRST, [message("a")])
     assert inbox.full
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(inbox.room(), 0)
@@ -76,5 +76,5 @@ async def test_room_comes_back_when_it_is_no_longer_full() -> None:
 async def test_a_full_inbox_still_takes_what_has_been_read() -> None:
     inbox = Inbox(1)
     for name in "abc":
-        inbox.put(FIRST, message(name))
+        inbox.put(FIRST, [message(name)])
     assert [each.topic for each in (await inbox.take(9)).messages] == ["a", "b", "c"]

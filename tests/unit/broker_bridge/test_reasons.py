@@ -21,3 +21,8 @@ def test_a_second_client_with_our_id_takes_its_time_and_is_not_for_good() -> Non
     assert reasons.needs_a_person(reasons.SESSION_TAKEN_OVER)
     assert not reasons.is_for_good(reasons.SESSION_TAKEN_OVER)
     assert not reasons.needs_a_person(None)
+
+
+def test_codes_have_the_specification_s_names() -> None:
+    assert reasons.name(0x8E) == "Session taken over"
+    assert reasons.name(0xFE) == "reason code 0xfe"

@@ -11,7 +11,7 @@ from broker_bridge.counters import Counters
 from broker_bridge.errors import BrokerRefused
 from broker_bridge.inboxes import Inbox
 from broker_bridge.options import LinkOptions
-from broker_bridge.paho_sessions import PahoSession
+from broker_bridge.sessions import LinkSession
 from protocol.links import LinkLost, Outbound, Subscription
 from tests.contract.deadlines import eventually
 from tests.unit.broker_bridge.scripted_brokers import PUBACK, PUBLISH, SUBSCRIBE, ScriptedBroker, packet_ids
@@ -29,7 +29,7 @@ class Bench:
         protocol: Literal["5", "3.1.1"] = "5" if broker.level == 5 else "3.1.1"
         self.inbox = Inbox(inbox_limit)
         self.counters = Counters()
-        self.session = PahoSession(
+        self.session = LinkSession(
             LinkOptions(
                 url=broker.url,
                 client_id="c",
@@ -195,7 +195,7 @@ async def test_what_the_broker_would_end_the_connection_for_is_not_sent(message:
         assert PUBLISH not in broker.kinds()
 
 
-async def _lost(session: PahoSession, message: Outbound) -> str:
+async def _lost(session: LinkSession, message: Outbound) -> str:
     try:
         await session.publish([message])
     except LinkLost as lost:

@@ -18,21 +18,23 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING
 
-from broker_bridge import paho_clients, reasons
+from broker_bridge import profiles, reasons
 from broker_bridge.acknowledgements import Acknowledgements
+from broker_bridge.connections import BrokerConnection, Listener
+from broker_bridge.encodings import LARGEST_INTEGER
 from broker_bridge.errors import BrokerRefused
-from broker_bridge.paho_connections import Listener, PahoConnection
+from broker_bridge.packets import Connack, Misspelt
 from broker_bridge.topic_filters import matcher
 from broker_bridge.windows import Window
-from protocol.links import REFUSED, Connection, LinkLost
+from protocol.links import MQTT_5, REFUSED, Connection, LinkLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from broker_bridge.counters import Counters
+    from broker_bridge.exchanges import Ending
     from broker_bridge.inboxes import Inbox
     from broker_bridge.options import LinkOptions
-    from broker_bridge.paho_connections import Accepted, Ending
     from protocol.links import Inbound, Outbound, Received
 
 _TICK_SECONDS = 1.0
@@ -41,14 +43,14 @@ _HEADER_BYTES = 16
 """An upper bound for what a PUBLISH has beside topic, payload and correlation data."""
 
 
-class PahoSession:
+class LinkSession:
     """One connection; `await open()`, `await until_ended()`, and `close()` it in any case."""
 
     def __init__(
         self, options: LinkOptions, *, is_ours: Callable[[str], bool], inbox: Inbox, counters: Counters
     ) -> None:
         """Make it unconnected."""
-        profile = paho_clients.session(options)
+        profile = profiles.session(options)
         self._options = options
         self._level = profile.level
         self._is_ours = is_ours
@@ -58,16 +60,11 @@ class PahoSession:
         self._loop = asyncio.get_running_loop()
         self._owed = Acknowledgements()
         self._early: list[Inbound] = []
-        self._accepted: Accepted | None = None
+        self._accepted: Connack | None = None
         self._window: Window | None = None
         self.connection: Connection | None = None
         """What is told to the link's user; None until it is up."""
-        self._wire = PahoConnection(
-            profile,
-            Listener(
-                on_message=self._message, on_malformed=self._malformed, on_answered=self._answered, on_read=self._read
-            ),
-        )
+        self._wire = BrokerConnection(profile, Listener(on_messages=self._messages, on_answers=self._answers))
 
     async def open(self, number: int) -> Connection:
         """Connect and subscribe; `number` is the connection's own.
@@ -81,9 +78,10 @@ class PahoSession:
         except ssl.SSLCertVerificationError as error:
             raise BrokerRefused(f"we do not trust its certificate: {error.verify_message}") from error
         if accepted.reason_code >= REFUSED:
+            reason = reasons.name(accepted.reason_code)
             if reasons.is_for_good(accepted.reason_code):
-                raise BrokerRefused(accepted.reason, accepted.reason_code)
-            raise ConnectionRefusedError(accepted.reason)
+                raise BrokerRefused(reason, accepted.reason_code)
+            raise ConnectionRefusedError(reason)
         await self._subscribe(session_present=accepted.session_present)
         return self._come_up(number, accepted)
 
@@ -99,8 +97,9 @@ class PahoSession:
 
     def acknowledge(self, received: Received) -> None:
         """Queue the PUBACKs of these messages, which this connection brought."""
-        due = self._owed.release(message.packet_id for message in received.messages if message.qos)
-        self._wire.acknowledge(due)
+        due = self._owed.release([message.packet_id for message in received.messages if message.qos])
+        if due:
+            self._wire.acknowledge(due)
         self._counters.acknowledged += len(due)
         self.relieve()
 
@@ -129,14 +128,14 @@ class PahoSession:
             self._window.fail(self._wire.ended.result().reason)
 
     async def _subscribe(self, *, session_present: bool) -> None:
-        if not self._options.subscriptions or (session_present and self._level < paho_clients.MQTT_5):
+        if not self._options.subscriptions or (session_present and self._level < MQTT_5):
             return
         codes = await self._wire.subscribe(self._options.subscriptions)
         for subscription, code in zip(self._options.subscriptions, codes, strict=True):
             if code >= REFUSED:
                 raise BrokerRefused(f"the subscription to {subscription.topic_filter}", code)
 
-    def _come_up(self, number: int, accepted: Accepted) -> Connection:
+    def _come_up(self, number: int, accepted: Connack) -> Connection:
         self._accepted = accepted
         self.connection = Connection(
             number=number,
@@ -153,36 +152,43 @@ class PahoSession:
             counters=self._counters,
         )
         self._inbox.announce(self.connection)
-        for message in self._early:
-            self._inbox.put(self.connection, message)
-        self._early.clear()
+        if self._early:
+            self._inbox.put(self.connection, self._early)
         return self.connection
 
     def _refusal(self, message: Outbound) -> int:
-        # What the broker would end the connection for, or the library raise: refused here, as the broker would.
+        # What the broker would end the connection for: refused here, as the broker would.
         topic_bytes = len(message.topic.encode(errors="replace"))
         if not message.topic or "+" in message.topic or "#" in message.topic or topic_bytes > _LONGEST_TOPIC_BYTES:
             return reasons.TOPIC_NAME_INVALID
         accepted = self._accepted
         if accepted is None:
             return 0
-        limit = accepted.maximum_packet_bytes
         size = _HEADER_BYTES + topic_bytes + len(message.payload) + len(message.correlation_data or b"")
-        if limit is not None and size > limit:
+        if size > (accepted.maximum_packet_bytes or LARGEST_INTEGER):
             return reasons.PACKET_TOO_LARGE
+        if message.qos > accepted.maximum_qos:
+            return reasons.QOS_NOT_SUPPORTED
         return reasons.RETAIN_NOT_SUPPORTED if message.retain and not accepted.retain_available else 0
 
-    def _message(self, message: Inbound) -> None:
-        if self._level < paho_clients.MQTT_5 and self._unwanted(message.topic):
-            self._drop(message.packet_id)
-            return
-        self._counters.inbound += 1
-        if message.qos:
-            self._owed.received(message.packet_id)
+    def _messages(self, messages: Sequence[Inbound | Misspelt]) -> None:
+        wanted: list[Inbound] = []
+        for message in messages:
+            if isinstance(message, Misspelt):
+                self._counters.malformed += 1
+                self._drop(message.packet_id)
+            elif self._level < MQTT_5 and self._unwanted(message.topic):
+                self._drop(message.packet_id)
+            else:
+                wanted.append(message)
+                if message.qos:
+                    self._owed.received(message.packet_id)
+        self._counters.inbound += len(wanted)
         if self.connection is None:
-            self._early.append(message)
-        else:
-            self._inbox.put(self.connection, message)
+            self._early += wanted
+        elif wanted:
+            self._inbox.put(self.connection, wanted)
+            self._restrain()
 
     def _unwanted(self, topic: str) -> bool:
         if self._is_ours(topic):
@@ -193,22 +199,21 @@ class PahoSession:
             return True
         return False
 
-    def _malformed(self, packet_id: int) -> None:
-        self._counters.malformed += 1
-        self._drop(packet_id)
-
     def _drop(self, packet_id: int) -> None:
         if packet_id:
-            self._wire.acknowledge(self._owed.dropped(packet_id))
+            due = self._owed.dropped(packet_id)
+            if due:
+                self._wire.acknowledge(due)
 
-    def _answered(self, packet_id: int, reason_code: int) -> None:
-        if self._window is not None:
+    def _answers(self, answers: Sequence[tuple[int, int]]) -> None:
+        if self._window is None:
+            return
+        for packet_id, reason_code in answers:
             self._window.answered(packet_id, reason_code)
+        self._window.pump()
 
-    def _read(self) -> None:
-        if self._window is not None:
-            self._window.pump()
-        crowded = self._inbox.full or len(self._owed) >= self._options.inbox_limit
-        if crowded and self.connection is not None and self._wire.reading:
+    def _restrain(self) -> None:
+        """Stop reading when too much waits or is unacknowledged."""
+        if self._wire.reading and (self._inbox.full or len(self._owed) >= self._options.inbox_limit):
             self._counters.paused_reads += 1
             self._wire.pause()

@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 
 from broker_bridge.backoffs import Backoff
 from broker_bridge.errors import AddressError, BrokerRefused
+from broker_bridge.links import MqttLink
 from broker_bridge.options import LinkOptions
-from broker_bridge.paho_link import PahoLink
 from tests.contract.deadlines import eventually
 from tests.unit.broker_bridge.scripted_brokers import ScriptedBroker
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-def made(broker: ScriptedBroker, *, longest: float = 0.05, inbox_limit: int = 100, random: float = 0.0) -> PahoLink:
+def made(broker: ScriptedBroker, *, longest: float = 0.05, inbox_limit: int = 100, random: float = 0.0) -> MqttLink:
     options = LinkOptions(
         url=broker.url,
         client_id="otao-1",
         inbox_limit=inbox_limit,
         backoff=Backoff(longest=timedelta(seconds=longest)),
     )
-    return PahoLink(options, random=lambda: random)
+    return MqttLink(options, random=lambda: random)
 
 
 @asynccontextmanager
-async def running(link: PahoLink) -> AsyncIterator[None]:
+async def running(link: MqttLink) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
         task = group.create_task(link.run())
         try:
@@ -41,7 +41,7 @@ async def running(link: PahoLink) -> AsyncIterator[None]:
 
 def test_a_bad_address_is_told_at_once() -> None:
     with pytest.raises(AddressError):
-        PahoLink(LinkOptions(url="http://h", client_id="c"))
+        MqttLink(LinkOptions(url="http://h", client_id="c"))
 
 
 async def test_numbers_grow_with_every_connection_that_came_up() -> None:
@@ -144,3 +144,15 @@ async def test_messages_of_a_lost_connection_are_handed_out_and_not_acknowledged
 async def test_nothing_is_sent_for_an_empty_publish() -> None:
     async with ScriptedBroker() as broker:
         assert await made(broker).publish([]) == []
+
+
+async def test_a_broker_that_talks_nonsense_is_left_and_tried_again() -> None:
+    async with ScriptedBroker() as broker:
+        link = made(broker)
+        with capture_logs() as logs:
+            async with running(link):
+                await asyncio.wait_for(link.receive(1), 5)
+                broker.write(broker.encoded_publish(b"t", packet_id=7) + b"\x50\x02\x00\x07")
+                assert (await asyncio.wait_for(link.receive(9), 5)).messages[0].packet_id == 7
+                assert (await asyncio.wait_for(link.receive(9), 5)).connection.number == 2
+        assert any("not MQTT" in str(entry.get("reason")) for entry in logs)

@@ -1,4 +1,4 @@
-"""The link to an MQTT broker on paho: comes back by itself, acknowledges only what it is told to.
+"""The link to an MQTT broker: comes back by itself, acknowledges only what it is told to.
 
 Rules:
 - Nothing received is dropped, our own echoes on MQTT 3.1.1 aside. When the queue is full, or too much of it is
@@ -6,7 +6,7 @@ Rules:
 - While it is not read, the answers to our own publishes wait as well. So whoever takes and acknowledges messages must
   never wait for a publish in between.
 - With a full queue no new connection is made: there would be no room for what comes with it.
-- Every connection has a new client of the library: nothing is ever sent again behind the caller's back.
+- Every connection has an exchange of its own: nothing is ever sent again behind the caller's back.
 - Refused for good on the very first connection ends `run`; later it is a broker being reloaded, and is tried slowly.
 
 Spec: MQTT 5.0 §3.1.2.11.2 session expiry, §4.4, §4.6; MQTT 3.1.1 §3.1.2.4.
@@ -28,7 +28,7 @@ from broker_bridge.counters import Counters
 from broker_bridge.errors import BrokerRefused
 from broker_bridge.inboxes import Inbox
 from broker_bridge.options import Address
-from broker_bridge.paho_sessions import PahoSession
+from broker_bridge.sessions import LinkSession
 from protocol.links import LinkLost
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class _Attempt:
     slow: bool = False
 
 
-class PahoLink:
+class MqttLink:
     """A `Link`; run `run()` in a task group, everything else works while it runs.
 
     Args:
@@ -81,7 +81,7 @@ class PahoLink:
         self._is_ours = is_ours
         self._random = random
         self._inbox = Inbox(options.inbox_limit)
-        self._session: PahoSession | None = None
+        self._session: LinkSession | None = None
         self._number = 0
         self._reading_back = asyncio.Lock()
         self.counters = Counters()
@@ -148,7 +148,7 @@ class PahoLink:
             return await readbacks.read_retained(self._options, topics)
 
     async def _attempt(self) -> _Attempt:
-        session = PahoSession(self._options, is_ours=self._is_ours, inbox=self._inbox, counters=self.counters)
+        session = LinkSession(self._options, is_ours=self._is_ours, inbox=self._inbox, counters=self.counters)
         try:
             async with asyncio.timeout(self._options.connect_timeout.total_seconds()):
                 connection = await session.open(self._number + 1)
@@ -167,7 +167,7 @@ class PahoLink:
             self._session = None
             session.close()
 
-    async def _hold(self, session: PahoSession, connection: Connection) -> _Attempt:
+    async def _hold(self, session: LinkSession, connection: Connection) -> _Attempt:
         loop = asyncio.get_running_loop()
         up_at = loop.time()
         self._number = connection.number
