@@ -91,9 +91,9 @@ def credentials(broker: Mosquitto) -> dict[str, str]:
     return {"MQTT_HOST": host, "MQTT_PORT": port, "MQTT_USER": name, "MQTT_PASSWORD": password}
 
 
-async def yardstick(broker: Mosquitto, *arguments: object) -> dict[str, Any]:
-    """Run the C client to its end; return what it says."""
-    process = await start_yardstick(broker, *arguments)
+async def yardstick(broker: Mosquitto, *arguments: object, level: str = "5") -> dict[str, Any]:
+    """Run the C client to its end; return what it says. `level` is 5, or 4 for MQTT 3.1.1."""
+    process = await start_yardstick(broker, *arguments, level=level)
     assert process.stdout is not None
     out = await process.stdout.read()
     await process.wait()
@@ -101,11 +101,11 @@ async def yardstick(broker: Mosquitto, *arguments: object) -> dict[str, Any]:
     return result
 
 
-async def start_yardstick(broker: Mosquitto, *arguments: object) -> asyncio.subprocess.Process:
+async def start_yardstick(broker: Mosquitto, *arguments: object, level: str = "5") -> asyncio.subprocess.Process:
     """Start the C client."""
     return await asyncio.create_subprocess_exec(
         str(YARDSTICK),
         *map(str, arguments),
-        env=os.environ | credentials(broker),
+        env=os.environ | credentials(broker) | {"MQTT_LEVEL": level},
         stdout=asyncio.subprocess.PIPE,
     )

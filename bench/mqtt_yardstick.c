@@ -8,9 +8,10 @@
  * RATE is per second, 0 (default) is as fast as the window lets; COUNT messages in all (default N); ORDER "scattered"
  * visits the endpoints in a fixed pseudo-random order, anything else in theirs; QOS is 0 or 1 (default). With QoS 0 a
  * message is done when it is written. The broker is named by MQTT_HOST (127.0.0.1), MQTT_PORT (1883),
- * MQTT_USER and MQTT_PASSWORD.
+ * MQTT_USER and MQTT_PASSWORD; MQTT_LEVEL is 5 (default) or 4, for MQTT 3.1.1.
  *
- * The last line of standard output is one JSON object: {"mode", "messages", "seconds", "per_second", "refused"}.
+ * The last line of standard output is one JSON object: {"mode", "messages", "seconds", "per_second", "refused",
+ * "processor_seconds"}, the last from the program's start.
  * Exit code 0: all messages were acknowledged or received; 1: they were not; 2: wrong usage.
  *
  * Build: cc -O2 -o mqtt_yardstick mqtt_yardstick.c -lmosquitto
@@ -167,8 +168,10 @@ static int work(struct mosquitto *client, struct run *run) {
         }
     }
     double seconds = run->last - run->first;
-    printf("{\"mode\": \"%s\", \"messages\": %ld, \"seconds\": %.4f, \"per_second\": %.0f, \"refused\": %ld}\n", run->mode,
-           run->done, seconds, seconds > 0 ? (double)run->done / seconds : 0.0, run->refused);
+    printf("{\"mode\": \"%s\", \"messages\": %ld, \"seconds\": %.4f, \"per_second\": %.0f, \"refused\": %ld, "
+           "\"processor_seconds\": %.4f}\n",
+           run->mode, run->done, seconds, seconds > 0 ? (double)run->done / seconds : 0.0, run->refused,
+           (double)clock() / CLOCKS_PER_SEC);
     return run->failed || run->done < run->total || run->refused;
 }
 
@@ -221,7 +224,8 @@ int main(int count, char **words) {
     char id[64];
     snprintf(id, sizeof id, "yardstick-%s-%d", run.mode, (int)getpid());
     struct mosquitto *client = mosquitto_new(id, true, &run);
-    mosquitto_int_option(client, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
+    int level = atoi(from_environment("MQTT_LEVEL", "5"));
+    mosquitto_int_option(client, MOSQ_OPT_PROTOCOL_VERSION, level == 4 ? MQTT_PROTOCOL_V311 : MQTT_PROTOCOL_V5);
     mosquitto_int_option(client, MOSQ_OPT_TCP_NODELAY, 1);
     mosquitto_int_option(client, MOSQ_OPT_SEND_MAXIMUM, run.window > 0 ? run.window : 1000);
     mosquitto_int_option(client, MOSQ_OPT_RECEIVE_MAXIMUM, 65535);
