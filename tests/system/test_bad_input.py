@@ -209,6 +209,7 @@ async def test_invariant_10_a_retained_request_is_refused(victim: Victim, resour
 @pytest.mark.parametrize("ending", ["config/json/7/status", "applied/json/7/error", "applied/json/status", "x/error"])
 async def test_what_looks_like_an_answer_is_ignored(wire: Wire, victim: Victim, ending: str) -> None:
     state, before = await victim.state(), await _refusals(wire)
+    await victim.device.unread()
     await victim.forger.publish(topic("dev", ending, app_version=victim.app.app_version), GOOD, qos=1)
     await wire.settle()
     assert (await victim.state(), await _refusals(wire)) == (state, before)
