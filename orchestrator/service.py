@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-import sys
 import time
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -27,7 +26,7 @@ from pydantic import SecretStr
 from broker_bridge.embedded import open_embedded
 from broker_bridge.errors import AddressError, BrokerError
 from broker_bridge.options import Address
-from orchestrator import api, dashboard, keys, links
+from orchestrator import api, dashboard, keys, links, outcomes
 from orchestrator.api import server
 from orchestrator.api.access import Access
 from orchestrator.api.exposition import exposition
@@ -75,8 +74,6 @@ log = structlog.get_logger(__name__)
 PARTITION = "main"
 """The one partition of a service on SQLite holds every application (decision 0007)."""
 
-DONE, FAILED = 0, 1
-
 
 def wall() -> datetime:
     """The wall clock."""
@@ -95,14 +92,12 @@ async def run(
     `announce` is called once with the base address of REST. `steps` and `wall` are for tests that stop the world or
     move its clock.
     """
-    code = DONE
+    code = outcomes.DONE
     try:
         async with open_storage(settings.database_url.get_secret_value()) as storage, _broker(settings) as connectable:
             await _serve(connectable, storage, announce=announce, steps=steps, wall=wall)
     except* (StorageError, BrokerError, server.ListenError) as group:
-        for error in group.exceptions:
-            sys.stderr.write(f"otao: {error}\n")
-        code = FAILED
+        code = max(outcomes.told(error) for error in group.exceptions)
     return code
 
 
@@ -176,10 +171,16 @@ async def _serve(
     app = api.build(context, hosts=settings.http_hosts, access=access)
     dashboard.install(app, access=access)
     watch = Watch(operators_link, parts, _use_cases(context), events=settings.mqtt_events)
-    loops = {"storage.checkpoints": storage.checkpointer.run, **engine.loops(), **watch.loops()}
+    loops = {**storage.loops(), **engine.loops(), **watch.loops()}
     await _run(loops, watch, lambda: server.serve(app, *settings.address, started=announce))
-    async with storage.transaction() as transaction:
-        await transaction.raise_watermark(engine.publisher.watermark, parts.clock.now())
+    try:
+        async with storage.transaction() as transaction:
+            await transaction.raise_watermark(engine.publisher.watermark, parts.clock.now())
+    except StorageError as error:
+        if not error.transient:
+            raise
+        # The next start renders a little more than it had to.
+        log.warning("stopped without noting what the broker has acknowledged", reason=str(error))
 
 
 def tune_memory() -> None:

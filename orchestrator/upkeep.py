@@ -9,7 +9,9 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from orchestrator import outcomes
 from orchestrator.application.ports import StorageError
+from orchestrator.outcomes import DONE
 from orchestrator.persistence import backups
 from orchestrator.persistence.storage import open_storage
 
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
 
     from orchestrator.settings import Settings
 
-DONE, FAILED = 0, 1
-
 
 async def migrate(settings: Settings) -> int:
     """Bring the database to the newest schema; return the exit code."""
@@ -27,8 +27,7 @@ async def migrate(settings: Settings) -> int:
         async with open_storage(settings.database_url.get_secret_value()):
             return DONE
     except StorageError as error:
-        sys.stderr.write(f"otao: {error}\n")
-        return FAILED
+        return outcomes.told(error)
 
 
 async def backup(settings: Settings, target: Path) -> int:
@@ -36,8 +35,7 @@ async def backup(settings: Settings, target: Path) -> int:
     try:
         size = await backups.backup(settings.database_url.get_secret_value(), target)
     except StorageError as error:
-        sys.stderr.write(f"otao: {error}\n")
-        return FAILED
+        return outcomes.told(error)
     sys.stdout.write(f"{target}: {size:,} bytes\n")
     return DONE
 
@@ -48,8 +46,7 @@ async def restore(settings: Settings, source: Path, *, replace: bool) -> int:
     try:
         done = await backups.restore(url, source, replace=replace, at=datetime.now(UTC))
     except StorageError as error:
-        sys.stderr.write(f"otao: {error}\n")
-        return FAILED
+        return outcomes.told(error)
     aside = "" if done.aside is None else f"; what was there is now {done.aside}"
     sys.stdout.write(f"restored {done.endpoints:,} endpoints from {source}{aside}\n")
     return DONE

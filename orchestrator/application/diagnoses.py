@@ -68,8 +68,9 @@ class Inspection:
     """What a database says of itself."""
 
     size_bytes: int
-    wal_bytes: int
-    free_bytes: int
+    wal_bytes: int | None
+    """None here and below: it is a server, which looks after its log and its disk itself."""
+    free_bytes: int | None
     """On its disk."""
     damage: str | None
     """The first thing that is wrong inside; None: nothing was found."""
@@ -233,12 +234,14 @@ def _database(found: Inspection) -> Sequence[Check]:
 
 
 def _storage(found: Inspection) -> Check:
-    detail = (
-        f"{_mib(found.size_bytes)}, write-ahead log {_mib(found.wal_bytes)}, {_mib(found.free_bytes)} free; "
-        f"{found.waiting} push revisions are not acknowledged by the broker"
-    )
+    waiting = f"{found.waiting} push revisions are not acknowledged by the broker"
     if found.damage is not None:
         return _failed("database", f"it is damaged: {found.damage}", "stop the service and restore a backup")
+    if found.wal_bytes is None or found.free_bytes is None:
+        return _ok("database", f"PostgreSQL, {_mib(found.size_bytes)}; {waiting}")
+    detail = (
+        f"{_mib(found.size_bytes)}, write-ahead log {_mib(found.wal_bytes)}, {_mib(found.free_bytes)} free; {waiting}"
+    )
     if found.free_bytes < FREE_AT_ALL:
         return _failed("database", detail, "make room on its disk: reports are not acknowledged without")
     if found.free_bytes < FREE_AT_LEAST:

@@ -38,6 +38,7 @@ class StorageError(Exception):
     def __init__(self, reason: str, *, transient: bool) -> None:
         """Keep why, and whether it may pass."""
         super().__init__(f"the database: {reason}")
+        self.reason = reason
         self.transient = transient
 
 

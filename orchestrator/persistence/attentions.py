@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Integer, and_, case, false, func, literal_column, not_, null, select, tuple_
+from sqlalchemy import BigInteger, Integer, and_, case, false, func, literal_column, not_, null, select, tuple_
 
 from orchestrator.application.records import AttentionPlace, StoredTrouble
 from orchestrator.domain import attentions
@@ -54,7 +54,7 @@ _UNWELL: ColumnElement[bool] = literal_column(schema.UNWELL)
 _RETURNING: ColumnElement[bool] = literal_column(schema.RETURNING)
 _UNKNOWN: ColumnElement[bool] = literal_column(schema.UNKNOWN_VERSION)
 # The sign keeps the database from walking over the whole application instead of the lane's index.
-_KEY: ColumnElement[int] = literal_column("+endpoint_state.id", Integer)
+_KEY: ColumnElement[int] = literal_column("+endpoint_state.id", BigInteger)
 _NOTHING: ColumnElement[int] = literal_column("0", Integer)
 _NULL: ColumnElement[Any] = null()
 

@@ -23,7 +23,7 @@ from orchestrator.application.memberships import ZONE
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.cohorts import COHORTS
 from orchestrator.domain.kinds import Crowd, Kind
-from orchestrator.persistence import dialects, filters, schema
+from orchestrator.persistence import dialects, elements, filters, schema
 from orchestrator.persistence.filters import Names
 from orchestrator.persistence.instants import to_ms
 from orchestrator.persistence.rows import ATTEMPT_CODES, ATTEMPT_STATES, TOKEN_STATES
@@ -51,7 +51,7 @@ _BITS = 60
 _PLAIN = (0, 0, 0, 0, 0, 0, None, 0, None)
 """The columns of an endpoint of which nothing particular is known."""
 _ARGUMENTS = 100
-"""So many values one function takes, in every build of SQLite."""
+"""So many values one function takes, in every build of SQLite and of PostgreSQL."""
 
 
 class Census:
@@ -91,14 +91,14 @@ class Census:
         named = [column.label(f"c{place}") for place, column in enumerate(columns)]
         rank = (schema.endpoint.c.cohort + turned) % COHORTS
         grouped = (
-            select(*named, func.json_group_array(rank).label("ranks"))
+            select(*named, elements.NumbersAsJson(rank).label("ranks"))
             .select_from(self._joined)
             .where(schema.endpoint.c.application_id == self._application, _cohorts(turned, low, high))
             .group_by(*named)
             .subquery()
         )
         found: dict[Kind, list[int]] = {}
-        for *row, ranks in await dialects.fetch(connection, dialects.rows_as_json(list(grouped.columns))):
+        for *row, ranks in await dialects.fetch(connection, dialects.rows(list(grouped.columns))):
             found.setdefault(self._kind(row, len(self._columns)), []).extend(orjson.loads(ranks))
         return found
 
@@ -132,7 +132,7 @@ class Census:
         table = schema.setback
         signed = case((table.c.exhausted.is_(True), table.c.version_id), else_=-table.c.version_id)
         relevant = and_(table.c.endpoint_id == _state.id, or_(table.c.exhausted.is_(True), table.c.retry_ms > self._at))
-        held = select(func.json_group_array(signed)).where(relevant).scalar_subquery()
+        held = select(elements.NumbersAsJson(signed)).where(relevant).scalar_subquery()
         return case((_state.setbacks.is_(True), held), else_=null())
 
     @cached_property
@@ -149,7 +149,7 @@ class Census:
         ]
         conditions = [*self._matches.values(), *admissions]
         parts = [conditions[first : first + _BITS] for first in range(0, len(conditions), _BITS)]
-        zone = [dialects.text_member(schema.endpoint.c.attributes, ZONE)] if self._asked.zoned else []
+        zone = [elements.text_member(schema.endpoint.c.attributes, ZONE)] if self._asked.zoned else []
         return [*map(_packed, parts), *zone]
 
     def _admits(self, staging: Staging, stage: int) -> ColumnElement[bool]:
@@ -166,7 +166,7 @@ class Census:
             for staging in self._counted
             for stage in range(len(staging.steps))
         ]
-        return [func.json_array(*found[first : first + _ARGUMENTS]) for first in range(0, len(found), _ARGUMENTS)]
+        return [elements.ArrayAsJson(*found[first : first + _ARGUMENTS]) for first in range(0, len(found), _ARGUMENTS)]
 
     @cached_property
     def _joined(self) -> FromClause:
@@ -186,7 +186,7 @@ class Census:
             .subquery()
         )
         found: dict[Kind, Crowd] = {}
-        for *row, size in await dialects.fetch(connection, dialects.rows_as_json(list(grouped.columns))):
+        for *row, size in await dialects.fetch(connection, dialects.rows(list(grouped.columns))):
             kind = self._kind(row[: len(named)], len(columns))
             _join(found, kind, Crowd(size, self._staged(row[len(named) :])))
         return found
@@ -259,7 +259,7 @@ def _consents() -> ColumnElement[Any]:
     """The versions that were consented to as positive numbers, those that were refused as negative ones."""
     table = schema.consent
     signed = case((table.c.granted.is_(True), table.c.version_id), else_=-table.c.version_id)
-    said = select(func.json_group_array(signed)).where(table.c.endpoint_id == _state.id).scalar_subquery()
+    said = select(elements.NumbersAsJson(signed)).where(table.c.endpoint_id == _state.id).scalar_subquery()
     return case((_state.consents.is_(True), said), else_=null())
 
 

@@ -1,8 +1,10 @@
 """Opening a database: one writing connection, a few reading ones, the lock, the migrations.
 
 Rules:
-- A SQLite file has one `serve`: an exclusive lock on a file beside it, held as long as the database is open.
-- Migrations run before anything else, forward only; a database from a newer version is refused.
+- A SQLite file has one `serve`: an exclusive lock on a file beside it, held as long as the database is open. A
+  PostgreSQL database has one, too: see `servers`.
+- Migrations run before anything else, forward only, on PostgreSQL under a lock of their own; a database from a newer
+  version is refused.
 
 Layer: persistence.
 """
@@ -11,7 +13,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sqlite3
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +27,13 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from orchestrator.application.ports import StorageError
-from orchestrator.persistence import dialects
+from orchestrator.persistence import dialects, servers, sqlite
+from orchestrator.persistence.refusals import (
+    DatabaseBusyError,
+    DatabaseDamagedError,
+    DatabaseUnreachableError,
+    DatabaseUnusableError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -37,49 +43,22 @@ if TYPE_CHECKING:
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _READERS = 4
-
-
-class DatabaseBusyError(StorageError):
-    """Another process serves this database."""
-
-    code = "database-busy"
-
-    def __init__(self, path: str) -> None:
-        """Name the file."""
-        super().__init__(f"{path} is served by another process", transient=False)
-
-
-class DatabaseUnusableError(StorageError):
-    """The database cannot be opened: wrong address, no permission, or written by a newer version."""
-
-    code = "database-unusable"
-
-    def __init__(self, reason: str) -> None:
-        """Say why."""
-        super().__init__(reason, transient=False)
-
-
-class DatabaseDamagedError(StorageError):
-    """The file is no database any more."""
-
-    code = "database-damaged"
-
-    def __init__(self, name: str, reason: str) -> None:
-        """Say what was found, and the way back."""
-        super().__init__(
-            f"{name} is damaged ({reason}): go back to a copy with `otao restore FILE --replace`", transient=False
-        )
+SQLITE, POSTGRESQL = "sqlite+aiosqlite", "postgresql+asyncpg"
+_FORMS = f"{SQLITE}:///PATH or {POSTGRESQL}://USER:PASSWORD@HOST/DATABASE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
     """The engines over one database: `writer` and `copier` have one connection each, `readers` a few."""
 
-    path: Path
     writer: AsyncEngine
     readers: AsyncEngine
-    copier: AsyncEngine
-    """Not in a transaction: it copies the log (`checkpoints`)."""
+    path: Path | None = None
+    """Of SQLite's file."""
+    copier: AsyncEngine | None = None
+    """Not in a transaction: it copies SQLite's log (`checkpoints`)."""
+    claim: servers.Claim | None = None
+    """Of PostgreSQL."""
 
 
 @asynccontextmanager
@@ -89,8 +68,35 @@ async def open_database(url: str) -> AsyncIterator[Database]:
     Raises:
         DatabaseBusyError: another process has it open.
         DatabaseUnusableError: it cannot be opened.
+        DatabaseUnreachableError: its server does not answer.
     """
     parsed = _parsed(url)
+    opened = _open_server(parsed) if parsed.drivername == POSTGRESQL else _open_file(parsed)
+    async with opened as database:
+        yield database
+
+
+@asynccontextmanager
+async def _open_server(parsed: URL) -> AsyncIterator[Database]:
+    claim = servers.Claim(parsed.database or "")
+    async with servers.open_engines(parsed, claim) as (writer, readers):
+        try:
+            async with writer.connect() as connection:
+                await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({servers.MIGRATING})")
+                await connection.run_sync(_upgrade)
+                await connection.commit()
+        except Exception as error:
+            told = dialects.translated(writer, error)
+            if told is None:
+                raise
+            if told.transient:
+                raise DatabaseUnreachableError(told.reason) from error
+            raise DatabaseUnusableError(told.reason) from error
+        yield Database(writer=writer, readers=readers, claim=claim)
+
+
+@asynccontextmanager
+async def _open_file(parsed: URL) -> AsyncIterator[Database]:
     with locked(parsed.database or ""):
         writer, readers = _engine(parsed, "BEGIN IMMEDIATE", 1), _engine(parsed, "BEGIN", _READERS)
         copier = _engine(parsed, None, 1)
@@ -109,20 +115,9 @@ async def _migrate(writer: AsyncEngine, name: str) -> None:
             await connection.run_sync(_upgrade)
             await connection.commit()
     except DBAPIError as error:
-        if _damaged(error.orig):
+        if sqlite.damaged(error.orig):
             raise DatabaseDamagedError(name, str(error.orig)) from error
         raise DatabaseUnusableError(str(error.orig)) from error
-
-
-def _damaged(error: BaseException | None) -> bool:
-    return getattr(error, "sqlite_errorcode", None) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-
-
-def translated(error: BaseException) -> StorageError:
-    """What the driver's own error means to a caller: what concurrency or a full disk may cause is transient."""
-    if _damaged(error):
-        return DatabaseDamagedError("the database", str(error))
-    return StorageError(str(error), transient=isinstance(error, sqlite3.OperationalError))
 
 
 def check_address(url: str) -> None:
@@ -138,11 +133,9 @@ def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise DatabaseUnusableError("the address is not of the form sqlite+aiosqlite:///PATH") from error
-    if parsed.drivername != "sqlite+aiosqlite" or not parsed.database:
-        raise DatabaseUnusableError(
-            f"{parsed.drivername} is not supported by this version; use sqlite+aiosqlite:///PATH"
-        )
+        raise DatabaseUnusableError(f"the address is not of the form {_FORMS}") from error
+    if parsed.drivername not in {SQLITE, POSTGRESQL} or not parsed.database:
+        raise DatabaseUnusableError(f"{parsed.drivername} is not supported so; use {_FORMS}")
     return parsed
 
 
@@ -152,12 +145,15 @@ def file_of(url: str) -> Path:
     Raises:
         DatabaseUnusableError: the address is malformed, or names no file.
     """
-    return Path(_parsed(url).database or "")
+    parsed = _parsed(url)
+    if parsed.drivername != SQLITE:
+        raise DatabaseUnusableError("it is on a server, which has tools of its own for this: pg_dump, pg_restore")
+    return Path(parsed.database or "")
 
 
 def address_of_file(path: Path) -> str:
     """The inverse of `file_of`."""
-    return URL.create("sqlite+aiosqlite", database=str(path)).render_as_string()
+    return URL.create(SQLITE, database=str(path)).render_as_string()
 
 
 @contextmanager
@@ -190,7 +186,7 @@ def _engine(url: URL, begin: str | None, size: int) -> AsyncEngine:
     def _connect(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own connection
         # The driver's implicit BEGIN comes only before the first write: too late for one consistent read.
         connection.isolation_level = None
-        dialects.configure(connection)
+        sqlite.configure(connection)
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Connection) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import delete, literal, select
 from orchestrator.application.memberships import Belonging, zone_of
 from orchestrator.application.records import EndpointDocument, StoredHistory
 from orchestrator.domain.endpoints import HistoryEntry
-from orchestrator.persistence import dialects, filters, narrowing, particulars, schema
+from orchestrator.persistence import elements, filters, narrowing, particulars, schema
 from orchestrator.persistence.filters import Names
 from orchestrator.persistence.instants import from_ms, from_ms_or_none
 from orchestrator.persistence.rows import ATTEMPT_CODES, HISTORY_KINDS, STATE_COLUMNS, decode, grouped
@@ -55,15 +55,15 @@ async def several(
     connection: AsyncConnection, entry: Entry, endpoint_ids: Sequence[str], dictionary: Dictionary
 ) -> list[EndpointDocument]:
     """Those of these endpoints of an application that exist."""
-    wanted = dialects.listed(literal(dialects.listing(endpoint_ids)), "wanted")
-    chosen = (_endpoint.application_id == entry.application.key) & _endpoint.endpoint_id.in_(select(wanted.c.value))
+    wanted = elements.listed(literal(elements.listing(endpoint_ids)), "wanted", str)
+    chosen = (_endpoint.application_id == entry.application.key) & _endpoint.endpoint_id.in_(wanted.values)
     return await _read(connection, _DOCUMENT.where(chosen), entry, dictionary)
 
 
 async def owners(connection: AsyncConnection, application: int, tokens: Sequence[str]) -> dict[str, str]:
     """Who has these tokens of an application."""
-    wanted = dialects.listed(literal(dialects.listing(tokens)), "wanted")
-    chosen = (_endpoint.application_id == application) & _endpoint.token.in_(select(wanted.c.value))
+    wanted = elements.listed(literal(elements.listing(tokens)), "wanted", str)
+    chosen = (_endpoint.application_id == application) & _endpoint.token.in_(wanted.values)
     rows = await connection.execute(select(_endpoint.token, _endpoint.endpoint_id).where(chosen))
     return {row.token: row.endpoint_id for row in rows}
 
@@ -77,7 +77,7 @@ async def listed(
     keys = None
     if query.filter is not None:
         keys = await narrowing.keys(connection, entry.application.key, query.filter, query.after)
-        conditions += [] if keys is None else [_state.id.in_(select(dialects.listed_here(keys)))]
+        conditions += [] if keys is None else [_state.id.in_(elements.listed_here(keys))]
     if keys is None and narrowing.apart(query):
         # Hot rows are read for those that match alone.
         chosen = select(_endpoint.id).where(_endpoint.id > max(query.after, first), _endpoint.id < first + KEY_SPAN)

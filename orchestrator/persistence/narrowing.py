@@ -98,5 +98,5 @@ async def keys(connection: AsyncConnection, application: int, item: Filter, afte
         return None
     chosen = select(_endpoint.id).where(_endpoint.application_id == application, demanded.condition())
     found = chosen.limit(FEW + 1).subquery()
-    rows = await dialects.fetch(connection, dialects.rows_as_json([found.c.id]))
+    rows = await dialects.fetch(connection, dialects.rows([found.c.id]))
     return None if len(rows) > FEW else sorted(key for (key,) in rows if key > after)

@@ -4,7 +4,7 @@ Rules:
 - The database's own comparison is used only where the kinds are alike: it orders texts above all numbers, and booleans
   are numbers to it.
 - Where nothing negates an answer, null and false are one: there the cheaper of the two forms is taken.
-- Texts compare by code points, which is SQLite's order of UTF-8; other databases need the collation that says so.
+- A value of any kind is looked at as the kind that it is compared with: `Side.of`. Texts compare by code points.
 
 Layer: persistence.
 """
@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, assert_never
 from sqlalchemy import (
     BigInteger,
     Boolean,
-    Double,
     Integer,
     Text,
     and_,
@@ -36,6 +35,18 @@ from sqlalchemy import (
 
 from orchestrator.domain.expressions import Attribute, Conversion, Kind, Literal, Method, Name, Variable
 from orchestrator.persistence import functions, schema
+from orchestrator.persistence.elements import (
+    Elements,
+    Member,
+    MemberBoolean,
+    MemberNumber,
+    MemberText,
+    MemberType,
+    Number,
+    Position,
+    VersionKey,
+    path_to,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,6 +60,7 @@ NULL: ColumnElement[bool] = literal_column("NULL", Boolean)
 _MICROSECONDS = 1000
 """In the milliseconds that columns hold."""
 _JSON_TYPES = {Kind.TEXT: ("text",), Kind.NUMBER: ("integer", "real"), Kind.BOOLEAN: ("true", "false")}
+_MEMBERS = {Kind.TEXT: MemberText, Kind.NUMBER: MemberNumber, Kind.BOOLEAN: MemberBoolean}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +69,36 @@ class Side:
 
     kind: Kind
     value: ColumnElement[Any]
-    json_type: ColumnElement[Any] | None = None
-    """What `value` is in the endpoint's row, if `kind` is any."""
+    place: tuple[ColumnElement[Any], ...] = ()
+    """Where `value` is in the endpoint's row, if `kind` is any: arguments of a `Member`."""
+
+    @property
+    def json_type(self) -> ColumnElement[Any] | None:
+        """What `value` is, if `kind` is any."""
+        return MemberType(*self.place) if self.place else None
+
+    def of(self, kind: Kind) -> ColumnElement[Any]:
+        """The value as one of a kind that it is known, or asked, to be."""
+        return _MEMBERS[kind](*self.place) if self.place else self.value
 
     def is_a(self, kind: Kind) -> ColumnElement[bool]:
         """Whether it is of a kind."""
-        if self.json_type is None:
+        named = self.json_type
+        if named is None:
             return true() if self.kind is kind else false()
-        return self.json_type.in_(_JSON_TYPES[kind])
+        return named.in_(_JSON_TYPES[kind])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row(Side):
+    """One item of a list, whose type is a column of its own."""
+
+    named: ColumnElement[Any]
+
+    @property
+    def json_type(self) -> ColumnElement[Any]:
+        """See `Side.json_type`."""
+        return self.named
 
 
 def side(operand: Operand) -> Side:
@@ -73,8 +107,8 @@ def side(operand: Operand) -> Side:
         case Literal(value=value, kind=kind):
             return Side(kind=kind, value=_parameter(value))
         case Attribute(path=path):
-            member = func.json_extract(schema.endpoint.c.attributes, _path(path))
-            return Side(kind=Kind.ANY, value=member, json_type=_json_type(path))
+            place = (schema.endpoint.c.attributes, *path_to(path))
+            return Side(kind=Kind.ANY, value=Member(*place), place=place)
         case Variable(name=name, kind=kind):
             return Side(kind=kind, value=_variable(name))
         case Conversion(kind=kind, of=of):
@@ -91,19 +125,13 @@ def _parameter(value: str | float) -> ColumnElement[Any]:
             return literal(int(value), Integer())
         case str():
             kind = Text()
-        case int():
-            kind = BigInteger()
         case _:
-            kind = Double()
+            kind = Number()
     return literal(value, kind)
 
 
-def _path(path: Sequence[str]) -> str:
-    return "$" + "".join(f'."{name}"' for name in path)
-
-
 def _json_type(path: Sequence[str]) -> ColumnElement[Any]:
-    return func.json_type(schema.endpoint.c.attributes, _path(path))
+    return MemberType(schema.endpoint.c.attributes, *path_to(path))
 
 
 def _variable(name: Name) -> ColumnElement[Any]:
@@ -130,9 +158,8 @@ def _converted(kind: Kind, of: Literal | Attribute | Variable) -> ColumnElement[
         convert = functions.semver_key if kind is Kind.VERSION else functions.instant_us
         return literal(convert(of.value), Text() if kind is Kind.VERSION else BigInteger())
     # A list or an object comes out as text: never one that names a version or an instant.
-    if kind is Kind.VERSION:
-        return func.otao_semver_key(side(of).value, type_=Text())
-    return func.otao_instant_us(side(of).value, type_=BigInteger())
+    text = side(of).of(Kind.TEXT)
+    return VersionKey(text) if kind is Kind.VERSION else func.otao_instant_us(text, type_=BigInteger())
 
 
 def either(*branches: tuple[ColumnElement[bool], ColumnElement[bool]]) -> ColumnElement[bool]:
@@ -144,15 +171,18 @@ def alike(
     left: Side, right: Side, compare: Callable[[Any, Any], Any], *, positive: bool = False
 ) -> ColumnElement[bool]:
     """Compare two sides where they are of one kind; null elsewhere, or also false when it is `positive`."""
-    compared = compare(left.value, right.value)
     if Kind.ANY not in {left.kind, right.kind}:
-        return compared if left.kind is right.kind else NULL
+        return compare(left.value, right.value) if left.kind is right.kind else NULL
     if positive and left.kind is not right.kind:
         # Few values pass the comparison: only of these it is asked what they are.
         kind = right.kind if left.kind is Kind.ANY else left.kind
-        return and_(compared, left.is_a(kind), right.is_a(kind)) if kind in _JSON_TYPES else NULL
+        if kind not in _JSON_TYPES:
+            return NULL
+        return and_(compare(left.of(kind), right.of(kind)), left.is_a(kind), right.is_a(kind))
     kinds = [kind for kind in _JSON_TYPES if {left.kind, right.kind} <= {kind, Kind.ANY}]
-    return either((or_(*(and_(left.is_a(kind), right.is_a(kind)) for kind in kinds)), compared))
+    return either(
+        *((and_(left.is_a(kind), right.is_a(kind)), compare(left.of(kind), right.of(kind))) for kind in kinds)
+    )
 
 
 def listed(item: Side, choices: Sequence[Side], *, positive: bool = False) -> ColumnElement[bool]:
@@ -165,9 +195,9 @@ def listed(item: Side, choices: Sequence[Side], *, positive: bool = False) -> Co
     for kind in _JSON_TYPES:
         same = [choice.value for choice in choices if choice.kind is kind]
         if same and positive:
-            branches.append(and_(item.value.in_(same), item.is_a(kind)))
+            branches.append(and_(item.of(kind).in_(same), item.is_a(kind)))
         elif same:
-            found = item.value.in_(same)
+            found = item.of(kind).in_(same)
             # Beside choices of other kinds, each of them an error, it is only known whether the item was found.
             answer = found if len(same) == len(choices) else either((found, true()))
             branches.append(either((item.is_a(kind), answer)))
@@ -176,8 +206,8 @@ def listed(item: Side, choices: Sequence[Side], *, positive: bool = False) -> Co
 
 def contained(item: Side, attribute: Attribute, *, positive: bool = False) -> ColumnElement[bool]:
     """Whether the item is in the list that an attribute is; `positive` as above."""
-    rows = func.json_each(schema.endpoint.c.attributes, _path(attribute.path)).table_valued("value", "type")
-    same = alike(item, Side(kind=Kind.ANY, value=rows.c.value, json_type=rows.c.type), operator.eq)
+    rows = Elements(schema.endpoint.c.attributes, *path_to(attribute.path)).table_valued("value", "type")
+    same = alike(item, _Row(kind=Kind.ANY, value=rows.c.value, place=(rows.c.value,), named=rows.c.type), operator.eq)
     is_list = _json_type(attribute.path) == "array"
     if positive:
         return and_(exists(select(1).select_from(rows).where(same)), is_list)
@@ -188,7 +218,7 @@ def contained(item: Side, attribute: Attribute, *, positive: bool = False) -> Co
 
 def tested(method: Method, text: Side, part: Side) -> ColumnElement[bool]:
     """Whether a text starts with, ends with or contains another."""
-    whole, piece = text.value, part.value
+    whole, piece = text.of(Kind.TEXT), part.of(Kind.TEXT)
     match method:
         case Method.STARTS_WITH:
             found = func.substr(whole, 1, func.length(piece)) == piece
@@ -196,7 +226,7 @@ def tested(method: Method, text: Side, part: Side) -> ColumnElement[bool]:
             first = func.length(whole) - func.length(piece)
             found = and_(first >= 0, func.substr(whole, first + 1) == piece)
         case Method.CONTAINS:
-            found = func.instr(whole, piece) > 0
+            found = Position(whole, piece) > 0
         case _:
             assert_never(method)
     unknown = [given.is_a(Kind.TEXT) for given in (text, part) if given.kind is Kind.ANY]
@@ -212,6 +242,7 @@ def present(attribute: Attribute) -> ColumnElement[bool]:
 
 def truth(operand: Side) -> ColumnElement[bool]:
     """What a boolean attribute says."""
-    if operand.json_type is None:
+    named = operand.json_type
+    if named is None:
         return operand.value == 1
-    return either((operand.json_type == "true", true()), (operand.json_type == "false", false()))
+    return either((named == "true", true()), (named == "false", false()))

@@ -12,10 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import Text, bindparam, delete
 
 from orchestrator.domain.endpoints import Consent, Setback
-from orchestrator.persistence import dialects, schema, writes
+from orchestrator.persistence import dialects, elements, schema, writes
 from orchestrator.persistence.instants import from_ms, from_ms_or_none
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from orchestrator.persistence.dictionaries import Dictionary
     from orchestrator.persistence.writes import Writes
 
-_wanted = dialects.listed(bindparam("wanted"), "wanted")
+_wanted = elements.listed(bindparam("wanted", type_=Text), "wanted", int)
 
 
 def _of_endpoints(table: Table) -> Prepared:
-    statement = dialects.rows_as_json(list(table.columns)).where(table.c.endpoint_id.in_(select(_wanted.c.value)))
+    statement = dialects.rows(list(table.columns)).where(table.c.endpoint_id.in_(_wanted.values))
     return dialects.prepared(statement)
 
 
@@ -55,13 +55,13 @@ async def load(
     """Read the setbacks and the consents of the endpoints whose flags say that they have some."""
     found = Particulars()
     if setbacks:
-        for row in await dialects.fetch(connection, _SETBACKS, wanted=dialects.listing(setbacks)):
+        for row in await dialects.fetch(connection, _SETBACKS, wanted=elements.listing(setbacks)):
             key, version_id, failures, retry_ms, exhausted, reason = row
             found.setbacks.setdefault(key, {})[dictionary.versions[version_id]] = Setback(
                 failures=failures, retry_at=from_ms_or_none(retry_ms), exhausted=bool(exhausted), reason=reason
             )
     if consents:
-        for row in await dialects.fetch(connection, _CONSENTS, wanted=dialects.listing(consents)):
+        for row in await dialects.fetch(connection, _CONSENTS, wanted=elements.listing(consents)):
             key, version_id, granted, at_ms, reason = row
             found.consents.setdefault(key, {})[dictionary.versions[version_id]] = Consent(
                 granted=bool(granted), at=from_ms(at_ms), reason=reason
@@ -79,8 +79,8 @@ async def _replace(
     connection: AsyncConnection, table: Table, columns: Sequence[str], keys: Sequence[int], rows: Sequence[Row]
 ) -> None:
     if keys:
-        stale = delete(table).where(table.c.endpoint_id.in_(select(_wanted.c.value)))
-        await connection.execute(stale, {"wanted": dialects.listing(keys)})
+        stale = delete(table).where(table.c.endpoint_id.in_(_wanted.values))
+        await connection.execute(stale, {"wanted": elements.listing(keys)})
         await dialects.insert(connection, table, columns, rows)
 
 

@@ -9,13 +9,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import bindparam, func, null, select
+from sqlalchemy import Text, bindparam, func, null, select
 
 from orchestrator.application.classes import Renewal, Work
 from orchestrator.application.pushes import ParkedPush, Push
 from orchestrator.domain.endpoints import TokenState
-from orchestrator.persistence import dialects, schema
-from orchestrator.persistence.databases import translated
+from orchestrator.persistence import dialects, elements, schema
 from orchestrator.persistence.instants import from_ms, to_ms
 from orchestrator.persistence.rows import ATTEMPT_STATES, TOKEN_STATES
 
@@ -41,11 +40,12 @@ _TOPIC_STATE = [
     _state.token_state,
     _state.asked_id,
 ]
-_wanted = dialects.listed(bindparam("wanted"), "wanted")
+_keys = elements.listed(bindparam("wanted", type_=Text), "wanted", int)
+_places = elements.listed(bindparam("wanted", type_=Text), "wanted", int, str, str)
 _RENEWALS = {renewal.value: renewal for renewal in Renewal}
 
 
-def _of_endpoints(condition: ColumnElement[bool]) -> Select[str]:
+def _of_endpoints(condition: ColumnElement[bool]) -> Select[Any]:
     keys = (
         select(_state.id, _state.push_revision)
         .where(condition)
@@ -57,7 +57,7 @@ def _of_endpoints(condition: ColumnElement[bool]) -> Select[str]:
     joined = keys.join(schema.endpoint, schema.endpoint.c.id == keys.c.id).join(
         schema.endpoint_state, _state.id == keys.c.id
     )
-    return dialects.rows_as_json(columns).select_from(joined)
+    return dialects.rows(columns).select_from(joined)
 
 
 _chosen = (
@@ -68,13 +68,13 @@ _chosen = (
     .subquery("chosen")
 )
 _PUSHES = dialects.prepared(
-    dialects.rows_as_json([_chosen.c.revision, _chosen.c.endpoint_id, _chosen.c.topic, *_TOPIC_STATE]).select_from(
+    dialects.rows([_chosen.c.revision, _chosen.c.endpoint_id, _chosen.c.topic, *_TOPIC_STATE]).select_from(
         _chosen.outerjoin(schema.endpoint, schema.endpoint.c.id == _chosen.c.endpoint_id).outerjoin(
             schema.endpoint_state, _state.id == _chosen.c.endpoint_id
         )
     )
 )
-_PUSHES_OF = _of_endpoints(_state.id.in_(select(_wanted.c.value)))
+_PUSHES_OF = _of_endpoints(_state.id.in_(_keys.values))
 _SAMPLE = _of_endpoints((_state.id > bindparam("after")) & (_state.push_revision > 0))
 
 
@@ -97,10 +97,10 @@ class SqlQueues:
             async with self._readers.connect() as connection:
                 yield connection
         except Exception as error:
-            origin = dialects.driver_error(error)
-            if origin is None:
+            told = dialects.translated(self._readers, error)
+            if told is None:
                 raise
-            raise translated(origin) from error
+            raise told from error
 
     async def pushes(self, after: int, limit: int) -> list[Push]:
         """See `ports.Storage.pushes`."""
@@ -108,13 +108,13 @@ class SqlQueues:
 
     async def pushes_of(self, keys: Sequence[int]) -> list[Push]:
         """See `ports.Storage.pushes_of`."""
-        return await self._read(_PUSHES_OF, wanted=dialects.listing(keys), most=len(keys))
+        return await self._read(_PUSHES_OF, wanted=elements.listing(keys), most=len(keys))
 
     async def push_sample(self, after_key: int, limit: int) -> list[Push]:
         """See `ports.Storage.push_sample`."""
         return sorted(await self._read(_SAMPLE, after=after_key, most=limit), key=lambda push: push.key)
 
-    async def _read(self, statement: Select[str] | Prepared, **parameters: object) -> list[Push]:
+    async def _read(self, statement: Select[Any] | Prepared, **parameters: object) -> list[Push]:
         async with self.reading() as connection:
             rows = await dialects.fetch(connection, statement, **parameters)
         return sorted((self._push(row) for row in rows), key=lambda push: (push.revision, push.key))
@@ -142,17 +142,14 @@ class SqlQueues:
     async def residents(self, places: Sequence[Place]) -> dict[Place, Push]:
         """See `ports.Storage.residents`."""
         endpoint, av = schema.endpoint, schema.app_version
+        application, name, token = _places.columns
         found = (
-            _wanted.join(
-                endpoint,
-                (endpoint.c.application_id == func.json_extract(_wanted.c.value, "$[0]"))
-                & (endpoint.c.token == func.json_extract(_wanted.c.value, "$[2]")),
-            )
+            _places.source.join(endpoint, (endpoint.c.application_id == application) & (endpoint.c.token == token))
             .join(schema.endpoint_state, _state.id == endpoint.c.id)
-            .join(av, (av.c.id == _state.app_version_id) & (av.c.name == func.json_extract(_wanted.c.value, "$[1]")))
+            .join(av, (av.c.id == _state.app_version_id) & (av.c.name == name))
         )
-        statement = dialects.rows_as_json([_state.push_revision, endpoint.c.id, null(), *_TOPIC_STATE])
-        pushes = await self._read(statement.select_from(found), wanted=dialects.listing(places))
+        statement = dialects.rows([_state.push_revision, endpoint.c.id, null(), *_TOPIC_STATE])
+        pushes = await self._read(statement.select_from(found), wanted=elements.listing(places))
         return {push.place: push for push in pushes}
 
     async def all_parked_topics(self) -> set[str]:
@@ -221,7 +218,7 @@ class SqlQueues:
 
     async def deliveries(self) -> dict[int, int]:
         """See `ports.Storage.deliveries`."""
-        statement = dialects.rows_as_json(list(schema.delivery.columns))
+        statement = dialects.rows(list(schema.delivery.columns))
         async with self.reading() as connection:
             return dict(await dialects.fetch(connection, statement))
 

@@ -6,6 +6,7 @@ Rules:
 - History, superseded attempts and pushes are append-only, in the order of their own identifiers. An endpoint's history
   is a chain from its hot row (`last_history_id` → `previous_id`), so no index is rewritten in random order.
 - An endpoint's key is `application_id * 2**32 + serial`: an application is one range of keys, a sweep one range scan.
+- Texts sort by code points, in every database.
 - Instants are epoch milliseconds, UTC. 0 stands for "none" in key columns that take part in a primary key.
 - Per-endpoint tables carry the endpoint's key in their primary key, so that they can be hash-partitioned.
 
@@ -14,6 +15,7 @@ Layer: persistence.
 
 from __future__ import annotations
 
+import sqlalchemy
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -26,8 +28,8 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
-    Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -45,6 +47,8 @@ metadata = MetaData(
 
 # SQLite makes only a column of type INTEGER an alias of the row's own identifier.
 Key = BigInteger().with_variant(Integer, "sqlite")
+# SQLite sorts texts by code points; others do as they are told.
+Text = sqlalchemy.Text().with_variant(sqlalchemy.Text(collation="C"), "postgresql")
 
 installation = Table(
     "installation",
@@ -54,6 +58,7 @@ installation = Table(
     *(Column(name, Key, nullable=False, default=0) for name in ("watermark", "clock_ms", "alive_ms", "dates_ms")),
     Column("freeze", Text),
     Column("generation", Integer, nullable=False, default=0, server_default=text("0")),
+    Column("epoch", Integer, nullable=False, default=0, server_default=text("0")),
 )
 
 application = Table(
@@ -168,7 +173,7 @@ endpoint_state = Table(
     Column("due_ms", Key),
     Column("push_revision", Key, nullable=False),
     Column("last_history_id", Key, nullable=False),
-    Column("consents", Boolean(create_constraint=False), nullable=False, server_default=text("0")),
+    Column("consents", Boolean(create_constraint=False), nullable=False, server_default=false()),
     Column("soaking_ms", Key),
     Column("soak_reports", Integer, nullable=False, server_default=text("0")),
     Column("healthy", SmallInteger),
@@ -188,9 +193,8 @@ for _column, _condition in (
     (endpoint_state.c.running_id, UNKNOWN_VERSION),
     (endpoint_state.c.healthy, UNWELL),
 ):
-    Index(
-        f"ix_endpoint_state_{_column.name}", _column, sqlite_where=text(_condition), postgresql_where=text(_condition)
-    )
+    _where = text(_condition)
+    Index(f"ix_endpoint_state_{_column.name}", _column, sqlite_where=_where, postgresql_where=_where)
 
 setback = Table(
     "setback",

@@ -15,21 +15,21 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select
-from sqlalchemy.exc import DBAPIError
 
-from orchestrator.persistence import dialects, schema
+from orchestrator.persistence import dialects, schema, servers
 from orchestrator.persistence.checkpoints import Checkpointer
-from orchestrator.persistence.databases import open_database, translated
+from orchestrator.persistence.databases import open_database
 from orchestrator.persistence.dictionaries import Dictionary
 from orchestrator.persistence.edits import SqlEdit
 from orchestrator.persistence.numbers import Numbers
 from orchestrator.persistence.views import SqlViews
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from orchestrator.application.ports import StorageError
     from orchestrator.persistence.databases import Database
 
 
@@ -48,33 +48,47 @@ class SqlStorage(SqlViews):
         self._writer = database.writer
         self._numbers = numbers
         self._turn = asyncio.Lock()
-        self.checkpointer = Checkpointer(database.path, database.copier, self._turn)
-        """Whoever keeps the storage open for long runs it."""
+        self.checkpointer: Checkpointer | None = None
+        """Of SQLite."""
+        if database.path is not None and database.copier is not None:
+            self.checkpointer = Checkpointer(database.path, database.copier, self._turn)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlEdit]:
         """See `ports.Storage.transaction`."""
         async with self._turn:
             edit: SqlEdit | None = None
+            ticket: str | None = None
             try:
                 async with self._writer.begin() as connection:
                     edit = SqlEdit(connection, self._dictionary, self._numbers)
                     yield edit
+                    ticket = servers.ticket(connection)
             except BaseException as error:
+                told = dialects.translated(self._writer, error)
+                if ticket is not None and told is not None and await self._has_committed(ticket, told):
+                    return
                 if edit is not None:
                     await self._forget(edit)
-                origin = dialects.driver_error(error)
-                if origin is None:
+                if told is None:
                     raise
-                raise translated(origin) from error
+                raise told from error
 
     edit = transaction
+
+    async def _has_committed(self, ticket: str, told: StorageError) -> bool:
+        """Whether a commit that was answered by an error has its effect nevertheless."""
+        return told.transient and await servers.committed(self._writer, ticket)
 
     async def _forget(self, edit: SqlEdit) -> None:
         edit.forget()
         if edit.redefined:
             async with self.reading() as connection:
                 await self._dictionary.load(connection)
+
+    def loops(self) -> Mapping[str, Callable[[], Coroutine[None, None, None]]]:
+        """What whoever keeps the storage open for long runs, by name."""
+        return {} if self.checkpointer is None else {"storage.checkpoints": self.checkpointer.run}
 
 
 @asynccontextmanager
@@ -93,10 +107,15 @@ async def _loaded(database: Database) -> SqlStorage:
     try:
         async with database.writer.begin() as connection:
             name, generation = await _identity(connection)
+            if database.claim is not None:
+                await database.claim.begin(connection)
             await dictionary.load(connection)
             await numbers.load(connection)
-    except DBAPIError as error:
-        raise translated(error.orig or error) from error
+    except Exception as error:
+        told = dialects.translated(database.writer, error)
+        if told is None:
+            raise
+        raise told from error
     return SqlStorage(database, dictionary, numbers, name, generation)
 
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
-    Integer,
+    BigInteger,
     Text,
     and_,
     case,
@@ -34,7 +34,7 @@ from orchestrator.application.memberships import ZONE
 from orchestrator.application.records import PushMode
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.cohorts import COHORTS
-from orchestrator.persistence import dialects, filters, movements, schema, temporary
+from orchestrator.persistence import dialects, elements, filters, movements, schema, temporary
 from orchestrator.persistence.filters import Names
 from orchestrator.persistence.instants import to_ms
 from orchestrator.persistence.rows import (
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
 _state = schema.endpoint_state.c
 _OFFERED = ATTEMPT_CODES[AttemptState.OFFERED]
-_MOVED = ("id", "hop", *movements.SAID, "pushed")
+_MOVED = ("n", "id", "hop", *movements.SAID, "pushed")
 _UNKNOWN = -1
 """For "nothing was said of its health": nulls are not equal to each other."""
 _CLEAR_STATES = (_OFFERED, ATTEMPT_CODES[AttemptState.CONFIRMED], ATTEMPT_CODES[AttemptState.WITHDRAWN])
@@ -106,7 +106,7 @@ class Sweep:
         self._bits = [case((matches[name], 1), else_=0) for name in used]
         self._holds = [_hold(restriction, matches) for restriction in entry.catalogue.restrictions]
         self._zoned = entry.catalogue.zoned
-        self._zone = dialects.text_member(schema.endpoint.c.attributes, ZONE)
+        self._zone = elements.text_member(schema.endpoint.c.attributes, ZONE)
         self._looks_beside = bool(self._bits or self._holds or self._zoned)
 
     @cached_property
@@ -178,10 +178,10 @@ class Sweep:
             .group_by(*self._columns)
             .subquery()
         )
-        rows = await dialects.fetch(self._connection, dialects.rows_as_json(list(grouped.columns)))
+        rows = await dialects.fetch(self._connection, dialects.rows(list(grouped.columns)))
         rows.sort(key=lambda row: row[-1])
         lone = select(_state.id).where(concerned, self._one_by_one()).order_by(_state.id).subquery()
-        keys = await dialects.fetch(self._connection, dialects.rows_as_json([lone.c.id]))
+        keys = await dialects.fetch(self._connection, dialects.rows([lone.c.id]))
         return {self._class(row): row[-2] for row in rows}, [key for (key,) in keys]
 
     def _class(self, row: Sequence[Any]) -> EndpointClass:
@@ -251,16 +251,17 @@ class Sweep:
         c = chosen.c
         # Nothing is cleared where nothing is retained; what is asked is retained everywhere.
         pushed = literal(1) if self._retained else case((or_(c.hop != 0, c.ask != 0), 1), else_=0)
-        return select(*c, pushed.label("pushed")).order_by(c.id)
+        number = func.row_number().over(order_by=c.id).label("n")
+        return select(number, *c, pushed.label("pushed")).order_by(c.id)
 
     def _given(self, verdicts: Sequence[ClassVerdict]) -> CTE:
         """The verdicts as a table: what tells their classes apart, and what they say."""
         zone = self._width - 1 if self._zoned else None
         columns: list[ColumnElement[Any]] = [
-            column(f"k{n}", Text if n == zone else Integer) for n in range(self._width)
+            column(f"k{n}", Text if n == zone else BigInteger) for n in range(self._width)
         ]
-        columns += [column("verdict", Integer), column("hop", Integer), column("why", Text)]
-        columns += [column(name, Integer) for name in ("given_stage", "ask", "due", "most", "opened")]
+        columns += [column("verdict", BigInteger), column("hop", BigInteger), column("why", Text)]
+        columns += [column(name, BigInteger) for name in ("given_stage", "ask", "due", "most", "opened")]
         data = [self._verdict_row(number, item) for number, item in enumerate(verdicts)]
         # As a common table expression: SQLite names the columns of VALUES nowhere else.
         return values(*columns, name="given").data(data).cte("verdict")
@@ -283,7 +284,8 @@ class Sweep:
             item.reason,
             stage_code(item.stage),
             ask,
-            due,
+            # Also without a value it has a type.
+            literal(due, BigInteger),
             item.most,
             int(item.withdraws),
         )

@@ -5,15 +5,15 @@ Layer: persistence.
 
 from __future__ import annotations
 
-from sqlalchemy import Column, MetaData, SmallInteger, Table, Text
+from sqlalchemy import Column, MetaData, SmallInteger, Table
 
-from orchestrator.persistence.schema import Key
+from orchestrator.persistence.schema import Key, Text
 
 metadata = MetaData()
 moved = Table(
     "moved",
     metadata,
-    Column("n", Key, primary_key=True),
+    Column("n", Key, primary_key=True, autoincrement=False),
     Column("id", Key, nullable=False),
     Column("hop", Key, nullable=False),
     Column("why", Text),

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import Text, and_, bindparam, case, delete, insert, or_, select, update
 
 from orchestrator.application.classes import Page, differences
 from orchestrator.application.counters import deltas
 from orchestrator.application.pushes import OFFER
 from orchestrator.domain.cohorts import cohort
-from orchestrator.persistence import counts, dialects, particulars, schema, writes
+from orchestrator.persistence import counts, dialects, elements, particulars, schema, writes
 from orchestrator.persistence.dictionaries import add_versions
 from orchestrator.persistence.instants import near, to_ms
 from orchestrator.persistence.rows import STATE_COLUMNS, decode, grouped
@@ -39,20 +39,22 @@ if TYPE_CHECKING:
     from orchestrator.persistence.numbers import Numbers
 
 _state, _endpoint = schema.endpoint_state, schema.endpoint
-_wanted = dialects.listed(bindparam("wanted"), "wanted")
+_keys = elements.listed(bindparam("wanted", type_=Text), "wanted", int)
+_names = elements.listed(bindparam("wanted", type_=Text), "wanted", str)
+_pairs = elements.listed(bindparam("wanted", type_=Text), "wanted", int, str)
 _STATE = list(_state.columns)
 _SUBJECT = [_endpoint.c.attributes, _endpoint.c.registered_ms]
 
 
-def _selection(*, by_token: bool, subjects: bool) -> Select[str]:
+def _selection(*, by_token: bool, subjects: bool) -> Select[Any]:
     columns = [*_STATE, _endpoint.c.endpoint_id, _endpoint.c.token, _endpoint.c.cohort, *(_SUBJECT if subjects else ())]
     if by_token:
-        application = func.json_extract(_wanted.c.value, "$[0]")
-        token = func.json_extract(_wanted.c.value, "$[1]")
-        found = _wanted.join(_endpoint, and_(_endpoint.c.application_id == application, _endpoint.c.token == token))
+        application, token = _pairs.columns
+        pair = and_(_endpoint.c.application_id == application, _endpoint.c.token == token)
+        found = _pairs.source.join(_endpoint, pair)
     else:
-        found = _wanted.join(_endpoint, _endpoint.c.id == _wanted.c.value)
-    return dialects.rows_as_json(columns).select_from(found.join(_state, _state.c.id == _endpoint.c.id))
+        found = _keys.source.join(_endpoint, _endpoint.c.id == _keys.value)
+    return dialects.rows(columns).select_from(found.join(_state, _state.c.id == _endpoint.c.id))
 
 
 _SELECTIONS = {
@@ -67,7 +69,7 @@ _DUE = (
     .limit(bindparam("most"))
     .subquery()
 )
-_DUE_KEYS = dialects.prepared(dialects.rows_as_json([_DUE.c.id]))
+_DUE_KEYS = dialects.prepared(dialects.rows([_DUE.c.id]))
 _SETBACKS_FLAG = STATE_COLUMNS.index("setbacks")
 _CONSENTS_FLAG = STATE_COLUMNS.index("consents")
 _WIDTH = len(STATE_COLUMNS)
@@ -105,7 +107,7 @@ class SqlTransaction:
         wanted: Sequence[object],
         membership: Membership | None,
     ) -> list[EndpointRecord]:
-        rows = await dialects.fetch(self._connection, _SELECTIONS[kind], wanted=dialects.listing(wanted))
+        rows = await dialects.fetch(self._connection, _SELECTIONS[kind], wanted=elements.listing(wanted))
         beside = await particulars.load(
             self._connection,
             self._dictionary,
@@ -133,19 +135,17 @@ class SqlTransaction:
         if not endpoint_ids:
             return set()
         columns = [_endpoint.c.application_id, _endpoint.c.endpoint_id]
-        pair = and_(
-            _endpoint.c.application_id == func.json_extract(_wanted.c.value, "$[0]"),
-            _endpoint.c.endpoint_id == func.json_extract(_wanted.c.value, "$[1]"),
-        )
-        statement = dialects.rows_as_json(columns).select_from(_wanted.join(_endpoint, pair))
-        rows = await dialects.fetch(self._connection, statement, wanted=dialects.listing(endpoint_ids))
+        application, name = _pairs.columns
+        pair = and_(_endpoint.c.application_id == application, _endpoint.c.endpoint_id == name)
+        statement = dialects.rows(columns).select_from(_pairs.source.join(_endpoint, pair))
+        rows = await dialects.fetch(self._connection, statement, wanted=elements.listing(endpoint_ids))
         return {(application, endpoint_id) for application, endpoint_id in rows}
 
     async def attributes(self, keys: Sequence[int]) -> dict[int, str]:
         """See `ports.Transaction.attributes`."""
         columns = [_endpoint.c.id, _endpoint.c.attributes]
-        statement = dialects.rows_as_json(columns).where(_endpoint.c.id.in_(select(_wanted.c.value)))
-        return dict(await dialects.fetch(self._connection, statement, wanted=dialects.listing(keys)))
+        statement = dialects.rows(columns).where(_endpoint.c.id.in_(_keys.values))
+        return dict(await dialects.fetch(self._connection, statement, wanted=elements.listing(keys)))
 
     async def save_attributes(self, attributes: Mapping[int, str]) -> None:
         """See `ports.Transaction.save_attributes`."""
@@ -187,7 +187,7 @@ class SqlTransaction:
         """See `ports.Transaction.queue`."""
         await self.number([(application, version)])
         table = schema.work
-        statement = dialects.upsert(table).values(
+        statement = dialects.upsert(self._connection, table).values(
             application_id=application,
             kind=QUEUE,
             version_id=self._dictionary.number(application, version),
@@ -255,7 +255,8 @@ class SqlTransaction:
     async def remember(self, deliveries: Sequence[tuple[int, int]]) -> None:
         """See `ports.Transaction.remember`."""
         conflict = "ON CONFLICT (packet_id) DO UPDATE SET digest = excluded.digest"
-        await dialects.insert(self._connection, schema.delivery, ("packet_id", "digest"), deliveries, conflict=conflict)
+        rows = list(dict(deliveries).items())
+        await dialects.insert(self._connection, schema.delivery, ("packet_id", "digest"), rows, conflict=conflict)
 
     async def forget_deliveries(self) -> None:
         """See `ports.Transaction.forget_deliveries`."""
@@ -310,8 +311,8 @@ class SqlTransaction:
 
     async def unpark(self, topics: Sequence[str]) -> None:
         """See `ports.Transaction.unpark`."""
-        statement = delete(schema.parked_push).where(schema.parked_push.c.topic.in_(select(_wanted.c.value)))
-        await self._connection.execute(statement, {"wanted": dialects.listing(topics)})
+        statement = delete(schema.parked_push).where(schema.parked_push.c.topic.in_(_names.values))
+        await self._connection.execute(statement, {"wanted": elements.listing(topics)})
 
     async def raise_watermark(self, revision: int, at: datetime) -> None:
         """See `ports.Transaction.raise_watermark`."""

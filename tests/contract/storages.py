@@ -35,6 +35,7 @@ from orchestrator.persistence.rows import ATTEMPT_STATES, HISTORY_KINDS, stage_o
 from orchestrator.persistence.schema import KEY_SPAN
 from orchestrator.persistence.storage import open_storage
 from protocol.configurations import Profile
+from tests import postgres
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
@@ -270,9 +271,17 @@ async def open_sqlite(folder: Path) -> AsyncIterator[SqlShelf]:
         yield SqlShelf(storage=storage)
 
 
+@asynccontextmanager
+async def open_postgresql(folder: Path) -> AsyncIterator[SqlShelf]:
+    """The database of a folder on a real server, new or as it was left."""
+    async with open_storage(await postgres.shared().fresh(postgres.name_for(folder))) as storage:
+        yield SqlShelf(storage=storage)
+
+
 IMPLEMENTATIONS = (
     Implementation(name="memory", open=open_memory),
     Implementation(name="sqlite", open=open_sqlite),
+    Implementation(name="postgresql", open=open_postgresql),
 )
 
 

@@ -14,6 +14,7 @@ branch_labels = None
 depends_on = None
 
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
@@ -42,13 +43,13 @@ def _application() -> None:
     op.create_table(
         "application",
         sa.Column("id", KEY, nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("profile", sa.Text(), nullable=False),
-        sa.Column("push", sa.Text(), nullable=False),
-        sa.Column("registration", sa.Text(), nullable=False),
-        sa.Column("consent", sa.Text(), nullable=False),
-        sa.Column("operator_keys", sa.Text(), nullable=False),
-        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("profile", TEXT, nullable=False),
+        sa.Column("push", TEXT, nullable=False),
+        sa.Column("registration", TEXT, nullable=False),
+        sa.Column("consent", TEXT, nullable=False),
+        sa.Column("operator_keys", TEXT, nullable=False),
+        sa.Column("description", TEXT, nullable=True),
         sa.Column("revision", KEY, nullable=False),
         sa.Column("created_ms", KEY, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_application")),
@@ -70,7 +71,7 @@ def _attempt() -> None:
         sa.Column("offered_ms", KEY, nullable=True),
         sa.Column("reached_ms", KEY, nullable=True),
         sa.Column("settled_ms", KEY, nullable=True),
-        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("reason", TEXT, nullable=True),
         sa.PrimaryKeyConstraint("id", "endpoint_id", name=op.f("pk_attempt")),
         sqlite_with_rowid=False,
     )
@@ -80,10 +81,10 @@ def _counter() -> None:
     op.create_table(
         "counter",
         sa.Column("application_id", KEY, nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name", TEXT, nullable=False),
         sa.Column("version_id", KEY, nullable=False),
         sa.Column("origin_id", KEY, nullable=False),
-        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("label", TEXT, nullable=False),
         sa.Column("amount", KEY, nullable=False),
         sa.PrimaryKeyConstraint("application_id", "name", "version_id", "origin_id", "label", name=op.f("pk_counter")),
         sqlite_with_rowid=False,
@@ -95,9 +96,9 @@ def _dead_letter() -> None:
         "dead_letter",
         sa.Column("id", KEY, nullable=False),
         sa.Column("at_ms", KEY, nullable=False),
-        sa.Column("topic", sa.Text(), nullable=False),
+        sa.Column("topic", TEXT, nullable=False),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
-        sa.Column("error", sa.Text(), nullable=False),
+        sa.Column("error", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_dead_letter")),
     )
 
@@ -116,9 +117,9 @@ def _endpoint() -> None:
         "endpoint",
         sa.Column("id", KEY, nullable=False),
         sa.Column("application_id", KEY, nullable=False),
-        sa.Column("endpoint_id", sa.Text(), nullable=False),
-        sa.Column("token", sa.Text(), nullable=False),
-        sa.Column("attributes", sa.Text(), nullable=False),
+        sa.Column("endpoint_id", TEXT, nullable=False),
+        sa.Column("token", TEXT, nullable=False),
+        sa.Column("attributes", TEXT, nullable=False),
         sa.Column("cohort", sa.Integer(), nullable=False),
         sa.Column("registered_ms", KEY, nullable=False),
         sa.Column("revision", KEY, nullable=False),
@@ -154,7 +155,7 @@ def _endpoint_state() -> None:
         sa.Column("progress", sa.SmallInteger(), nullable=False),
         sa.Column("returns", sa.Integer(), nullable=False),
         sa.Column("returned_ms", KEY, nullable=True),
-        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("reason", TEXT, nullable=True),
         sa.Column("due_ms", KEY, nullable=True),
         sa.Column("push_revision", KEY, nullable=False),
         sa.Column("last_history_id", KEY, nullable=False),
@@ -180,7 +181,7 @@ def _history() -> None:
         sa.Column("kind", sa.SmallInteger(), nullable=False),
         sa.Column("version_id", KEY, nullable=False),
         sa.Column("status_code", sa.SmallInteger(), nullable=True),
-        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("reason", TEXT, nullable=True),
         sa.PrimaryKeyConstraint("id", "endpoint_id", name=op.f("pk_history")),
         sqlite_with_rowid=False,
     )
@@ -190,7 +191,7 @@ def _installation() -> None:
     op.create_table(
         "installation",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name", TEXT, nullable=False),
         sa.Column("watermark", KEY, nullable=False),
         sa.Column("clock_ms", KEY, nullable=False),
         sa.Column("alive_ms", KEY, nullable=False),
@@ -211,7 +212,7 @@ def _outage() -> None:
 def _parked_push() -> None:
     op.create_table(
         "parked_push",
-        sa.Column("topic", sa.Text(), nullable=False),
+        sa.Column("topic", TEXT, nullable=False),
         sa.Column("endpoint_id", KEY, nullable=False),
         sa.Column("reason_code", sa.SmallInteger(), nullable=False),
         sa.Column("parked_ms", KEY, nullable=False),
@@ -228,7 +229,7 @@ def _push() -> None:
         "push",
         sa.Column("revision", KEY, nullable=False),
         sa.Column("endpoint_id", KEY, nullable=False),
-        sa.Column("topic", sa.Text(), nullable=True),
+        sa.Column("topic", TEXT, nullable=True),
         sa.PrimaryKeyConstraint("revision", name=op.f("pk_push")),
     )
 
@@ -241,7 +242,7 @@ def _setback() -> None:
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("retry_ms", KEY, nullable=True),
         sa.Column("exhausted", sa.Boolean(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("reason", TEXT, nullable=True),
         sa.PrimaryKeyConstraint("endpoint_id", "version_id", name=op.f("pk_setback")),
         sqlite_with_rowid=False,
     )
@@ -252,7 +253,7 @@ def _app_version() -> None:
         "app_version",
         sa.Column("id", KEY, nullable=False),
         sa.Column("application_id", KEY, nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name", TEXT, nullable=False),
         sa.ForeignKeyConstraint(
             ["application_id"], ["application.id"], name=op.f("fk_app_version_application_id"), ondelete="CASCADE"
         ),
@@ -266,9 +267,9 @@ def _filter() -> None:
     op.create_table(
         "filter",
         sa.Column("application_id", KEY, nullable=False),
-        sa.Column("filter_id", sa.Text(), nullable=False),
-        sa.Column("expression", sa.Text(), nullable=False),
-        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("filter_id", TEXT, nullable=False),
+        sa.Column("expression", TEXT, nullable=False),
+        sa.Column("description", TEXT, nullable=True),
         sa.Column("revision", KEY, nullable=False),
         sa.ForeignKeyConstraint(
             ["application_id"], ["application.id"], name=op.f("fk_filter_application_id"), ondelete="CASCADE"
@@ -282,8 +283,8 @@ def _version() -> None:
         "version",
         sa.Column("id", KEY, nullable=False),
         sa.Column("application_id", KEY, nullable=False),
-        sa.Column("text", sa.Text(), nullable=False),
-        sa.Column("frozen_specification", sa.Text(), nullable=True),
+        sa.Column("text", TEXT, nullable=False),
+        sa.Column("frozen_specification", TEXT, nullable=True),
         sa.ForeignKeyConstraint(
             ["application_id"], ["application.id"], name=op.f("fk_version_application_id"), ondelete="CASCADE"
         ),
@@ -297,8 +298,8 @@ def _work() -> None:
         "work",
         sa.Column("id", KEY, nullable=False),
         sa.Column("application_id", KEY, nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("running_ids", sa.Text(), nullable=True),
+        sa.Column("kind", TEXT, nullable=False),
+        sa.Column("running_ids", TEXT, nullable=True),
         sa.Column("cursor", KEY, nullable=False),
         sa.Column("created_ms", KEY, nullable=False),
         sa.ForeignKeyConstraint(
@@ -314,13 +315,13 @@ def _software() -> None:
         "software",
         sa.Column("application_id", KEY, nullable=False),
         sa.Column("version_id", KEY, nullable=False),
-        sa.Column("upgradable_from", sa.Text(), nullable=False),
-        sa.Column("strategy", sa.Text(), nullable=False),
-        sa.Column("filters", sa.Text(), nullable=False),
-        sa.Column("rollout", sa.Text(), nullable=True),
-        sa.Column("policy", sa.Text(), nullable=False),
-        sa.Column("specification", sa.Text(), nullable=True),
-        sa.Column("metadata", sa.Text(), nullable=False),
+        sa.Column("upgradable_from", TEXT, nullable=False),
+        sa.Column("strategy", TEXT, nullable=False),
+        sa.Column("filters", TEXT, nullable=False),
+        sa.Column("rollout", TEXT, nullable=True),
+        sa.Column("policy", TEXT, nullable=False),
+        sa.Column("specification", TEXT, nullable=True),
+        sa.Column("metadata", TEXT, nullable=False),
         sa.Column("offered_ms", KEY, nullable=True),
         sa.Column("recalled_ms", KEY, nullable=True),
         sa.Column("revision", KEY, nullable=False),

@@ -14,13 +14,14 @@ branch_labels = None
 depends_on = None
 
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
     """Create the new tables, and the columns that hold freezes."""
-    op.add_column("installation", sa.Column("freeze", sa.Text(), nullable=True))
-    op.add_column("application", sa.Column("freeze", sa.Text(), nullable=True))
-    op.add_column("endpoint_state", sa.Column("consents", sa.Boolean(), nullable=False, server_default=sa.text("0")))
+    op.add_column("installation", sa.Column("freeze", TEXT, nullable=True))
+    op.add_column("application", sa.Column("freeze", TEXT, nullable=True))
+    op.add_column("endpoint_state", sa.Column("consents", sa.Boolean(), nullable=False, server_default=sa.false()))
     _consent()
     _audit()
     _attention()
@@ -49,7 +50,7 @@ def _consent() -> None:
         sa.Column("version_id", KEY, nullable=False),
         sa.Column("granted", sa.Boolean(create_constraint=False), nullable=False),
         sa.Column("at_ms", KEY, nullable=False),
-        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("reason", TEXT, nullable=True),
         sa.PrimaryKeyConstraint("endpoint_id", "version_id", name=op.f("pk_consent")),
         sqlite_with_rowid=False,
     )
@@ -60,14 +61,14 @@ def _audit() -> None:
         "audit",
         sa.Column("id", KEY, nullable=False),
         sa.Column("at_ms", KEY, nullable=False),
-        sa.Column("application", sa.Text(), nullable=True),
-        sa.Column("actor", sa.Text(), nullable=False),
-        sa.Column("via", sa.Text(), nullable=False),
-        sa.Column("action", sa.Text(), nullable=False),
-        sa.Column("resource", sa.Text(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=True),
-        sa.Column("before", sa.Text(), nullable=True),
-        sa.Column("after", sa.Text(), nullable=True),
+        sa.Column("application", TEXT, nullable=True),
+        sa.Column("actor", TEXT, nullable=False),
+        sa.Column("via", TEXT, nullable=False),
+        sa.Column("action", TEXT, nullable=False),
+        sa.Column("resource", TEXT, nullable=False),
+        sa.Column("reason", TEXT, nullable=True),
+        sa.Column("before", TEXT, nullable=True),
+        sa.Column("after", TEXT, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
     )
     op.create_index("ix_audit_application_id", "audit", ["application", "id"], unique=False)

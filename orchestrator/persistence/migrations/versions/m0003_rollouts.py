@@ -14,12 +14,13 @@ branch_labels = None
 depends_on = None
 
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
     """Add the columns; an attempt that was made before belongs to no stage."""
-    op.add_column("application", sa.Column("limits", sa.Text(), nullable=True))
-    op.add_column("software", sa.Column("state", sa.Text(), nullable=True))
+    op.add_column("application", sa.Column("limits", TEXT, nullable=True))
+    op.add_column("software", sa.Column("state", TEXT, nullable=True))
     op.add_column("endpoint_state", sa.Column("soaking_ms", KEY, nullable=True))
     for name in ("soak_reports", "lapsed", "asked_id"):
         kind = {"soak_reports": sa.Integer(), "lapsed": sa.SmallInteger(), "asked_id": KEY}[name]

@@ -9,7 +9,8 @@ import pytest
 
 from orchestrator.persistence import backups
 from orchestrator.persistence.backups import BackupError
-from orchestrator.persistence.databases import DatabaseBusyError, open_database
+from orchestrator.persistence.databases import open_database
+from orchestrator.persistence.refusals import DatabaseBusyError
 from orchestrator.persistence.storage import open_storage
 from tests.contract.storages import url_in
 

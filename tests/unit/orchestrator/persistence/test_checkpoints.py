@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from orchestrator.persistence.databases import Database
+    from orchestrator.persistence.storage import SqlStorage
 
 ROWS = 5_000
 
@@ -34,11 +35,19 @@ async def begins_anew(database: Database) -> bool:
 
 
 def log_bytes(database: Database) -> int:
+    assert database.path is not None
     return database.path.with_name("otao.db-wal").stat().st_size
 
 
 def checkpointer(database: Database) -> Checkpointer:
+    assert database.path is not None
+    assert database.copier is not None
     return Checkpointer(database.path, database.copier, asyncio.Lock())
+
+
+def copying_of(storage: SqlStorage) -> Checkpointer:
+    assert storage.checkpointer is not None
+    return storage.checkpointer
 
 
 async def test_a_log_that_is_copied_begins_anew(tmp_path: Path) -> None:
@@ -60,7 +69,7 @@ async def test_what_was_copied_is_read_from_the_database_alone(tmp_path: Path) -
 async def test_the_log_is_copied_while_a_transaction_is_open_and_the_last_of_it_after(tmp_path: Path) -> None:
     async with open_storage(url_in(tmp_path)) as storage, asyncio.TaskGroup() as group:
         async with storage.transaction():
-            copying = group.create_task(storage.checkpointer.copy())
+            copying = group.create_task(copying_of(storage).copy())
             done, _ = await asyncio.wait([copying], timeout=0.2)
             assert not done
         await asyncio.wait_for(copying, 10)
@@ -81,8 +90,9 @@ async def test_a_reader_that_stays_only_delays_it(tmp_path: Path) -> None:
 async def test_the_loop_copies_what_is_written(tmp_path: Path) -> None:
     async with open_database(url_in(tmp_path)) as database, asyncio.TaskGroup() as group:
         await checkpointer(database).copy()
-        before = database.path.stat().st_size
+        path = tmp_path / "otao.db"
+        before = path.stat().st_size
         await fill(database.writer)
         looping = group.create_task(checkpointer(database).run())
-        await eventually(lambda: database.path.stat().st_size > before + ROWS * 400, "the log is copied")
+        await eventually(lambda: path.stat().st_size > before + ROWS * 400, "the log is copied")
         looping.cancel()

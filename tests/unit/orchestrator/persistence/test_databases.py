@@ -7,14 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from orchestrator.application.ports import StorageError
-from orchestrator.persistence.databases import (
-    DatabaseBusyError,
-    DatabaseDamagedError,
-    DatabaseUnusableError,
-    open_database,
-    translated,
-)
+from orchestrator.persistence.databases import check_address, open_database
+from orchestrator.persistence.refusals import DatabaseBusyError, DatabaseDamagedError, DatabaseUnusableError
 from tests.contract.storages import url_in
 
 if TYPE_CHECKING:
@@ -48,7 +42,8 @@ async def test_a_database_of_a_newer_version_is_refused_and_not_touched(tmp_path
     [
         ("nonsense", "not of the form"),
         ("sqlite+aiosqlite://", "not supported"),
-        ("postgresql+asyncpg://localhost/otao", "postgresql.asyncpg is not supported"),
+        ("postgresql://localhost/otao", "postgresql is not supported"),
+        ("postgresql+asyncpg://localhost", "not supported so"),
     ],
 )
 async def test_an_address_that_is_not_served_is_refused(url: str, reason: str) -> None:
@@ -85,25 +80,16 @@ async def test_commits_are_durable_and_readers_wait_for_nobody(tmp_path: Path) -
             assert (await reader.exec_driver_sql("SELECT count(*) FROM endpoint")).scalar() == 0
 
 
-@pytest.mark.parametrize(
-    ("error", "transient"),
-    [
-        (sqlite3.OperationalError("database is locked"), True),
-        (sqlite3.OperationalError("database or disk is full"), True),
-        (sqlite3.IntegrityError("UNIQUE constraint failed"), False),
-        (sqlite3.InterfaceError("bad parameter"), False),
-    ],
-)
-def test_errors_of_the_driver_say_whether_trying_again_helps(error: sqlite3.Error, *, transient: bool) -> None:
-    found = translated(error)
-    assert isinstance(found, StorageError)
-    assert found.transient == transient
-    assert str(error) in str(found)
-
-
 async def test_a_second_open_by_another_name_of_the_same_file_is_refused(tmp_path: Path) -> None:
     async with open_database(f"sqlite+aiosqlite:///{tmp_path}/otao.db"):
         (tmp_path / "link.db").symlink_to(tmp_path / "otao.db")
         with pytest.raises(DatabaseBusyError):
             async with open_database(f"sqlite+aiosqlite:///{tmp_path}/link.db"):
                 pytest.fail("it was opened twice")
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite+aiosqlite:////var/lib/otao/otao.db", "postgresql+asyncpg://otao:pw@db.example/otao?ssl=require"]
+)
+def test_addresses_of_both_kinds_are_taken(url: str) -> None:
+    check_address(url)

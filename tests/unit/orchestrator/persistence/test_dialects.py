@@ -4,7 +4,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam
 from sqlalchemy.exc import OperationalError
 
 from orchestrator.persistence import dialects, schema
@@ -22,13 +22,6 @@ async def test_rows_go_in_whatever_their_number(shelf: SqlShelf, amount: int) ->
     async with shelf.storage.transaction() as transaction:
         await dialects.insert(transaction._connection, schema.delivery, DELIVERY, rows)
     assert await shelf.storage.deliveries() == dict(rows)
-
-
-@pytest.mark.parametrize("width", [1, 8, 26, 60])
-def test_a_statement_takes_no_more_values_than_sqlite_does(width: int) -> None:
-    parts = dialects._parts([(None,) * width] * 6000, width)
-    assert sum(len(part) for part, _ in parts) == 6000
-    assert all(len(part) <= size and size * width <= dialects.VARIABLES for part, size in parts)
 
 
 async def test_a_batch_of_500_is_one_statement_in_every_table(shelf: SqlShelf) -> None:
@@ -55,26 +48,15 @@ async def test_rows_come_out_as_they_went_in(shelf: SqlShelf) -> None:
         connection = transaction._connection
         rows = [(number, 0, text) for number, text in enumerate(texts, 1)]
         await dialects.insert(connection, schema.push, ("revision", "endpoint_id", "topic"), rows)
-        statement = dialects.rows_as_json([schema.push.c.revision, schema.push.c.topic])
+        statement = dialects.rows([schema.push.c.revision, schema.push.c.topic])
         assert await dialects.fetch(connection, statement) == [[number, text] for number, text in enumerate(texts, 1)]
         nothing = statement.where(schema.push.c.revision > 99)
         assert await dialects.fetch(connection, nothing) == []
 
 
-async def test_a_listing_is_a_table_of_any_length(shelf: SqlShelf) -> None:
-    wanted = dialects.listed(bindparam("wanted"), "wanted")
-    statement = dialects.rows_as_json([wanted.c.value]).select_from(wanted)
-    async with shelf.storage.reading() as connection:
-        for items in ([], [1], ["a", "ö"], list(range(40_000))):
-            found = await dialects.fetch(connection, statement, wanted=dialects.listing(items))
-            assert [value for (value,) in found] == items
-        chosen = select(wanted.c.value)
-        assert (await connection.execute(chosen, {"wanted": dialects.listing([7])})).scalar() == 7
-
-
 async def test_a_statement_compiled_once_answers_as_it_does_otherwise(shelf: SqlShelf) -> None:
     delivery = schema.delivery.c
-    statement = dialects.rows_as_json([delivery.packet_id, delivery.digest]).where(
+    statement = dialects.rows([delivery.packet_id, delivery.digest]).where(
         delivery.packet_id > bindparam("low"), delivery.digest < bindparam("high"), delivery.digest != 40
     )
     prepared = dialects.prepared(statement)
@@ -86,8 +68,10 @@ async def test_a_statement_compiled_once_answers_as_it_does_otherwise(shelf: Sql
             assert await dialects.fetch(connection, prepared, high=high, low=low) == expected
 
 
-def test_the_drivers_own_error_is_found_in_whatever_holds_it() -> None:
-    own = sqlite3.OperationalError("database is locked")
-    assert dialects.driver_error(own) is own
-    assert dialects.driver_error(OperationalError("", {}, own)) is own
-    assert dialects.driver_error(ZeroDivisionError()) is None
+async def test_errors_of_the_driver_become_those_of_storage_and_others_stay(shelf: SqlShelf) -> None:
+    async with shelf.storage.reading() as connection:
+        own = sqlite3.OperationalError("database is locked")
+        told = dialects.translated(connection, OperationalError("", {}, own))
+        assert told is not None
+        assert (told.reason, told.transient) == ("database is locked", True)
+        assert dialects.translated(connection, ZeroDivisionError()) is None

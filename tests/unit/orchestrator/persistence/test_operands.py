@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import create_engine, event, insert, select
 
 from orchestrator.domain.expressions import Attribute, Conversion, Kind, Literal, Method, Name, Operand, Variable
-from orchestrator.persistence import dialects, operands, schema
+from orchestrator.persistence import operands, schema, sqlite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ A = Attribute(path=("a",))
 def row(attributes: str, seen_ms: int | None = 5) -> Iterator[Connection]:
     """A database with one endpoint."""
     engine = create_engine("sqlite://")
-    event.listen(engine, "connect", lambda connection, _: dialects.configure(connection))
+    event.listen(engine, "connect", lambda connection, _: sqlite.configure(connection))
     schema.endpoint.create(engine)
     schema.endpoint_state.create(engine)
     fixed = {"id": 1, "application_id": 1, "endpoint_id": "k-1", "token": "t", "cohort": 0, "revision": 1}

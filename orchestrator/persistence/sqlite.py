@@ -1,0 +1,164 @@
+"""SQLite: rows go in as one VALUES list and come out as one JSON text; how a connection is set up.
+
+Rules:
+- A batch of rows is one step of the database, in both directions. Row-wise fetching or executing hands the interpreter
+  lock back once per row, which under a busy event loop costs ten times the throughput.
+- Statements exist in a few sizes; a batch is padded with rows whose first column is null, and these are ignored.
+- The largest size holds what 500 messages can cause, so that the number of statements does not grow with the batch.
+
+Layer: persistence.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import lru_cache
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import aiosqlite
+import orjson
+from sqlalchemy import func
+from sqlalchemy.dialects.sqlite import dialect
+from sqlalchemy.dialects.sqlite import insert as upserting
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateTable
+
+from orchestrator.application.ports import StorageError
+from orchestrator.persistence import temporary
+from orchestrator.persistence.functions import FUNCTIONS
+from orchestrator.persistence.refusals import DatabaseDamagedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from sqlite3 import Connection as SqliteConnection
+
+    from sqlalchemy import Select, Table
+    from sqlalchemy.dialects.sqlite import Insert as Upsert
+    from sqlalchemy.engine import Dialect
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from orchestrator.persistence.drivers import Answer, Row
+
+_DIALECT = dialect(paramstyle="qmark")
+
+SIZES = (1, 8, 64, 512, 1536, 2560)
+"""Rows of a statement; 500 messages write at most five history entries each, and mostly three."""
+VARIABLES = 32_766
+"""Values that a statement of SQLite takes, unless it was built otherwise."""
+
+
+def configure(connection: SqliteConnection) -> None:
+    """Set a new connection up: WAL, durable commits, rare checkpoints, foreign keys, functions of ours."""
+    for name, function in FUNCTIONS.items():
+        connection.create_function(name, 1, function, deterministic=True)
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "wal_autocheckpoint=100000",
+        "cache_size=-8000",
+        "busy_timeout=10000",
+        "foreign_keys=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.execute("PRAGMA temp_store=MEMORY")
+    for table in temporary.metadata.sorted_tables:
+        cursor.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
+    cursor.close()
+
+
+@lru_cache(maxsize=256)
+def _values(width: int, size: int) -> str:
+    row = "(" + ",".join("?" * width) + ")"
+    return "VALUES " + ",".join([row] * size)
+
+
+def _insert_text(table: str, columns: Sequence[str], size: int, conflict: str) -> str:
+    picked = ",".join(f"column{n}" for n in range(1, len(columns) + 1))
+    return (
+        f"INSERT INTO {table} ({','.join(columns)}) SELECT {picked} "  # noqa: S608 - names come from the schema
+        f"FROM ({_values(len(columns), size)}) WHERE column1 IS NOT NULL {conflict}"
+    )
+
+
+def _update_text(table: str, columns: Sequence[str], size: int) -> str:
+    key, *rest = columns
+    assignments = ",".join(f"{name}=v.column{n}" for n, name in enumerate(rest, 2))
+    return (
+        f"UPDATE {table} SET {assignments} FROM ({_values(len(columns), size)}) AS v "  # noqa: S608 - the same
+        f"WHERE {table}.{key} = v.column1"
+    )
+
+
+def _parts(rows: Sequence[Row], width: int) -> list[tuple[Sequence[Row], int]]:
+    largest = max(size for size in SIZES if size * width <= VARIABLES)
+    parts = [rows[start : start + largest] for start in range(0, len(rows), largest)]
+    return [(part, next(size for size in SIZES if size >= len(part))) for part in parts]
+
+
+def _flat(rows: Sequence[Row], width: int, size: int) -> Row:
+    return (*chain.from_iterable(rows), *((None,) * (width * (size - len(rows)))))
+
+
+class Sqlite:
+    """Implements `drivers.Driver`."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """See `drivers.Driver.dialect`."""
+        return _DIALECT
+
+    def gathered(self, statement: Select[Any]) -> Select[Any]:
+        """See `drivers.Driver.gathered`."""
+        columns = statement.selected_columns
+        return statement.with_only_columns(func.json_group_array(func.json_array(*columns)), maintain_column_froms=True)
+
+    def rows(self, found: Sequence[Any]) -> Answer:
+        """See `drivers.Driver.rows`."""
+        ((text,),) = found
+        rows: list[list[Any]] = orjson.loads(text)
+        return rows
+
+    async def run(self, connection: AsyncConnection, text: str, parameters: tuple[Any, ...]) -> Sequence[Any]:
+        """Run one statement in one visit to the driver's thread; a cursor of SQLAlchemy's takes four."""
+        driver = (await connection.get_raw_connection()).driver_connection
+        if not isinstance(driver, aiosqlite.Connection):
+            raise TypeError(type(driver))
+        return list(await driver.execute_fetchall(text, parameters))
+
+    async def insert(
+        self, connection: AsyncConnection, table: Table, columns: Sequence[str], rows: Sequence[Row], conflict: str
+    ) -> None:
+        """See `dialects.insert`."""
+        for part, size in _parts(rows, len(columns)):
+            text = _insert_text(table.name, tuple(columns), size, conflict)
+            await self.run(connection, text, _flat(part, len(columns), size))
+
+    async def update(
+        self, connection: AsyncConnection, table: Table, columns: Sequence[str], rows: Sequence[Row]
+    ) -> None:
+        """See `dialects.update`."""
+        for part, size in _parts(rows, len(columns)):
+            text = _update_text(table.name, tuple(columns), size)
+            await self.run(connection, text, _flat(part, len(columns), size))
+
+    def upsert(self, table: Table) -> Upsert:
+        """See `drivers.Driver.upsert`."""
+        return upserting(table)
+
+    def own(self, error: BaseException) -> BaseException | None:
+        """See `drivers.Driver.own`."""
+        origin = error.orig if isinstance(error, DBAPIError) else error
+        return origin if isinstance(origin, sqlite3.Error) else None
+
+    def told(self, error: BaseException) -> StorageError:
+        """Tell what concurrency or a full disk may cause from what stays wrong."""
+        if damaged(error):
+            return DatabaseDamagedError("the database", str(error))
+        return StorageError(str(error), transient=isinstance(error, sqlite3.OperationalError))
+
+
+def damaged(error: BaseException | None) -> bool:
+    """Whether an error says that the file is no database any more."""
+    return getattr(error, "sqlite_errorcode", None) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

@@ -1,0 +1,38 @@
+"""A forwarder to PostgreSQL that cuts the connection on which something is committed, before it is or after."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from tests.contract.forwarders import Forwarder
+
+if TYPE_CHECKING:
+    import asyncio
+
+
+class CommitCutter(Forwarder):
+    """Cuts at the next commit, if it was told when; otherwise it passes everything on."""
+
+    def __init__(self, target_port: int) -> None:
+        super().__init__(target_port)
+        self.when: Literal["before", "after"] | None = None
+        self._answered = False
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while chunk := await reader.read(65536):
+                if self._answered:
+                    # The server has done it, and nobody is told.
+                    break
+                if self.when is not None and b"COMMIT;" in chunk:
+                    when, self.when = self.when, None
+                    if when == "before":
+                        break
+                    self._answered = True
+                writer.write(chunk)
+                await writer.drain()
+        except OSError:
+            pass
+        self._answered = False
+        self.cut()
+        writer.transport.abort()
