@@ -173,13 +173,17 @@ async def _serve(
     watch = Watch(operators_link, parts, _use_cases(context), events=settings.mqtt_events)
     loops = {**storage.loops(), **engine.loops(), **watch.loops()}
     await _run(loops, watch, lambda: server.serve(app, *settings.address, started=announce))
+    await _note_watermark(storage, engine.publisher.watermark, clock.now())
+
+
+async def _note_watermark(storage: SqlStorage, watermark: int, at: datetime) -> None:
+    """Note what the broker has acknowledged; else the next start renders a little more than it had to."""
     try:
         async with storage.transaction() as transaction:
-            await transaction.raise_watermark(engine.publisher.watermark, parts.clock.now())
+            await transaction.raise_watermark(watermark, at)
     except StorageError as error:
         if not error.transient:
             raise
-        # The next start renders a little more than it had to.
         log.warning("stopped without noting what the broker has acknowledged", reason=str(error))
 
 

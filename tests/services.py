@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 import aiomqtt
 import httpx2
 
+from tests import databases
 from tests.brokers import ROOT, Mosquitto
 
 if TYPE_CHECKING:
@@ -54,17 +55,17 @@ class Service:
     def __init__(self, broker: Mosquitto, *, template: Path | None = None, **environment: str) -> None:
         self.broker = broker
         self.folder = Path(tempfile.mkdtemp(prefix="otao-service-"))
-        self.database = self.folder / "otao.db"
+        self.database = databases.place_in(self.folder)
         self.environment = dict(environment)
         self.url = ""
         self._logged_at_start = ""
-        self._started = template is None
+        self._template = template
         self._process: asyncio.subprocess.Process | None = None
-        if template is not None:
-            shutil.copy(template, self.database)
 
     async def __aenter__(self) -> Self:
-        if self._started:
+        if self._template is not None:
+            await databases.copy(self._template, self.database)
+        else:
             await self.start()
             await self.ready()
         return self
@@ -72,13 +73,14 @@ class Service:
     async def __aexit__(self, *_: object) -> None:
         if self._process is not None:
             await self.kill()
+        await databases.drop(databases.place_in(self.folder))
         shutil.rmtree(self.folder)
 
     async def start(self, **environment: str) -> None:
         """Start on the same database; `environment` holds for this run only."""
         given = {
             "OTAO_MQTT_URL": self.broker.url(),
-            "OTAO_DATABASE_URL": f"sqlite+aiosqlite:///{self.database}",
+            "OTAO_DATABASE_URL": await databases.address(self.database),
             "OTAO_HTTP_LISTEN": "127.0.0.1:0",
         }
         path = self.folder / "log"
@@ -116,6 +118,11 @@ class Service:
             return "broker.connected" in self.log()[before:]
 
         await eventually(connected, f"connected; its log:\n{self.log()}")
+
+    @property
+    def running(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process is not None and self._process.returncode is None
 
     @property
     def pid(self) -> int:

@@ -36,6 +36,7 @@ from orchestrator.domain.facts import Reported
 from orchestrator.domain.versions import Version
 from orchestrator.persistence.storage import open_storage
 from protocol.topics import Instances
+from tests import databases
 from tests.parts import Retainer, no_time, without_broker
 
 if TYPE_CHECKING:
@@ -251,7 +252,7 @@ def _context(storage: SqlStorage, directory: Directory, fakes: _Fakes, sizes: Si
 @asynccontextmanager
 async def open_rest(folder: Path, *, access: Access | None = None) -> AsyncIterator[Rest]:
     fakes = _Fakes()
-    async with open_storage(f"sqlite+aiosqlite:///{folder}/otao.db") as storage:
+    async with open_storage(await databases.address(databases.place_in(folder))) as storage:
         directory = Directory(await storage.entries())
         sizes = Sizes(storage, fakes.clock, no_time)
         context = _context(storage, directory, fakes, sizes)

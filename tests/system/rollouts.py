@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.persistence.storage import open_storage
+from tests import databases
 from tests.properties.recounts import recount
 from tests.services import SECONDS, Service, connect, eventually, retained, topic
 
@@ -170,7 +171,7 @@ async def moves(service: Service) -> list[str]:
 async def check_recount(service: Service) -> None:
     """Stop the service; its numbers equal its rows (invariant 8)."""
     await service.terminate()
-    async with open_storage(f"sqlite+aiosqlite:///{service.database}") as storage:
+    async with open_storage(await databases.address(service.database)) as storage:
         for entry in await storage.entries():
             key = entry.application.key
             assert await storage.counters(key) == await recount(storage, key)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
 
 from orchestrator.api.catalogue import Applied
+from tests import databases
 from tests.system.rests import KETTLE, add_application, add_endpoint
 
 if TYPE_CHECKING:
@@ -43,11 +43,6 @@ def changes(answer: Json) -> dict[str, str]:
     return {item["resource"]: item["change"] for item in answer["changes"]}
 
 
-def dump(folder: Path) -> list[str]:
-    with sqlite3.connect(folder / "otao.db") as connection:
-        return list(connection.iterdump())
-
-
 async def test_a_catalogue_creates_the_application_with_all_that_it_declares(rest: Rest) -> None:
     answer = await apply(rest, FILE, otao_reason="first")
     assert answer["plan"] is None
@@ -74,9 +69,9 @@ async def test_a_catalogue_creates_the_application_with_all_that_it_declares(res
 async def test_the_same_catalogue_again_changes_nothing(rest: Rest, tmp_path: Path) -> None:
     await apply(rest, FILE)
     tags = [(await rest.send("GET", f"{KETTLE}{path}")).headers["etag"] for path in ("", "/software/1.1.0")]
-    before = dump(tmp_path)
+    before = await databases.dump(databases.place_in(tmp_path))
     assert set(changes(await apply(rest, FILE)).values()) == {"unchanged"}
-    assert dump(tmp_path) == before
+    assert await databases.dump(databases.place_in(tmp_path)) == before
     assert tags == [(await rest.send("GET", f"{KETTLE}{path}")).headers["etag"] for path in ("", "/software/1.1.0")]
 
 
@@ -117,21 +112,21 @@ async def test_invariant_7_a_stop_by_a_catalogue_holds_from_its_commit(rest: Res
 
 
 async def test_a_dry_run_says_what_would_change_and_stores_nothing(rest: Rest, tmp_path: Path) -> None:
-    before = dump(tmp_path)
+    before = await databases.dump(databases.place_in(tmp_path))
     answer = await apply(rest, FILE, "?dryRun=true")
     assert set(changes(answer).values()) == {"created"}
     assert answer["plan"]["endpoints"] == 0
-    assert dump(tmp_path) == before
+    assert await databases.dump(databases.place_in(tmp_path)) == before
     await apply(rest, FILE)
     await add_endpoint(rest, "a", "1.0.0", attributes={"ring": 1})
-    before = dump(tmp_path)
+    before = await databases.dump(databases.place_in(tmp_path))
     general = {"software": [{**TWO, "rolloutStrategy": "general"}, ONE]}
     answer = await apply(rest, general, "?dryRun=true&checkLinks=true")
     assert changes(answer)["software/1.1.0"] == "updated"
     assert changes(answer)["software/1.0.0"] == "unchanged"
     assert answer["plan"]["moves"] == [{"from": "1.0.0", "to": "1.1.0", "endpoints": 1}]
     assert [download.link for download in rest.downloads.asked] == ["https://example.org/1.1"]
-    assert dump(tmp_path) == before
+    assert await databases.dump(databases.place_in(tmp_path)) == before
 
 
 @pytest.mark.parametrize(
@@ -166,12 +161,12 @@ async def test_an_error_names_the_member_and_nothing_has_changed(
     rest: Rest, tmp_path: Path, body: object, status: int, code: str, path: str
 ) -> None:
     await rest.put("/api/v1/applications/other", {"appVersions": ["taken-v1"]})
-    before = dump(tmp_path)
+    before = await databases.dump(databases.place_in(tmp_path))
     for query in ("", "?dryRun=true"):
         response = await rest.send("PUT", f"{CATALOGUE}{query}", body)
         assert (response.status_code, response.json()["code"]) == (status, code), response.text
         assert f"'{path}'" in response.json()["detail"]
-    assert dump(tmp_path) == before
+    assert await databases.dump(databases.place_in(tmp_path)) == before
     assert await rest.refused("GET", KETTLE) == (404, "application-not-found")
     # What was begun is forgotten: the names are free.
     await apply(rest, FILE)
@@ -181,7 +176,7 @@ async def test_an_error_names_the_member_and_nothing_has_changed(
 async def test_what_is_stored_may_forbid_a_part_and_with_it_the_whole(rest: Rest, tmp_path: Path, query: str) -> None:
     await apply(rest, FILE)
     await add_endpoint(rest, "a", "1.0.0", attributes={"ring": 1})
-    before = dump(tmp_path)
+    before = await databases.dump(databases.place_in(tmp_path))
     offered = {**TWO, "specification": {"link": "https://example.org/other"}}
     conflict = {**ONE, "version": "1.0.0+other"}
     for body, code, path in (
@@ -200,7 +195,7 @@ async def test_what_is_stored_may_forbid_a_part_and_with_it_the_whole(rest: Rest
         response = await rest.send("PUT", f"{CATALOGUE}{query}", body)
         assert (response.status_code, response.json()["code"]) == (409, code), response.text
         assert f"'{path}'" in response.json()["detail"]
-    assert dump(tmp_path) == before
+    assert await databases.dump(databases.place_in(tmp_path)) == before
 
 
 async def test_parameters_are_checked(rest: Rest) -> None:

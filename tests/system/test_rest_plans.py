@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
 
 from orchestrator.api.plans import Plan
+from tests import databases
 from tests.system.rests import KETTLE, add_application, add_endpoint, add_software
 
 if TYPE_CHECKING:
@@ -40,11 +40,6 @@ async def fill(rest: Rest) -> None:
         await add_endpoint(rest, endpoint_id, running, attributes={"site": "lab" if endpoint_id == "a" else "field"})
 
 
-def dump(folder: Path) -> list[str]:
-    with sqlite3.connect(folder / "otao.db") as connection:
-        return list(connection.iterdump())
-
-
 async def test_a_plan_says_every_hop_and_who_is_left_behind(rest: Rest) -> None:
     await fill(rest)
     assert await plan(rest, {"software": TWO}) == {
@@ -67,10 +62,10 @@ async def test_a_plan_says_every_hop_and_who_is_left_behind(rest: Rest) -> None:
 
 async def test_a_plan_stores_nothing(rest: Rest, tmp_path: Path) -> None:
     await fill(rest)
-    before = dump(tmp_path)
+    before = await databases.dump(databases.place_in(tmp_path))
     await plan(rest, {"software": TWO})
     await plan(rest, {"catalogue": {"filters": {"all": "attributes.site == 'all'"}, "software": [TWO]}})
-    assert dump(tmp_path) == before
+    assert await databases.dump(databases.place_in(tmp_path)) == before
     assert await rest.refused("GET", f"{KETTLE}/software/2.0.0") == (404, "software-not-found")
 
 

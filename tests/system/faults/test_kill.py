@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import databases
 from tests.brokers import Mosquitto
 from tests.services import Service, connect, eventually, report, topic, until_retained
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FLEET = ["t0", "t1", "t2", "t3", "t4"]
 BATCH_STEPS = [
@@ -51,7 +54,7 @@ async def _prepared(folder: Path, running: dict[str, str]) -> Path:
             await report(broker, token, version)
             await service.until_running(token, version)
         assert await service.terminate() == 0
-        return Path(shutil.copy(service.database, folder))
+        return await databases.keep(service.database, folder)
 
 
 @pytest.mark.parametrize("step", BATCH_STEPS)
@@ -167,9 +170,7 @@ async def test_invariant_1_state_is_never_rebuilt_from_retained_messages() -> No
         await report(broker, "a", "1.0.0")
         await until_retained(broker, {"a": "1.1.0"})
         await service.kill()
-        service.database.unlink()
-        for suffix in ("-wal", "-shm"):
-            service.database.with_name(service.database.name + suffix).unlink(missing_ok=True)
+        await databases.drop(service.database)
         await service.start()
         await service.ready()
         async with service.client() as client:

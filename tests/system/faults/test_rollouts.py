@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import databases
 from tests.brokers import Mosquitto
 from tests.services import Service, connect, eventually, report, topic, until_retained, until_sentinel
 from tests.system.rollouts import (
@@ -26,6 +25,8 @@ from tests.system.rollouts import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.system.rollouts import Json, Lookout
 
 FLEET = 1000
@@ -127,7 +128,7 @@ async def _prepared(folder: Path) -> Path:
         await _report_all(broker, service, len(DOZEN))
         await until(service, lambda shown: shown["stages"][0]["offered"] == len(DOZEN), "everybody is offered it")
         assert await service.terminate() == 0
-        return Path(shutil.copy(service.database, folder))
+        return await databases.keep(service.database, folder)
 
 
 @pytest.mark.parametrize(("first", "second", "protocol"), KILLS)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import databases
 from tests.brokers import Mosquitto
 from tests.services import Service, report, until_retained, until_sentinel
 from tests.system.rollouts import NEW, check_recount, define, documents, lookout, move, moves, progress, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 LAB = ["l0", "l1"]
 FIELD = ["f0", "f1", "f2", "f3", "f4"]
@@ -70,7 +70,7 @@ async def _prepared(folder: Path, approval: str) -> Scene:
             await until(service, lambda shown: shown["state"] == "waiting-approval", "the lab has passed")
         await until_sentinel(broker, len(LAB))
         assert await service.terminate() == 0
-        return Scene(database=Path(shutil.copy(service.database, folder)), store=await broker.snapshot_store())
+        return Scene(database=await databases.keep(service.database, folder), store=await broker.snapshot_store())
 
 
 async def _quietly(service: Service, name: str) -> None:

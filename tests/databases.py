@@ -1,0 +1,81 @@
+"""The database of a service or of a storage under test: a SQLite file, or a database on a real PostgreSQL server.
+
+`OTAO_TEST_DATABASE=postgresql` chooses PostgreSQL for the system suite; else it is SQLite.
+
+Rules:
+- A database belongs to a place, a path: SQLite's file is there, PostgreSQL's database is named after it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.persistence import schema
+from tests import postgres
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import asyncpg
+
+ON_POSTGRESQL = os.environ.get("OTAO_TEST_DATABASE", "sqlite") == "postgresql"
+
+
+def place_in(folder: Path) -> Path:
+    """The place of the one database of a folder."""
+    return folder / "otao.db"
+
+
+async def address(place: Path) -> str:
+    """The address of a place's database, which is made if it is not there yet."""
+    if ON_POSTGRESQL:
+        return await postgres.shared().fresh(postgres.name_for(place))
+    return f"sqlite+aiosqlite:///{place}"
+
+
+async def copy(source: Path, target: Path) -> None:
+    """Make a database that holds what another one does, which nobody is connected to."""
+    if ON_POSTGRESQL:
+        await postgres.shared().copy(postgres.name_for(source), postgres.name_for(target))
+    else:
+        shutil.copy(source, target)
+
+
+async def keep(source: Path, folder: Path) -> Path:
+    """Copy a database into a folder; return its place there."""
+    place = place_in(folder)
+    await copy(source, place)
+    return place
+
+
+async def drop(place: Path) -> None:
+    """Remove a database, if it is there."""
+    if ON_POSTGRESQL:
+        await postgres.shared().drop(postgres.name_for(place))
+        return
+    for suffix in ("", "-wal", "-shm"):
+        place.with_name(place.name + suffix).unlink(missing_ok=True)
+
+
+async def read(place: Path, query: str) -> list[tuple[Any, ...]]:
+    """The rows of a query, beside whoever works on the database."""
+    if not ON_POSTGRESQL:
+        with closing(sqlite3.connect(place)) as connection:
+            return connection.execute(query).fetchall()
+    found: list[tuple[Any, ...]] = []
+
+    async def ask(connection: asyncpg.Connection) -> None:
+        found.extend(tuple(row) for row in await connection.fetch(query))
+
+    await postgres.shared().ask(ask, postgres.name_for(place))
+    return found
+
+
+async def dump(place: Path) -> dict[str, list[str]]:
+    """All rows of all tables."""
+    tables = {name: await read(place, f'SELECT * FROM "{name}"') for name in schema.metadata.tables}  # noqa: S608 - our names
+    return {name: sorted(map(repr, rows)) for name, rows in tables.items()}
