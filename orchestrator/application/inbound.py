@@ -25,10 +25,11 @@ from protocol import topics
 from protocol.links import LinkLost
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from orchestrator.application.batches import Parsed
     from orchestrator.application.parts import Parts
+    from orchestrator.application.ports import Transaction
     from orchestrator.application.publisher import Publisher
     from protocol.links import Connection, Inbound
 
@@ -76,8 +77,7 @@ class InboundPipeline:
         self._connection = connection.number
         self._count_dropped(LinkLost.code)
         if not connection.session_present and self._delivered:
-            async with self._storage.transaction() as transaction:
-                await transaction.forget_deliveries()
+            await self._store(lambda transaction: transaction.forget_deliveries())
             self._delivered.clear()
         await self._presence.greet(connection)
 
@@ -123,7 +123,7 @@ class InboundPipeline:
                     return await self._bisect(parsed, batch, error)
                 self._tallies.batch_retries += 1
                 log.warning("batch not committed; trying again", messages=len(parsed), reason=str(error))
-                await asyncio.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])
+                await _pause(attempt)
                 attempt += 1
             except Exception as error:  # noqa: BLE001 - one of the three places: whatever a message causes
                 return await self._bisect(parsed, batch, error)
@@ -169,10 +169,31 @@ class InboundPipeline:
         inbound = item.inbound
         log.error("message cannot be processed; kept among the dead letters", topic=inbound.topic, exc_info=error)
         self._tallies.dead_letters += 1
-        async with self._storage.transaction() as transaction:
+
+        async def bury(transaction: Transaction) -> None:
             await transaction.bury(
                 inbound.topic, inbound.payload, f"{type(error).__name__}: {error}", self._clock.now()
             )
             if inbound.qos:
                 await transaction.remember([(inbound.packet_id, item.digest)])
+
+        await self._store(bury)
         self._delivered[inbound.packet_id] = item.digest
+
+    async def _store(self, action: Callable[[Transaction], Awaitable[None]]) -> None:
+        """Do something in a transaction of its own, again until what may pass has passed."""
+        attempt = 0
+        while True:
+            try:
+                async with self._storage.transaction() as transaction:
+                    return await action(transaction)
+            except StorageError as error:
+                if not error.transient:
+                    raise
+                log.warning("not stored; trying again", reason=str(error))
+            await _pause(attempt)
+            attempt += 1
+
+
+async def _pause(attempt: int) -> None:
+    await asyncio.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])

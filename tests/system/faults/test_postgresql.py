@@ -1,0 +1,150 @@
+"""PostgreSQL is restarted, away or taken: nothing acknowledged is lost, nothing is applied twice, nobody guesses."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest_asyncio
+
+from tests.brokers import Mosquitto
+from tests.contract.cutters import CommitCutter
+from tests.postgres import Postgres
+from tests.services import Service, connect, eventually, report, topic, until_retained
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+FLEET = [f"e{number}" for number in range(40)]
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[Postgres]:
+    """A server of its own, which the test may kill."""
+    server = Postgres()
+    server.start()
+    yield server
+    server.remove()
+
+
+async def reported(service: Service, token: str) -> list[str | None]:
+    return [version for kind, version in await service.history(token) if kind == "reported"]
+
+
+async def test_invariant_2_a_server_killed_under_load_loses_and_repeats_no_report(server: Postgres) -> None:
+    url = await server.fresh("otao")
+    async with Mosquitto(tokens=FLEET) as broker, Service(broker, OTAO_DATABASE_URL=url) as service:
+        await service.define()
+
+        sent: list[str] = []
+
+        async def load() -> None:
+            for version in ("1.0.0", "1.1.0", "2.0.0"):
+                for token in FLEET:
+                    await report(broker, token, version)
+                    sent.append(token)
+
+        async def reached(amount: int) -> bool:
+            return len(sent) >= amount
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(load())
+            for amount in (20, 60, 100):
+                # In the middle of the load, whatever is under way.
+                await eventually(partial(reached, amount), "the load goes on", 60)
+                server.kill()
+                await eventually(partial(reached, amount + 5), "the load goes on without the server", 60)
+                server.start()
+        for token in FLEET:
+            await service.until_running(token, "2.0.0")
+        await until_retained(broker, {})
+        for token in FLEET:
+            assert await reported(service, token) == ["1.0.0", "1.1.0", "2.0.0"]
+        assert await service.metric("otao_dead_letters_total") == 0
+        assert await service.terminate() == 0
+
+
+async def test_invariant_2_reports_wait_while_the_server_is_away_and_are_applied_once(server: Postgres) -> None:
+    url = await server.fresh("otao")
+    async with Mosquitto(tokens=["a", "b"]) as broker, Service(broker, OTAO_DATABASE_URL=url) as service:
+        await service.define()
+        await report(broker, "a", "1.0.0")
+        await until_retained(broker, {"a": "1.1.0"})
+        server.kill()
+        await report(broker, "a", "1.1.0")
+        await report(broker, "b", "1.0.0")
+
+        async def retried() -> bool:
+            return await service.metric("otao_batch_retries_total") >= 2
+
+        await eventually(retried, "the batch is tried again")
+        async with service.client() as client:
+            assert (await client.get("/livez")).status_code == 200
+            assert (await client.get("/api/v1/applications/kettle/endpoints/a")).status_code == 503
+        server.start()
+        await until_retained(broker, {"a": "2.0.0", "b": "1.1.0"})
+        assert await reported(service, "a") == ["1.0.0", "1.1.0"]
+        assert await service.metric("otao_dead_letters_total") == 0
+
+
+async def test_a_broker_that_was_wiped_while_the_server_is_away_ends_nothing(server: Postgres) -> None:
+    url = await server.fresh("otao")
+    async with Mosquitto(tokens=["a", "b"]) as broker, Service(broker, OTAO_DATABASE_URL=url) as service:
+        await service.define()
+        await report(broker, "a", "1.0.0")
+        await until_retained(broker, {"a": "1.1.0"})
+        server.kill()
+        await broker.kill()
+        broker.wipe()
+        await broker.start()
+        refusals = ("not stored; trying again", "publishing interrupted", "reconciling failed")
+
+        async def met() -> bool:
+            return any(said in service.log() for said in refusals)
+
+        await eventually(met, "the loops meet the absence")
+        assert service.running
+        server.start()
+        await until_retained(broker, {"a": "1.1.0"})
+        await report(broker, "b", "1.0.0")
+        await until_retained(broker, {"a": "1.1.0", "b": "1.1.0"})
+
+
+async def test_invariant_2_a_commit_cut_before_or_after_it_was_made_applies_its_reports_once(server: Postgres) -> None:
+    await server.fresh("otao")
+    async with (
+        CommitCutter(server.port) as way,
+        Mosquitto(tokens=["a"]) as broker,
+        Service(broker, OTAO_DATABASE_URL=server.url("otao", port=way.port)) as service,
+    ):
+        await service.define()
+        for version, when in (("1.0.0", "after"), ("1.1.0", "before"), ("2.0.0", "after")):
+            way.when = when  # type: ignore[assignment] # one of the two
+            await report(broker, "a", version)
+            await service.until_running("a", version)
+        assert await reported(service, "a") == ["1.0.0", "1.1.0", "2.0.0"]
+
+
+async def test_a_service_does_not_start_without_its_server_and_says_so(server: Postgres) -> None:
+    url = await server.fresh("otao")
+    server.terminate()
+    async with Mosquitto(tokens=["a"]) as broker:
+        service = Service(broker, OTAO_DATABASE_URL=url)
+        await service.start()
+        assert await service.died() == 4
+        assert "otao: the database: its server cannot be reached" in service.log()
+        assert "oato" not in service.log()
+
+
+async def test_a_service_that_was_killed_is_followed_by_the_next_at_once(server: Postgres) -> None:
+    url = await server.fresh("otao")
+    async with Mosquitto(tokens=["a"]) as broker, Service(broker, OTAO_DATABASE_URL=url) as service:
+        await service.define()
+        async with connect(broker, "a") as client:
+            await client.publish(topic("a", "applied/json"), b'{"configId":"1.0.0"}', qos=1)
+        await service.kill()
+        await service.start()
+        await service.ready()
+        await until_retained(broker, {"a": "1.1.0"})
+        assert await reported(service, "a") == ["1.0.0"]
