@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
-
 from orchestrator.application.records import Application, PushMode, Registration, SoftwareRecord
 from orchestrator.domain.software import Software, Strategy
 from orchestrator.domain.versions import Constraint, Version
@@ -90,31 +88,31 @@ async def store(storage: SqlStorage, size: int, *, offered: bool, padded: bool =
         if offered:
             await edit.put_software(application.key, software("1.1.0", ("1.0.0",)))
         entry = await edit.entry(application.key)
-    first = application.key * KEY_SPAN
-    parameters = {"first": first, "size": size, "app": application.key}
-    parameters["now"] = int(datetime.now(UTC).timestamp() * 1000)
+    first, app, now = application.key * KEY_SPAN, application.key, int(datetime.now(UTC).timestamp() * 1000)
     attempt = "2, 1, 0, 1" if offered else "0, 0, 0, 0"
-    form = "%07d" if padded else "%d"
-    numbered = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :size)"
+    # SQL that both databases understand, the flags too.
+    number, no, yes = f"((i-1) * 7919 % {size})", "(1 = 0)", "(1 = 1)"
+    seven = f"substr(CAST(10000000 + {number} AS text), 2)"
+    digits = seven if padded else f"CAST({number} AS text)"
+    numbered = f"WITH RECURSIVE n(i) AS (SELECT CAST(1 AS bigint) UNION ALL SELECT i + 1 FROM n WHERE i < {size})"
+    statements = [
+        f"""{numbered}, f AS (SELECT {first} + i AS id, {app}, 'ep-' || {seven}, 'tok-' || {digits},
+        '{{"site":"lab"}}', i * 618033 % 1000000, {now}, 1 FROM n) INSERT INTO endpoint SELECT * FROM f""",
+        f"""{numbered} INSERT INTO endpoint_state ({HOT}) SELECT {first} + i, 1, 1, {now}, {now}, 0, {yes}, {no}, NULL,
+        {int(offered)}, {attempt}, 0, {now if offered else "NULL"}, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL,
+        {"i, i" if offered else "0, 0"}, {no} FROM n""",
+        f"INSERT INTO counter VALUES ({app}, 'running', 1, 0, '', {size})",
+    ]
+    if offered:
+        statements += [
+            f"INSERT INTO counter VALUES ({app}, 'attempts', 2, 1, 'offered', {size})",
+            f"INSERT INTO counter VALUES ({app}, 'latest', 2, 0, 'offered', {size})",
+            f"{numbered} INSERT INTO push SELECT i, {first} + i, NULL FROM n",
+            f"UPDATE installation SET watermark = {size}",
+        ]
     async with storage.transaction() as transaction:
-        connection = transaction._connection  # noqa: SLF001 - a bench fills tables in its own way
-        statements = (
-            f"""{numbered} INSERT INTO endpoint SELECT :first + i, :app, printf('ep-%07d', (i-1) * 7919 % :size),
-            printf('tok-{form}', (i-1) * 7919 % :size), '{{"site":"lab"}}', i * 618033 % 1000000, :now, 1 FROM n""",
-            f"""{numbered} INSERT INTO endpoint_state ({HOT}) SELECT :first + i, 1, 1, :now, :now, 0, 1, 0, NULL,
-            {int(offered)}, {attempt}, 0, {":now" if offered else "NULL"}, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL,
-            {"i, i" if offered else "0, 0"}, 0 FROM n""",
-        )
         for statement in statements:
-            await connection.execute(text(statement), parameters)
-        counters = "INSERT INTO counter VALUES (:app, 'running', 1, 0, '', :size)"
-        await connection.execute(text(counters), {"app": application.key, "size": size})
-        if offered:
-            for name, origin in (("attempts", 1), ("latest", 0)):
-                row = f"INSERT INTO counter VALUES (:app, '{name}', 2, {origin}, 'offered', :size)"
-                await connection.execute(text(row), {"app": application.key, "size": size})
-            pushed = f"{numbered} INSERT INTO push SELECT i, :first + i, NULL FROM n"
-            await connection.execute(text(pushed), {"first": first, "size": size})
-            await connection.execute(text("UPDATE installation SET watermark = :size"), {"size": size})
+            # A bench fills tables in its own way.
+            await transaction._connection.exec_driver_sql(statement)  # noqa: SLF001 - as above
     storage._numbers.revision = storage._numbers.history = size if offered else 0  # noqa: SLF001 - the same
     return Fleet(entry=entry, size=size)

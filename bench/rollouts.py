@@ -98,9 +98,10 @@ async def start(name: str, policy: RolloutPolicy, endpoints: int) -> None:
                 directory.put(await edit.entry(entry.application.key))
             before = memory_mib()
             async with asyncio.TaskGroup() as group:
-                copying = group.create_task(storage.checkpointer.run())
+                beside = [group.create_task(loop()) for loop in storage.loops().values()]
                 held, seconds, first = await work_off(storage, parts_of(storage, directory))
-                copying.cancel()
+                for task in beside:
+                    task.cancel()
             offered = await count(storage, entry.application.key)
             spans = f"{statistics.median(held):.0f} ms in the median, p99 {sorted(held)[len(held) * 99 // 100]:.0f} ms"
             print(f"{name}: {endpoints / seconds:,.0f} decisions/s, {offered:,} offers stored in {seconds:.1f} s")

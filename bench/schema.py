@@ -13,7 +13,6 @@ import statistics
 import tempfile
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import _fleets as fleets
@@ -22,6 +21,7 @@ import aiosqlite
 from orchestrator.application import batches
 from orchestrator.application.batches import Application, Batch, Settings
 from orchestrator.application.directory import Directory
+from orchestrator.application.rooms import Rooms
 from orchestrator.persistence.storage import open_storage
 from orchestrator.service import tune_memory
 from protocol.links import Inbound
@@ -40,7 +40,7 @@ class Driver:
     """Adds up the time that the driver's threads spend in the database."""
 
     def __init__(self) -> None:
-        """Listen to every call of aiosqlite."""
+        """Listen to every call of aiosqlite; PostgreSQL has no thread of ours."""
         self.seconds = 0.0
         execute = aiosqlite.Connection._execute  # noqa: SLF001 - there is no public place to listen
 
@@ -78,10 +78,9 @@ class Stopwatch:
             self.seconds += time.perf_counter() - self._read_at
 
 
-async def measure(endpoints: int, reports: int, folder: str) -> None:
+async def measure(endpoints: int, reports: int, url: str) -> None:
     """Fill a database and push reports through it."""
     settings = Settings(instances=Instances(), limits=Limits())
-    url = f"sqlite+aiosqlite:///{folder}/otao.db"
     async with open_storage(url) as storage:
         fleet = await fleets.store(storage, endpoints, offered=True)
     # What filling has left to be written back would be charged to the first commits.
@@ -113,7 +112,7 @@ async def measure(endpoints: int, reports: int, folder: str) -> None:
             parsed = batches.parse(messages[first : first + BATCH], directory, settings, {}, batch)
             parsing = time.perf_counter() - begun
             async with storage.transaction() as transaction:
-                application = Application(transaction, directory, settings, batch, watermark=endpoints)
+                application = Application(transaction, directory, settings, batch, rooms=Rooms(), watermark=endpoints)
                 await application.run(parsed, datetime.now(UTC), decided)
             decided.seconds += parsing
             spans.append(time.perf_counter() - begun)
@@ -123,10 +122,11 @@ async def measure(endpoints: int, reports: int, folder: str) -> None:
             for key, amount in (await storage.counters(1)).items()
             if key[1] == "latest" and key[4] == "confirmed"
         )
-    size = (Path(folder) / "otao.db").stat().st_size
+        size = (await storage.inspect()).size_bytes
     stored = seconds - decided.seconds
     print(f"{reports} reports in random order over {endpoints} endpoints, committed durably:")
-    print(f"  {reports / DRIVER.seconds:,.0f}/s in the database")
+    if DRIVER.seconds:
+        print(f"  {reports / DRIVER.seconds:,.0f}/s in the database")
     print(f"  {reports / stored:,.0f}/s with rows read into values and values made into rows")
     print(f"  {reports / seconds:,.0f}/s parsed and decided as well; confirmed {confirmed}")
     print(f"batch of {BATCH}: median {statistics.median(spans) * 1000:.1f} ms, longest {max(spans) * 1000:.0f} ms")
@@ -138,9 +138,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--endpoints", type=int, default=1_000_000)
     parser.add_argument("--reports", type=int, default=100_000)
+    parser.add_argument("--database-url", help="an empty PostgreSQL database; else a SQLite file of its own")
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(measure(flags.endpoints, flags.reports, folder))
+        url = flags.database_url or f"sqlite+aiosqlite:///{folder}/otao.db"
+        asyncio.run(measure(flags.endpoints, flags.reports, url))
 
 
-main()
+if __name__ == "__main__":
+    main()
