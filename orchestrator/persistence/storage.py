@@ -48,6 +48,8 @@ class SqlStorage(SqlViews):
         self._writer = database.writer
         self._numbers = numbers
         self._turn = asyncio.Lock()
+        self._stale = False
+        """Whether the dictionary holds names of a transaction that failed, and could not be read since."""
         self.checkpointer: Checkpointer | None = None
         """Of SQLite."""
         if database.path is not None and database.copier is not None:
@@ -61,6 +63,9 @@ class SqlStorage(SqlViews):
             ticket: str | None = None
             try:
                 async with self._writer.begin() as connection:
+                    if self._stale:
+                        await self._dictionary.load(connection)
+                        self._stale = False
                     edit = SqlEdit(connection, self._dictionary, self._numbers)
                     yield edit
                     ticket = servers.ticket(connection)
@@ -83,8 +88,10 @@ class SqlStorage(SqlViews):
     async def _forget(self, edit: SqlEdit) -> None:
         edit.forget()
         if edit.redefined:
+            self._stale = True
             async with self.reading() as connection:
                 await self._dictionary.load(connection)
+            self._stale = False
 
     def loops(self) -> Mapping[str, Callable[[], Coroutine[None, None, None]]]:
         """What whoever keeps the storage open for long runs, by name."""

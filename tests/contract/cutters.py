@@ -16,7 +16,15 @@ class CommitCutter(Forwarder):
     def __init__(self, target_port: int) -> None:
         super().__init__(target_port)
         self.when: Literal["before", "after"] | None = None
+        self.away = False
+        """Whether whoever connects is turned away."""
         self._answered = False
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.away:
+            writer.transport.abort()
+            return
+        await super()._serve(reader, writer)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

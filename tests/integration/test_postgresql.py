@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -262,6 +263,30 @@ async def test_a_writer_that_was_replaced_while_it_was_cut_off_writes_no_more(
             await store(shelf, entry, newcomer(entry, "other"))
         assert not caught.value.transient
         assert [record.token for record in await _read(shelf)] == ["tok"]
+
+
+async def test_names_of_an_edit_that_failed_while_the_server_was_away_are_unknown_again(
+    server: postgres.Postgres, name: str
+) -> None:
+    await server.fresh(name)
+    toaster = replace(APP, name="toaster", app_versions=("toaster-v1",))
+    async with CommitCutter(server.port) as way, opened(server.url(name, port=way.port)) as shelf:
+        await shelf.define(APP)
+
+        async def put() -> None:
+            async with shelf.storage.edit() as edit:
+                await edit.put_application(toaster)
+                way.away = True
+                way.cut()
+                await edit.put_application(replace(toaster, key=2))
+
+        with pytest.raises(StorageError) as caught:
+            await put()
+        assert caught.value.transient
+        way.away = False
+        entry = await shelf.define(toaster)
+        await store(shelf, entry, newcomer(entry, "tok"))
+        assert (await one(shelf, entry, "tok")).app_version == "toaster-v1"
 
 
 async def _note(shelf: SqlShelf, meanwhile: Callable[[], Awaitable[None]]) -> None:
