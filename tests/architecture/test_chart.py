@@ -1,0 +1,217 @@
+"""The Helm chart, rendered by Helm's own engine: as Kubernetes' schemas ask, hardened, and with names that are real."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from kubernetes_validate.utils import ValidationError, validate
+
+from tests.architecture.charts import CHART, NAMESPACE, RELEASE, Manifest, Rendered, Values, render
+from tests.architecture.sources import project
+from tests.architecture.test_deploy import PORT, STATE, USER, names_of_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SECRET: Values = {"secret": {"name": "otao"}}
+KUBERNETES = ("1.29", "1.37")
+"""The oldest that Chart.yaml names, and the newest whose schemas are at hand."""
+
+GOOD: dict[str, Values] = {
+    "plain": SECRET,
+    "all": {
+        "secret": {"name": "otao", "mqttCa": "ca.pem"},
+        "image": {"repository": "registry.example/otao", "digest": "sha256:" + "0" * 64},
+        "imagePullSecrets": [{"name": "registry"}],
+        "settings": {"OTAO_LOG_LEVEL": "debug", "OTAO_HTTP_HOSTS": "ota.example"},
+        "persistence": {"storageClass": "fast", "accessMode": "ReadWriteOnce", "whenDeleted": "Delete"},
+        "service": {"type": "LoadBalancer", "annotations": {"a": "b"}},
+        "ingress": {"enabled": True, "className": "nginx", "host": "otao.example", "tlsSecret": "tls"},
+        "networkPolicy": {
+            "broker": {"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "ports": [8883]},
+            "extraEgress": [{"ports": [{"port": 443, "protocol": "TCP"}]}],
+        },
+        "podAnnotations": {"c": "d"},
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "fullnameOverride": "orchestrator",
+    },
+    "open": {**SECRET, "networkPolicy": {"enabled": False}},
+}
+BAD: dict[str, tuple[Values, str]] = {
+    "no secret": ({}, "/secret/name"),
+    "misspelt": ({**SECRET, "replicas": 3}, "replicas"),
+    "a setting of the chart's": ({**SECRET, "settings": {"OTAO_MQTT_URL": "mqtt://x"}}, "OTAO_MQTT_URL"),
+    "no setting": ({**SECRET, "settings": {"otao_log_level": "debug"}}, "otao_log_level"),
+    "ingress without a certificate": ({**SECRET, "ingress": {"enabled": True, "host": "a"}}, "/ingress/tlsSecret"),
+    "many writers": ({**SECRET, "persistence": {"accessMode": "ReadWriteMany"}}, "/persistence/accessMode"),
+    "half a digest": ({**SECRET, "image": {"digest": "sha256:12"}}, "/image/digest"),
+}
+
+
+@pytest.fixture(scope="module")
+def rendered() -> dict[str, Rendered]:
+    return render({**GOOD, **{name: values for name, (values, _) in BAD.items()}})
+
+
+@pytest.fixture(scope="module")
+def plain(rendered: dict[str, Rendered]) -> dict[str, Manifest]:
+    return rendered["plain"].manifests
+
+
+@pytest.fixture(scope="module")
+def pod(plain: dict[str, Manifest]) -> dict[str, Any]:
+    spec = plain["StatefulSet"]["spec"]["template"]["spec"]
+    assert isinstance(spec, dict)
+    return spec
+
+
+def container(pod: dict[str, Any]) -> dict[str, Any]:
+    (only,) = pod["containers"]
+    assert isinstance(only, dict)
+    return only
+
+
+@pytest.mark.parametrize("case", GOOD)
+def test_helm_has_nothing_against_it(rendered: dict[str, Rendered], case: str) -> None:
+    assert rendered[case].refusal == ""
+    assert rendered[case].findings == []
+    assert "<no value>" not in rendered[case].notes
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+@pytest.mark.parametrize("case", GOOD)
+def test_every_manifest_is_as_kubernetes_own_schemas_ask(
+    rendered: dict[str, Rendered], case: str, version: str
+) -> None:
+    manifests = rendered[case].manifests
+    assert {"StatefulSet", "Service", "ServiceAccount"} <= set(manifests)
+    for manifest in manifests.values():
+        assert validate(manifest, version, strict=True) == version
+
+
+def test_the_schemas_refuse_what_is_misspelt(plain: dict[str, Manifest]) -> None:
+    wrong = copy.deepcopy(plain["StatefulSet"])
+    wrong["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
+    with pytest.raises(ValidationError):
+        validate(wrong, KUBERNETES[0], strict=True)
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_values_that_cannot_be_meant_are_refused_by_their_path(rendered: dict[str, Rendered], case: str) -> None:
+    assert BAD[case][1] in rendered[case].refusal
+    assert rendered[case].manifests == {}
+
+
+def leaves(values: Values, schema: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Yield the paths at which values and schema differ: each names what the other has not."""
+    known = schema.get("properties", {})
+    if schema.get("additionalProperties") is not False:
+        return
+    for name in sorted((known.keys() ^ values.keys()) - {"global", "claims"}):
+        yield f"{path}/{name}"
+    for name in known.keys() & values.keys():
+        if isinstance(values[name], dict):
+            yield from leaves(values[name], known[name], f"{path}/{name}")
+
+
+def test_the_schema_of_the_values_names_every_value_and_no_other() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    assert list(leaves(values, schema)) == []
+
+
+def test_the_chart_is_of_this_version() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["appVersion"] == project()["version"]
+    assert chart["kubeVersion"] == f">={KUBERNETES[0]}.0-0"
+
+
+def test_the_pod_keeps_the_restricted_profile(pod: dict[str, Any]) -> None:
+    of_pod, of_container = pod["securityContext"], container(pod)["securityContext"]
+    assert of_pod["runAsNonRoot"] is True
+    assert of_pod["runAsUser"] == of_pod["runAsGroup"] == of_pod["fsGroup"] == USER
+    assert of_pod["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert of_container["allowPrivilegeEscalation"] is False
+    assert of_container["readOnlyRootFilesystem"] is True
+    assert of_container["capabilities"] == {"drop": ["ALL"]}
+    # The profile's list of what a volume may be.
+    assert [set(volume) - {"name"} for volume in pod["volumes"]] == [{"secret"}, {"emptyDir"}]
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+
+
+def test_the_pod_has_no_token_of_kubernetes_and_no_variables_of_other_services(
+    plain: dict[str, Manifest], pod: dict[str, Any]
+) -> None:
+    assert pod["automountServiceAccountToken"] is False
+    assert plain["ServiceAccount"]["automountServiceAccountToken"] is False
+    assert pod["serviceAccountName"] == plain["ServiceAccount"]["metadata"]["name"]
+    assert pod["enableServiceLinks"] is False
+
+
+@pytest.mark.parametrize("case", GOOD)
+def test_each_variable_is_a_setting(rendered: dict[str, Rendered], case: str) -> None:
+    pod = rendered[case].manifests["StatefulSet"]["spec"]["template"]["spec"]
+    variables = [variable["name"] for variable in container(pod)["env"]]
+    assert len(variables) == len(set(variables))
+    assert set(variables) <= names_of_settings()
+
+
+def test_ports_paths_and_probes_agree_with_the_image(plain: dict[str, Manifest], pod: dict[str, Any]) -> None:
+    own = container(pod)
+    environment = {variable["name"]: variable["value"] for variable in own["env"]}
+    assert environment["OTAO_HTTP_LISTEN"] == f"0.0.0.0:{PORT}"
+    assert environment["OTAO_DATABASE_URL"] == f"sqlite+aiosqlite:///{STATE}/otao.db"
+    assert own["ports"] == [{"name": "http", "containerPort": PORT}]
+    assert plain["Service"]["spec"]["ports"][0]["targetPort"] == "http"
+    assert {own[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe")} == {"/livez"}
+    assert own["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
+    mounts = {mount["name"]: mount["mountPath"] for mount in own["volumeMounts"]}
+    assert mounts["data"] == STATE
+    paths = {item["path"] for item in pod["volumes"][0]["secret"]["items"]}
+    files = {name: path for name, path in environment.items() if name.endswith("_FILE")}
+    assert {path.rpartition("/") for path in files.values()} == {(mounts["secret"], "/", path) for path in paths}
+
+
+def test_the_keys_are_not_writable_by_others_or_they_would_be_refused(pod: dict[str, Any]) -> None:
+    # Read by the pod's group, which is what Kubernetes gives the files to.
+    assert pod["volumes"][0]["secret"]["defaultMode"] == 0o440
+
+
+@pytest.mark.parametrize(
+    ("case", "hosts"),
+    [
+        ("plain", [f"{RELEASE}-otao{suffix}" for suffix in ("", f".{NAMESPACE}", f".{NAMESPACE}.svc")]),
+        ("all", ["orchestrator", "otao.example", "ota.example"]),
+    ],
+)
+def test_requests_may_come_by_the_names_of_service_and_ingress(
+    rendered: dict[str, Rendered], case: str, hosts: list[str]
+) -> None:
+    manifests = rendered[case].manifests
+    own = container(manifests["StatefulSet"]["spec"]["template"]["spec"])
+    (text,) = [variable["value"] for variable in own["env"] if variable["name"] == "OTAO_HTTP_HOSTS"]
+    allowed = text.split(",")
+    assert manifests["Service"]["metadata"]["name"] in allowed
+    assert set(hosts) <= set(allowed)
+
+
+def test_one_service_has_the_file_of_sqlite(plain: dict[str, Manifest]) -> None:
+    spec = plain["StatefulSet"]["spec"]
+    assert spec["replicas"] == 1
+    (claim,) = spec["volumeClaimTemplates"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteOncePod"]
+    assert spec["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] == "Retain"
+
+
+def test_only_the_own_namespace_comes_in_and_only_names_and_broker_are_reached(plain: dict[str, Manifest]) -> None:
+    policy = plain["NetworkPolicy"]["spec"]
+    assert policy["podSelector"]["matchLabels"] == plain["StatefulSet"]["spec"]["selector"]["matchLabels"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert policy["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}], "from": [{"podSelector": {}}]}]
+    assert [port["port"] for rule in policy["egress"] for port in rule["ports"]] == [53, 53, 1883, 8883]
