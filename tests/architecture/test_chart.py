@@ -42,6 +42,7 @@ GOOD: dict[str, Values] = {
         "fullnameOverride": "orchestrator",
     },
     "open": {**SECRET, "networkPolicy": {"enabled": False}},
+    "postgresql": {**SECRET, "database": "postgresql"},
 }
 BAD: dict[str, tuple[Values, str]] = {
     "no secret": ({}, "/secret/name"),
@@ -50,6 +51,7 @@ BAD: dict[str, tuple[Values, str]] = {
     "no setting": ({**SECRET, "settings": {"otao_log_level": "debug"}}, "otao_log_level"),
     "ingress without a certificate": ({**SECRET, "ingress": {"enabled": True, "host": "a"}}, "/ingress/tlsSecret"),
     "many writers": ({**SECRET, "persistence": {"accessMode": "ReadWriteMany"}}, "/persistence/accessMode"),
+    "another database": ({**SECRET, "database": "mysql"}, "/database"),
     "half a digest": ({**SECRET, "image": {"digest": "sha256:12"}}, "/image/digest"),
 }
 
@@ -66,7 +68,12 @@ def plain(rendered: dict[str, Rendered]) -> dict[str, Manifest]:
 
 @pytest.fixture(scope="module")
 def pod(plain: dict[str, Manifest]) -> dict[str, Any]:
-    spec = plain["StatefulSet"]["spec"]["template"]["spec"]
+    return pod_of(plain)
+
+
+def pod_of(manifests: dict[str, Manifest]) -> dict[str, Any]:
+    (workload,) = [manifest for kind, manifest in manifests.items() if kind in {"StatefulSet", "Deployment"}]
+    spec = workload["spec"]["template"]["spec"]
     assert isinstance(spec, dict)
     return spec
 
@@ -90,7 +97,8 @@ def test_every_manifest_is_as_kubernetes_own_schemas_ask(
     rendered: dict[str, Rendered], case: str, version: str
 ) -> None:
     manifests = rendered[case].manifests
-    assert {"StatefulSet", "Service", "ServiceAccount"} <= set(manifests)
+    assert {"Service", "ServiceAccount"} <= set(manifests)
+    assert len({"StatefulSet", "Deployment"} & set(manifests)) == 1
     for manifest in manifests.values():
         assert validate(manifest, version, strict=True) == version
 
@@ -156,8 +164,7 @@ def test_the_pod_has_no_token_of_kubernetes_and_no_variables_of_other_services(
 
 @pytest.mark.parametrize("case", GOOD)
 def test_each_variable_is_a_setting(rendered: dict[str, Rendered], case: str) -> None:
-    pod = rendered[case].manifests["StatefulSet"]["spec"]["template"]["spec"]
-    variables = [variable["name"] for variable in container(pod)["env"]]
+    variables = [variable["name"] for variable in container(pod_of(rendered[case].manifests))["env"]]
     assert len(variables) == len(set(variables))
     assert set(variables) <= names_of_settings()
 
@@ -194,7 +201,7 @@ def test_requests_may_come_by_the_names_of_service_and_ingress(
     rendered: dict[str, Rendered], case: str, hosts: list[str]
 ) -> None:
     manifests = rendered[case].manifests
-    own = container(manifests["StatefulSet"]["spec"]["template"]["spec"])
+    own = container(pod_of(manifests))
     (text,) = [variable["value"] for variable in own["env"] if variable["name"] == "OTAO_HTTP_HOSTS"]
     allowed = text.split(",")
     assert manifests["Service"]["metadata"]["name"] in allowed
@@ -215,3 +222,17 @@ def test_only_the_own_namespace_comes_in_and_only_names_and_broker_are_reached(p
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     assert policy["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}], "from": [{"podSelector": {}}]}]
     assert [port["port"] for rule in policy["egress"] for port in rule["ports"]] == [53, 53, 1883, 8883]
+
+
+def test_with_postgresql_nothing_is_kept_here_and_the_old_one_goes_first(rendered: dict[str, Rendered]) -> None:
+    manifests = rendered["postgresql"].manifests
+    spec, pod = manifests["Deployment"]["spec"], pod_of(manifests)
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    environment = {variable["name"]: variable["value"] for variable in container(pod)["env"]}
+    assert "OTAO_DATABASE_URL" not in environment
+    (mounted,) = [mount["mountPath"] for mount in container(pod)["volumeMounts"] if mount["name"] == "secret"]
+    assert environment["OTAO_DATABASE_URL_FILE"] == f"{mounted}/database-url"
+    assert {"key": "database-url", "path": "database-url"} in pod["volumes"][0]["secret"]["items"]
+    ports = [port["port"] for rule in manifests["NetworkPolicy"]["spec"]["egress"] for port in rule["ports"]]
+    assert 5432 in ports
+    assert "deployment/fleet-otao" in rendered["postgresql"].notes

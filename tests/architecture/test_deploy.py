@@ -144,6 +144,16 @@ def test_the_databases_named_are_such_as_can_be_opened() -> None:
         assert text.endswith(f":///{STATE}/otao.db")
 
 
+def test_the_address_of_composes_postgresql_is_one_that_can_be_opened() -> None:
+    (address,) = re.findall(r"postgresql\+asyncpg://\S+", COMPOSE.read_text())
+    check_address(address)
+    postgres = compose()["services"]["postgres"]
+    user, host, name = re.fullmatch(r".*//(\w+):…@(\w+)/(\w+)", address).groups()  # type: ignore[union-attr] # it is one
+    assert host in compose()["services"]
+    assert (postgres["environment"]["POSTGRES_USER"], postgres["environment"]["POSTGRES_DB"]) == (user, name)
+    assert postgres["profiles"] == ["postgres"]
+
+
 # --- the image ---
 
 

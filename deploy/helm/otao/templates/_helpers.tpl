@@ -41,3 +41,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- with get .Values.settings "OTAO_HTTP_HOSTS" }}{{ $hosts = append $hosts . }}{{ end -}}
 {{- join "," $hosts -}}
 {{- end }}
+
+{{- define "otao.workload" -}}
+{{- eq .Values.database "postgresql" | ternary "deployment" "statefulset" }}
+{{- end }}

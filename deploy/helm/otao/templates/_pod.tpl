@@ -22,7 +22,11 @@ containers:
     env:
       - {name: OTAO_MQTT_URL_FILE, value: /run/secrets/otao/mqtt-url}
       - {name: OTAO_API_KEYS_FILE, value: /run/secrets/otao/otao.keys}
+      {{- if eq .Values.database "postgresql" }}
+      - {name: OTAO_DATABASE_URL_FILE, value: /run/secrets/otao/database-url}
+      {{- else }}
       - {name: OTAO_DATABASE_URL, value: "sqlite+aiosqlite:////var/lib/otao/otao.db"}
+      {{- end }}
       - {name: OTAO_HTTP_LISTEN, value: "0.0.0.0:8080"}
       - {name: OTAO_HTTP_HOSTS, value: {{ include "otao.hosts" . | quote }}}
       {{- if .Values.secret.mqttCa }}
@@ -66,11 +70,19 @@ volumes:
       items:
         - {key: {{ .Values.secret.mqttUrl | quote }}, path: mqtt-url}
         - {key: {{ .Values.secret.apiKeys | quote }}, path: otao.keys}
+        {{- if eq .Values.database "postgresql" }}
+        - {key: {{ .Values.secret.databaseUrl | quote }}, path: database-url}
+        {{- end }}
         {{- with .Values.secret.mqttCa }}
         - {key: {{ . | quote }}, path: mqtt-ca.pem}
         {{- end }}
   - name: tmp
     emptyDir: {sizeLimit: 64Mi}
+  {{- if eq .Values.database "postgresql" }}
+  # Nothing of it is kept; SQLite has a claim of this name.
+  - name: data
+    emptyDir: {sizeLimit: 64Mi}
+  {{- end }}
 {{- with .Values.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
