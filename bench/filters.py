@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, cast
 import _fleets as fleets
 from sqlalchemy import text
 
-from orchestrator.application import batches
+from orchestrator.application import batches, garbage
 from orchestrator.application.batches import Application, Batch, Settings
 from orchestrator.application.directory import Directory
 from orchestrator.application.parts import Parts
@@ -31,7 +31,6 @@ from orchestrator.domain import filters
 from orchestrator.domain.filters import Filter, FilterSyntaxError
 from orchestrator.domain.software import FilterUse, Strategy
 from orchestrator.persistence.storage import open_storage
-from orchestrator.service import tune_memory
 from protocol.links import Inbound
 from protocol.payloads import Limits
 from protocol.topics import Instances
@@ -200,7 +199,7 @@ async def measure(endpoints: int, folder: str) -> None:
         await dress(storage)
     os.sync()
     async with open_storage(url) as storage:
-        tune_memory()
+        garbage.tune()
         print(f"{endpoints} endpoints, one page of those that a filter matches; scanned:")
         for expression in SCANNED:
             await ask(storage, fleet.entry, expression)

@@ -22,6 +22,7 @@ from urllib.request import Request, urlopen
 import _fleets as fleets
 import _services as services
 
+from orchestrator.application import garbage
 from orchestrator.application.batches import Settings
 from orchestrator.application.directory import Directory
 from orchestrator.application.engine import assemble
@@ -29,7 +30,6 @@ from orchestrator.application.pages import Pages
 from orchestrator.application.parts import Parts
 from orchestrator.domain.policies import Limits, RolloutPolicy, Stage
 from orchestrator.persistence.storage import open_storage
-from orchestrator.service import tune_memory
 from protocol.payloads import Limits as MessageLimits
 from protocol.topics import Instances
 
@@ -87,7 +87,7 @@ async def start(name: str, policy: RolloutPolicy, endpoints: int) -> None:
             await fleets.store(storage, endpoints, offered=False)
         os.sync()
         async with open_storage(url) as storage:
-            tune_memory()
+            garbage.tune()
             directory = Directory(await storage.entries())
             (entry,) = directory.entries()
             record = fleets.software("1.1.0", ("1.0.0",))

@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, Any
 import _fleets as fleets
 import aiosqlite
 
-from orchestrator.application import batches
+from orchestrator.application import batches, garbage
 from orchestrator.application.batches import Application, Batch, Settings
 from orchestrator.application.directory import Directory
 from orchestrator.application.rooms import Rooms
 from orchestrator.persistence.storage import open_storage
-from orchestrator.service import tune_memory
 from protocol.links import Inbound
 from protocol.payloads import Limits
 from protocol.topics import Instances
@@ -99,7 +98,7 @@ async def measure(endpoints: int, reports: int, url: str) -> None:
         ]
         spans = []
         decided = Stopwatch()
-        tune_memory()
+        garbage.tune()
         started = time.perf_counter()
         for first in range(0, len(messages), BATCH):
             if first == WARM_UP:

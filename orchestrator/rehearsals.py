@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.application import failures
+from orchestrator.application import failures, garbage
 from orchestrator.domain.errors import DomainError
 from orchestrator.domain.versions import Constraint, Version
 from orchestrator.virtual import open_engine
@@ -35,7 +35,7 @@ STEP = timedelta(minutes=5)
 """While a rollout goes on."""
 LONG_STEP = timedelta(minutes=30)
 """When none does: there is nobody any more who waits for what devices say."""
-LOOK = timedelta(minutes=30)
+LOOK = timedelta(hours=2)
 """Between two looks at numbers, if nothing else is a reason."""
 DAY = timedelta(days=1)
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -154,6 +154,7 @@ async def play(score: Score, fleet: Fleet, tell: Callable[[Moment], None]) -> No
     Raises:
         CatalogueRefusedError: the catalogue is refused.
     """
+    garbage.tune()
     async with open_engine(score.begins_at, fleet.hear, step=STEP) as engine:
         with _refusing():
             await engine.apply(score.application, {**score.declared, "software": []})

@@ -12,7 +12,6 @@ Layer: service; the only module that knows all others.
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import time
 from contextlib import asynccontextmanager
@@ -32,6 +31,7 @@ from orchestrator.api.access import Access
 from orchestrator.api.exposition import exposition
 from orchestrator.api.keyrings import Keyring
 from orchestrator.api.sessions import Sessions
+from orchestrator.application import garbage
 from orchestrator.application.applications import Applications
 from orchestrator.application.audits import Audits
 from orchestrator.application.batches import Settings as BatchSettings
@@ -187,17 +187,10 @@ async def _note_watermark(storage: SqlStorage, watermark: int, at: datetime) -> 
         log.warning("stopped without noting what the broker has acknowledged", reason=str(error))
 
 
-def tune_memory() -> None:
-    """Keep the collector from walking the whole program while batches make and drop hundreds of thousands of values."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-
-
 async def _run(loops: Loops, watch: Watch, http: Callable[[], Coroutine[None, None, None]]) -> None:
     """Run every loop until a signal, then stop them in reverse order."""
     stop = _stop_signal()
-    tune_memory()
+    garbage.tune()
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(loop(), name=name) for name, loop in loops.items()]
         serving = group.create_task(http(), name="api.http")

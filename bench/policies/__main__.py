@@ -23,6 +23,7 @@ import structlog
 from bench.policies import fleets, peeking, tables
 from bench.policies.otao import Otao
 from bench.policies.rivals import RIVALS
+from orchestrator.application import garbage
 
 if TYPE_CHECKING:
     from bench.policies.fleets import Fleet
@@ -37,7 +38,7 @@ MARKS = "<!-- {name}: written by python -m bench.policies -->"
 def compare(devices: int, seeds: int) -> list[Outcome]:
     """Return an outcome for each seed, release and policy; says on standard error how long each took."""
     works = product([devices], range(1, seeds + 1), range(len(fleets.RELEASES)), range(len(POLICIES)))
-    with ProcessPoolExecutor(initializer=_quieten) as pool:
+    with ProcessPoolExecutor(initializer=_begin) as pool:
         return list(pool.map(_run, works))
 
 
@@ -57,7 +58,8 @@ def _fleet(seed: int, devices: int) -> Fleet:
     return fleets.build(seed, devices)
 
 
-def _quieten() -> None:
+def _begin() -> None:
+    garbage.tune()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
 
 
