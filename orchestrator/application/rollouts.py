@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from orchestrator.application.revisions import Revision, Revisions
     from orchestrator.application.sizes import Sizes
     from orchestrator.domain.rollouts import Rollout
+    from orchestrator.domain.software import Software
     from orchestrator.domain.versions import Version
 
     Tallies: TypeAlias = Mapping[int, Tally]
@@ -246,11 +247,22 @@ def view(record: SoftwareRecord, numbers: Counter[CounterKey], sizes: Mapping[in
             counted[key.label] = counted.get(key.label, 0) + amount
     return View(
         record=record,
-        tallies=gradings.tallies(numbers, version),
+        tallies={
+            stage: _visible(record.software, tally) for stage, tally in gradings.tallies(numbers, version).items()
+        },
         sizes={**known, **sizes},
         failures=failures,
         totals=totals,
     )
+
+
+def _visible(item: Software, tally: Tally) -> Tally:
+    """The numbers as every other read shows offers: what a stop hides is withdrawn, before its sweep came to it."""
+    if not item.visible(started=False):
+        tally = replace(tally, offered=0, unreached=0, withdrawn=tally.withdrawn + tally.offered)
+    if not item.visible(started=True):
+        tally = replace(tally, installing=0, withdrawn=tally.withdrawn + tally.installing)
+    return tally
 
 
 def leave(record: SoftwareRecord, action: Action, reason: str | None, size: Size | None) -> Move:

@@ -4,7 +4,9 @@ Rules:
 - Only verdicts count: confirmed, failed, reverted, expired. An endpoint that was never reached is no verdict, and is
   not open either: nothing is to be expected of it.
 - A stage fails on evidence only: enough verdicts, and the whole confidence interval of the failure rate above the
-  limit. When nothing is open, and so no more evidence can come, the rate itself decides.
+  limit. When nothing is open, and so no more evidence can come, the rate itself decides; but not on too few verdicts
+  while some were not heard since their offer: devices that say nothing before they are done would make it fail with
+  the first of them that does not succeed.
 - Failures are known at once, successes only after their soak: so the rate among all that came to the version, those
   that still soak included, has to be over the limit, too. Else every stage would fail in its first hours.
 - It passes with enough verdicts and a rate that is not over the limit; the same rate never does both. Endpoints that
@@ -210,7 +212,7 @@ def judge(
         begun=tally.undecided - tally.soaking,
     )
     shares = (failing, *_health(stage, tally, acknowledged_unhealthy))
-    needed = max(1, stage.sample if size is None else min(stage.sample, size.endpoints - aside))
+    needed = stage.sample if size is None else max(1, min(stage.sample, _able(tally, size, aside)))
     verdict, reason = _rule(shares, needed, tally, size)
     return Ruling(
         verdict=verdict,
@@ -221,6 +223,14 @@ def judge(
         bounds=failing.bounds,
         reason=reason,
     )
+
+
+def _able(tally: Tally, size: Size, aside: int) -> int:
+    """How many verdicts a stage can give: all its endpoints, but for those acknowledged that do not try again."""
+    if not aside:
+        return size.endpoints
+    possible = tally.settled - aside + tally.undecided + tally.unreached + size.waiting
+    return min(size.endpoints, max(size.endpoints - aside, possible))
 
 
 def _health(stage: Stage, tally: Tally, acknowledged: int) -> tuple[_Share, ...]:
@@ -235,7 +245,8 @@ def _health(stage: Stage, tally: Tally, acknowledged: int) -> tuple[_Share, ...]
 
 def _rule(shares: tuple[_Share, ...], needed: int, tally: Tally, size: Size | None) -> tuple[Verdict, str]:
     failing = shares[0]
-    done = size is not None and size.waiting == 0 and tally.undecided == 0
+    unheard = tally.unreached > 0 and failing.whole < needed
+    done = size is not None and size.waiting == 0 and tally.undecided == 0 and not unheard
     for share in shares:
         if share.whole >= needed and share.surely_over:
             return Verdict.FAILS, share.exceeded

@@ -42,6 +42,27 @@ async def test_a_pause_ends_unstarted_offers_of_pinned_endpoints_too_and_lets_in
     assert offers == {"plain": None, "pinned": None, "started": "1.1.0"}
 
 
+@pytest.mark.parametrize("stop", ["pause", "abort", "recall"])
+async def test_invariant_7_the_numbers_of_a_stop_are_those_after_its_sweep(desk: Desk, stop: str) -> None:
+    await desk.define("1.1.0", "1.0.0", rollout={"stages": [{"percent": 100, "soak": "PT1H"}]})
+    for name in ("a", "b", "started"):
+        await desk.enrol(name, "1.0.0")
+    state = ProgressState.INSTALLING
+    await desk.hear("started", Progressed(version=NEW, state=state, percent=None, message=None, at=desk.clock.at))
+    match stop:
+        case "pause":
+            await desk.rollouts.pause(APP, NEW, by=BECAUSE)
+        case "abort":
+            await desk.rollouts.abort(APP, NEW, by=BECAUSE)
+        case _:
+            await desk.definitions.recall(APP, NEW, by=BECAUSE)
+    at_once = (await desk.rollouts.get(APP, NEW)).tallies[0]
+    assert at_once.offered == at_once.unreached == 0
+    assert at_once.withdrawn >= 2
+    await desk.sweep()
+    assert (await desk.rollouts.get(APP, NEW)).tallies[0] == at_once
+
+
 async def test_what_a_pause_has_ended_an_abort_does_not_end_again(desk: Desk) -> None:
     await desk.define("1.1.0", "1.0.0")
     await desk.enrol("a", "1.0.0")

@@ -172,8 +172,30 @@ def test_endpoints_that_were_never_reached_are_no_verdict_and_nothing_to_wait_fo
     silent = Tally(confirmed=19, offered=81, unreached=81)
     assert judge(STAGE, silent, full(100)).verdict is WAITS
     assert judge(STAGE, replace(silent, confirmed=60), full(141)).verdict is PASSES
-    assert judge(STAGE, replace(silent, failed=2), full(102)).verdict is FAILS
-    assert judge(STAGE, replace(silent, failed=2, unreached=80), full(102)).verdict is WAITS
+    assert judge(STAGE, replace(silent, confirmed=60, failed=4), full(145)).verdict is FAILS
+    assert judge(STAGE, replace(silent, confirmed=60, failed=4, unreached=80), full(145)).verdict is WAITS
+
+
+def test_too_few_verdicts_do_not_fail_a_stage_while_others_were_not_heard_yet() -> None:
+    # Devices that say nothing before they are done: the first that says anything has failed.
+    first = judge(STAGE, Tally(failed=1, offered=99, unreached=99), full(100))
+    assert (first.verdict, first.settled, first.needed) == (WAITS, 1, 60)
+    assert first.reason == (
+        "1 of 60 needed has settled; failure rate 100 % (20.7-100 %), limit 5 %; "
+        "99 were offered it and not heard since: approve to go on without them"
+    )
+    assert judge(STAGE, Tally(confirmed=3, failed=1, offered=96, unreached=96), full(100)).verdict is WAITS
+    # Nobody is left from whom anything could come.
+    assert judge(STAGE, Tally(confirmed=3, failed=1), full(100)).verdict is FAILS
+
+
+def test_acknowledged_failures_that_try_again_are_needed_again() -> None:
+    again = Tally(failed=20, confirmed=1, offered=19, unreached=19)
+    found = judge(STAGE, again, full(20), acknowledged=20)
+    assert (found.verdict, found.settled, found.needed) == (WAITS, 1, 20)
+    assert judge(STAGE, Tally(failed=20, confirmed=20), full(20), acknowledged=20).verdict is PASSES
+    # These do not: their attempts are used up.
+    assert judge(STAGE, Tally(failed=2, confirmed=8), full(10), acknowledged=2).verdict is PASSES
 
 
 @pytest.mark.parametrize(
@@ -354,9 +376,18 @@ TWO_PERCENT = Stage(percent=1, max_failure_rate=0.02, min_attempted=50)
         ),
         (
             STAGE,
-            Tally(confirmed=9, failed=1, offered=5, unreached=5),
+            Tally(confirmed=9, failed=1),
             full(15),
             "failure rate 10 % (1.8-40.4 %) is over the limit 5 %, and nothing is open",
+        ),
+        (
+            STAGE,
+            Tally(confirmed=9, failed=1, offered=5, unreached=5),
+            full(15),
+            (
+                "10 of 15 needed have settled; failure rate 10 % (1.8-40.4 %), limit 5 %; "
+                "5 were offered it and not heard since: approve to go on without them"
+            ),
         ),
         (
             STAGE,
