@@ -117,11 +117,11 @@ def check_filters(definition: Definition, known: Collection[str]) -> None:
     """Pass when every filter that a definition names, in its list or in a stage, is there.
 
     Raises:
-        FilterUnknownError: one is not.
+        FilterUnknownError: one is not; the place that names it is said.
     """
-    for _, filter_id in _named(definition):
+    for place, filter_id in _named(definition):
         if filter_id not in known:
-            raise FilterUnknownError(filter_id)
+            raise FilterUnknownError(filter_id, place)
 
 
 def _named(definition: Definition) -> Iterator[tuple[str, str]]:

@@ -80,9 +80,10 @@ class ReadOnlyMemberError(MemberError):
 class FilterUnknownError(MemberError):
     """A software or a query names a filter that does not exist."""
 
-    def __init__(self, filter_id: str) -> None:
-        """Name it."""
-        super().__init__(f"there is no filter {quoted(filter_id)}", "filter-unknown")
+    def __init__(self, filter_id: str, at: str = "") -> None:
+        """Name it; `at` is the path of the member that names it, where a body does."""
+        place = f"{quoted(at)}: " if at else ""
+        super().__init__(f"{place}there is no filter {quoted(filter_id)}", "filter-unknown")
 
 
 class AppVersionUnknownError(MemberError):

@@ -120,6 +120,20 @@ async def test_a_wrong_definition_is_refused_and_stores_nothing(kettle: Rest, me
     assert await kettle.get(SOFTWARE) == []
 
 
+@pytest.mark.parametrize(
+    ("rollout", "status", "sentence"),
+    [
+        ({"stages": [{"filter": "nope"}]}, 422, "'rollout.stages[0].filter': there is no filter 'nope'"),
+        ({"stages": [{"count": 10**20}]}, 400, "'rollout.stages[0].count': a whole number needs more than 64 bits"),
+    ],
+)
+async def test_what_is_wrong_inside_a_rollout_is_named_by_its_path(
+    kettle: Rest, rollout: dict[str, object], status: int, sentence: str
+) -> None:
+    response = await kettle.send("PUT", f"{SOFTWARE}/1.0.0", {"rolloutStrategy": "general", "rollout": rollout})
+    assert (response.status_code, response.json()["detail"]) == (status, sentence)
+
+
 @pytest.mark.parametrize("version", ["1", "1.0", "01.0.0", "latest", "v1.0.0", "1.0.0 "])
 async def test_a_version_is_strict_semver(kettle: Rest, version: str) -> None:
     assert await kettle.refused("PUT", f"{SOFTWARE}/{version}", {"rolloutStrategy": "general"}) == (

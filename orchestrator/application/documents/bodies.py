@@ -21,13 +21,13 @@ from orchestrator.application.problems import MemberError, ReadOnlyMemberError
 from orchestrator.domain.errors import DomainError
 from orchestrator.domain.versions import Constraint, Version
 from protocol import payloads
-from protocol.errors import quoted
+from protocol.errors import NumberRangeError, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from orchestrator.application.documents.texts import Document
-    from protocol.payloads import Limits
+    from protocol.payloads import JsonValue, Limits
 
 Parsed = TypeVar("Parsed")
 
@@ -112,7 +112,7 @@ class Body(BaseModel):
         values = {
             name: payloads.compact(text)
             if name in cls.raw
-            else payloads.storable(payloads.decode(text.encode(), limits))
+            else _storable(payloads.decode(text.encode(), limits), (*([at] if at else []), name))
             for name, text in members.items()
         }
         try:
@@ -137,6 +137,21 @@ class Body(BaseModel):
                 code = "member-type" if kind.endswith("_type") else "member-invalid"
                 code = refusal.code if refusal else code
                 return MemberError(f"{quoted(path)}: {details['msg'].removeprefix('Value error, ')}", code)
+
+
+def _storable(value: JsonValue, loc: tuple[int | str, ...]) -> JsonValue:
+    """The value itself, as `payloads.storable`; a number that is too large is named by its path."""
+    try:
+        return payloads.storable(value)
+    except NumberRangeError as error:
+        inner: Iterable[tuple[int | str, JsonValue]] = ()
+        if isinstance(value, dict):
+            inner = value.items()
+        elif isinstance(value, list):
+            inner = enumerate(value)
+        for name, item in inner:
+            _storable(item, (*loc, name))
+        raise NumberRangeError(f"{quoted(_path(loc))}: {error}") from None
 
 
 def _path(loc: tuple[int | str, ...]) -> str:

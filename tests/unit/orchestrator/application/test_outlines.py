@@ -53,6 +53,11 @@ def test_one_definition_is_checked_by_its_list_and_its_stages() -> None:
     members = {name: value for name, value in STAGED.items() if name != "version"}
     given = definition(json.dumps({**members, "filters": [{"filterId": "lab"}]}))
     outlines.check_filters(given, {"lab", "canary"})
-    for known in ({"lab"}, {"canary"}, set[str]()):
-        with pytest.raises(FilterUnknownError):
+    for known, sentence in (
+        ({"lab"}, "'rollout.stages[1].filter': there is no filter 'canary'"),
+        ({"canary"}, "'filters[0].filterId': there is no filter 'lab'"),
+        (set[str](), "'filters[0].filterId': there is no filter 'lab'"),
+    ):
+        with pytest.raises(FilterUnknownError) as caught:
             outlines.check_filters(given, known)
+        assert str(caught.value) == sentence

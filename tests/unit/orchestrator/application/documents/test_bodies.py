@@ -22,7 +22,7 @@ from orchestrator.application.documents.bodies import (
 from orchestrator.application.documents.software import SoftwareBody
 from orchestrator.application.problems import MemberError, ReadOnlyMemberError
 from protocol import payloads
-from protocol.errors import PayloadError
+from protocol.errors import NumberRangeError, PayloadError
 from tests.unit.orchestrator.application.desks import LIMITS
 
 
@@ -58,6 +58,21 @@ class Sample(Body):
 
 def read(text: str) -> Sample:
     return Sample.read(payloads.members(text, LIMITS), LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "place"),
+    [
+        ('{"number":1E}', "", "number"),
+        ('{"pairs":[{"low":0,"high":1},{"low":0,"high":1E}]}', "software", "software.pairs[1].high"),
+        ('{"pairs":[[0,1E]]}', "", "pairs[0][1]"),
+    ],
+)
+def test_a_number_of_more_than_64_bits_is_refused_at_its_place(text: str, at: str, place: str) -> None:
+    members = payloads.members(text.replace("E", "0" * 20), LIMITS)
+    with pytest.raises(NumberRangeError) as caught:
+        Sample.read(members, LIMITS, at=at)
+    assert str(caught.value) == f"'{place}': a whole number needs more than 64 bits"
 
 
 def test_members_are_named_in_camel_case() -> None:
