@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli import declared_files, desks, shapes
+from orchestrator.cli import declared_files, desks, rollout_displays, shapes
 from orchestrator.cli.documents import cell, items, number
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def plan(desk: Desk, name: str, *, check_links: bool) -> None:
 
 
 def show(output: Output, document: Document) -> None:
-    """Print a plan: hops with their endpoints, who would be left behind, warnings."""
+    """Print a plan: hops with their endpoints, stages, what begins at once, who would be left behind, warnings."""
     moves = [
         (item.get("from") or "unknown", item.get("to"), item.get("endpoints")) for item in items(document, "moves")
     ]
@@ -63,9 +63,29 @@ def show(output: Output, document: Document) -> None:
     output.say(f"{total} {'endpoint' if total == 1 else 'endpoints'}" + ("" if moves else "; none of them would move"))
     if moves:
         output.table(("from", "to", "endpoints"), moves)
+    _show_course(output, document)
     if left := [(item.get("endpoints"), item.get("reason")) for item in items(document, "unreachable")]:
         output.say("would not come there:")
         output.table(("endpoints", "reason"), left)
     warnings = document.get("warnings")
     for warning in warnings if isinstance(warnings, list) else []:
         output.say(f"warning: {cell(warning)}")
+
+
+def _show_course(output: Output, document: Document) -> None:
+    """Print how the moves come about: stage by stage, what is offered at once, and the least time."""
+    for rollout in items(document, "stages"):
+        span = rollout.get("duration")
+        least = "" if span is None else f", at least {cell(span)}"
+        output.say(f"stages of {cell(rollout.get('version'))}{least}:")
+        stages = enumerate(items(rollout, "stages"), 1)
+        rows = [(number, rollout_displays.admits(stage), stage.get("endpoints")) for number, stage in stages]
+        output.table(("stage", "admits", "endpoints"), rows)
+    if offers := items(document, "firstOffers"):
+        output.say("at once:")
+        begun = [(item.get("version"), item.get("endpoints"), item.get("asked")) for item in offers]
+        output.table(("version", "offered to", "asked for consent"), begun)
+    elif "firstOffers" in document and items(document, "moves"):
+        output.say("at once nobody would be offered anything")
+    if (span := document.get("duration")) is not None:
+        output.say(f"all of it takes at least {cell(span)}, and as long as devices take to install besides")

@@ -64,6 +64,15 @@ def place(rollout: Document) -> str:
     return f"{number(rollout, 'stage') + 1}/{len(items(rollout, 'stages'))}"
 
 
+def admits(stage: Document) -> str:
+    """Whom a stage admits beside those of earlier ones."""
+    if isinstance(stage.get("filter"), str):
+        return f"filter {cell(stage.get('filter'))}"
+    if stage.get("count") is not None:
+        return f"{number(stage, 'count')} endpoints"
+    return _percent_of(stage.get("percent"))
+
+
 def line(rollout: Document) -> str:
     """State, stage, the numbers of all stages together, and why it waits, parted by tabs."""
     stages = items(rollout, "stages")
@@ -80,7 +89,7 @@ def picture(rollout: Document, trouble: str = "") -> RenderableType:
     table = Table.grid(padding=(0, 2))
     for index, stage in enumerate(items(rollout, "stages"), 1):
         counts = " ".join(f"{name} {number(stage, name)}" for name in COUNTS if number(stage, name))
-        table.add_row(Text(f"{index}"), Text(_admits(stage)), _bar(stage), Text(cell(stage.get("state"))), Text(counts))
+        table.add_row(Text(f"{index}"), Text(admits(stage)), _bar(stage), Text(cell(stage.get("state"))), Text(counts))
     head = f"{cell(rollout.get('version'))}: {cell(rollout.get('state'))}, stage {place(rollout)}"
     note = Text(printable(trouble) or "Ctrl-C ends", style="yellow" if trouble else "dim")
     return Group(Text(head, style="bold"), Text(cell(rollout.get("summary"))), table, *_failures(rollout), note)
@@ -115,17 +124,8 @@ def _bar(stage: Document) -> Text:
 
 def _stage_row(index: int, stage: Document) -> tuple[object, ...]:
     counts = [stage.get(name) for name in COUNTS]
-    admits = _admits(stage)
     shown = (stage.get("state"), stage.get("endpoints"), stage.get("waiting"), *counts, stage.get("offline"))
-    return (index, admits, *shown, _rate(stage), _percent(stage.get("maxFailureRate")))
-
-
-def _admits(stage: Document) -> str:
-    if isinstance(stage.get("filter"), str):
-        return f"filter {cell(stage.get('filter'))}"
-    if stage.get("count") is not None:
-        return f"{number(stage, 'count')} endpoints"
-    return _percent_of(stage.get("percent"))
+    return (index, admits(stage), *shown, _rate(stage), _percent(stage.get("maxFailureRate")))
 
 
 def _rate(stage: Document) -> str:

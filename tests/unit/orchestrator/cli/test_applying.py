@@ -26,6 +26,20 @@ software:
 PLAN = {
     "endpoints": 120,
     "moves": [{"from": None, "to": "1.1.0", "endpoints": 4}, {"from": "1.0.0", "to": "1.1.0", "endpoints": 100}],
+    "stages": [
+        {
+            "version": "1.1.0",
+            "stages": [
+                {"stage": 0, "percent": 10, "endpoints": 12},
+                {"stage": 1, "filter": "lab", "endpoints": 2},
+                {"stage": 2, "count": 50, "endpoints": 38},
+            ],
+            "duration": "PT1H30M",
+        },
+        {"version": "1.2.0", "stages": [{"stage": 0, "percent": 0.5, "endpoints": 0}], "duration": None},
+    ],
+    "firstOffers": [{"version": "1.1.0", "endpoints": 12, "asked": 3}],
+    "duration": "PT2H",
     "unreachable": [{"reason": "no edge leads on from 0.9.0", "endpoints": 16}],
     "warnings": ["1.1.0 has no specification"],
 }
@@ -34,6 +48,18 @@ PLANNED = [
     "from\tto\tendpoints",
     "unknown\t1.1.0\t4",
     "1.0.0\t1.1.0\t100",
+    "stages of 1.1.0, at least PT1H30M:",
+    "stage\tadmits\tendpoints",
+    "1\t10 %\t12",
+    "2\tfilter lab\t2",
+    "3\t50 endpoints\t38",
+    "stages of 1.2.0:",
+    "stage\tadmits\tendpoints",
+    "1\t0.5 %\t0",
+    "at once:",
+    "version\toffered to\tasked for consent",
+    "1.1.0\t12\t3",
+    "all of it takes at least PT2H, and as long as devices take to install besides",
     "would not come there:",
     "endpoints\treason",
     "16\tno edge leads on from 0.9.0",
@@ -182,3 +208,12 @@ def test_one_software_is_planned_and_errors_lead_into_it(server: FakeServer, tmp
 def test_a_plan_that_moves_nobody_says_so(server: FakeServer, file: str) -> None:
     server.on(f"POST {APP}/plan", {"endpoints": 1, "moves": [], "unreachable": [], "warnings": []})
     assert server.run("plan", "-f", file).stdout == "1 endpoint; none of them would move\n"
+
+
+def test_a_plan_in_which_nothing_begins_at_once_says_so(server: FakeServer, file: str) -> None:
+    closed = {"endpoints": 1, "moves": [{"from": "1.0.0", "to": "1.1.0", "endpoints": 1}], "firstOffers": []}
+    server.on(f"POST {APP}/plan", {**closed, "stages": [], "duration": None})
+    assert server.run("plan", "-f", file).stdout.splitlines()[2:] == [
+        "1.0.0\t1.1.0\t1",
+        "at once nobody would be offered anything",
+    ]
