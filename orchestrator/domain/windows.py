@@ -8,6 +8,7 @@ Rules:
   touch are one: it closes when the last of them ends.
 - The endpoint's own zone counts only where the window names none; where that is unknown, it is UTC.
 - A window that stays open beyond `HORIZON` is said never to close.
+- Towards the end of the calendar, from `LATEST` on, windows are said to be closed for good.
 
 Layer: orchestrator.domain; pure, but for the zone files that `zones` reads.
 """
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 MAX_DURATION = timedelta(days=366)
 HORIZON = timedelta(days=800)
 """From the day of an opening on: at least 400 days from any instant at which the window is still open by it."""
+LATEST = datetime(9900, 1, 1, tzinfo=UTC)
+"""Far enough from the last day that there is for whatever is looked for from here on."""
 MAX_ZONE_CHARS = 64
 _DAY = timedelta(days=1)
 _WEEK = timedelta(days=7)
@@ -199,6 +202,8 @@ def _day(plan: _Plan, day: date, zone: ZoneInfo) -> _Day:
 
 def _state(plan: _Plan, at: datetime, zone: ZoneInfo) -> Opening:
     """Look at the last span that has begun: as all starts last equally long, no earlier one ends later."""
+    if at >= LATEST:
+        return Opening(open=False, until=None)
     today = at.astimezone(zone).date()
     day = crons.day_until(plan.cron, today, _LOOK_BACK)
     while day is not None:
@@ -249,6 +254,8 @@ def _end(plan: _Plan, day: date, zone: ZoneInfo) -> datetime | None:
 
 def _first_anywhere(plan: _Plan, after: datetime) -> datetime | None:
     """Return the first change later than an instant, in any zone."""
+    if after >= LATEST:
+        return None
     compared_until = datetime(after.year + zones.YEARS_AFTER, 1, 1, tzinfo=UTC)
     first = _first_in(plan, after, zones.kinds(after.year))
     return first if first is None or first < compared_until else _first_in(plan, after, zones.every())

@@ -208,6 +208,14 @@ def test_the_next_opening_may_be_years_away() -> None:
     assert windows.next_change(own, utc("2096-03-01")) == utc("2104-02-28T10:00")  # Kiribati is first
 
 
+@pytest.mark.parametrize("that", [NIGHTS, OWN, ALWAYS, window("0 0 29 2 *", HOUR), window("0 0 * * *", 366 * DAY)])
+@pytest.mark.parametrize("at", ["9900-01-01", "9998-02-28", "9999-12-31T23:59:59"])
+def test_at_the_end_of_the_calendar_windows_are_closed_for_good(that: Window, at: str) -> None:
+    assert windows.state(that, utc(at), BERLIN) == Opening(open=False, until=None)
+    assert windows.next_change(that, utc(at)) is None
+    windows.state(that, utc("9899-12-31T23:59:59"), "Pacific/Kiritimati")
+
+
 def test_the_next_change_of_a_named_zone_is_the_next_opening_or_closing() -> None:
     assert windows.next_change(NIGHTS, utc("2027-01-11T00:00") - MICROSECOND) == utc("2027-01-11T00:00")
     assert windows.next_change(NIGHTS, utc("2027-01-11T00:00")) == utc("2027-01-11T04:00")
