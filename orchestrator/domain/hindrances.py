@@ -53,13 +53,11 @@ def _ends(item: Software, now: datetime) -> Iterator[str]:
     start = max(now, item.rollout_date or now)
     if end <= now:
         yield f"{item.version}: its rollout has ended at {instant(end)}: it is offered to nobody"
-    elif window is not None and window.time_zone is not None:
-        opening = windows.state(window, start, None)
-        if not opening.open and (opening.until is None or opening.until >= end):
-            yield (
-                f"{item.version}: its window does not open before the rollout ends at {instant(end)}: "
-                "it is offered to nobody"
-            )
+    elif window is not None and not windows.opens_between(window, start, end):
+        yield (
+            f"{item.version}: its window does not open before the rollout ends at {instant(end)}: "
+            "it is offered to nobody"
+        )
 
 
 def _stages(item: Software, planner: Planner, sizes: list[int]) -> Iterator[str]:

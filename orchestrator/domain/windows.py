@@ -38,6 +38,8 @@ LATEST = datetime(9900, 1, 1, tzinfo=UTC)
 """Far enough from the last day that there is for whatever is looked for from here on."""
 MAX_ZONE_CHARS = 64
 _DAY = timedelta(days=1)
+_ZONES_APART = timedelta(days=2)
+"""More than any zone is ahead of UTC or behind it, whatever its clocks do."""
 _WEEK = timedelta(days=7)
 _LOOK_BACK = MAX_DURATION.days + 2
 
@@ -151,6 +153,21 @@ def changing_between(window: Window, after: datetime, until: datetime) -> bool:
     """
     change = next_change(window, after)
     return change is not None and change <= until
+
+
+def opens_between(window: Window, begin: datetime, end: datetime) -> bool:
+    """Whether a window is open at some time from the first instant on, and before the second.
+
+    A window in the endpoints' own zones is taken for one in UTC with the time by which zones may differ on either side:
+    where it is said never to open, it opens in none of them.
+
+    Raises:
+        WindowError: The window is one that `check` refuses.
+    """
+    margin = _ZONES_APART if window.time_zone is None else timedelta()
+    first = begin - margin
+    opening = state(window, first, None)
+    return opening.open or (opening.until is not None and opening.until < end + margin)
 
 
 def _zone(window: Window, own: str | None) -> ZoneInfo:

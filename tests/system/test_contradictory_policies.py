@@ -41,6 +41,11 @@ CONTRADICTIONS = [
     ('{window: {cron: "at night", duration: PT4H}}', "window.cron", "at night"),
     ('{window: {cron: "0 1 * * *", duration: PT0S}}', "window.duration", "must be longer than zero"),
     (f"{{window: {{{NIGHT}, timeZone: M4rs/Base}}}}", "window.timeZone", "M4rs/Base"),
+    (
+        '{window: {cron: "0 1 1 1 *", duration: PT1H}, start: 2026-12-01T00:00:00Z, end: 2026-12-02T00:00:00Z}',
+        "rollout.window",
+        "does not open from start",
+    ),
     ("{limits: {perMinute: 0}}", "limits.perMinute", "greater than or equal to 1"),
     ("{limits: {claim: -PT1M}}", "limits.claim", "must not be negative"),
     ("{start: 2026-12-02T08:00:00Z, end: 2026-12-01T08:00:00Z}", "end", "must lie after start"),

@@ -174,8 +174,18 @@ class RolloutBody(Body):
     def _consistent(self) -> Self:
         if self.start is not None and self.end is not None and self.end <= self.start:
             raise Refusal(f"must lie after start, {instants.build(self.start)}: nobody would be offered it", "end")
+        self._check_window()
         self._check_soaks()
         return self
+
+    def _check_window(self) -> None:
+        """Refuse a window that stays closed all the time from start to end."""
+        if self.window is None or self.start is None or self.end is None:
+            return
+        if not windows.opens_between(self.window.window, self.start, self.end):
+            times = f"from start, {instants.build(self.start)}, to end, {instants.build(self.end)}"
+            reason = f"does not open {times}: nobody would be offered it; put end later, or change cron"
+            raise Refusal(reason, "window")
 
     def _check_soaks(self) -> None:
         """Refuse a deadline that no stage's soak keeps to: then one of them is a mistake."""

@@ -252,6 +252,29 @@ def test_changes_between_include_the_last_instant_and_not_the_first() -> None:
     assert not windows.changing_between(OWN, utc("2027-01-10T14:00"), utc("2027-01-10T14:29"))
 
 
+def test_a_window_opens_between_two_instants_when_it_is_open_in_between_or_at_the_first() -> None:
+    opening = windows.state(NIGHTS, utc("2027-01-11T12:00"), None)
+    assert not opening.open
+    opens = opening.until
+    assert opens is not None
+    closes = windows.state(NIGHTS, opens, None).until
+    assert closes is not None
+    assert not windows.opens_between(NIGHTS, utc("2027-01-11T12:00"), opens)
+    assert windows.opens_between(NIGHTS, utc("2027-01-11T12:00"), opens + MICROSECOND)
+    assert windows.opens_between(NIGHTS, closes - MICROSECOND, closes)
+    assert not windows.opens_between(NIGHTS, closes, closes + HOUR)
+    assert windows.opens_between(ALWAYS, opens, opens + HOUR)
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12", "Europe/Berlin"])
+def test_a_window_in_the_endpoints_zones_opens_where_one_of_them_has_it(zone: str) -> None:
+    that = window("0 1 1 1 *", HOUR, None)
+    opens = windows.state(that, utc("2026-12-20"), zone).until
+    assert opens is not None
+    assert windows.opens_between(that, opens, opens + MICROSECOND)
+    assert not windows.opens_between(that, utc("2027-01-04"), utc("2027-12-29"))
+
+
 @pytest.mark.parametrize("that", [NIGHTS, OWN, ALWAYS, window("* * * * *", MINUTE / 2), window("0 0 29 2 *", HOUR)])
 def test_asking_often_is_cheap(that: Window) -> None:
     instants = [utc("2027-06-01") + n * timedelta(minutes=7) for n in range(500)]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NIGHT = {"cron": "0 1 * * 1-5", "duration": "PT4H"}
+NEW_YEAR = {"cron": "0 1 1 1 *", "duration": "PT1H"}
 RAMP = {"base": 50, "factor": 1.5}
 
 
@@ -111,6 +112,20 @@ def test_a_soak_may_be_as_long_as_the_deadline() -> None:
 
 
 @pytest.mark.parametrize(
+    "times",
+    [
+        {"start": "2026-12-01T00:00:00Z", "end": "2027-01-01T01:00:01Z"},
+        {"start": "2027-01-01T01:59:59Z", "end": "2027-01-02T00:00:00Z"},
+        # Whether it opens depends on when that is said.
+        {"end": "2026-12-02T00:00:00Z"},
+        {"start": "2027-01-02T00:00:00Z"},
+    ],
+)
+def test_a_window_that_opens_at_all_is_a_window(times: Mapping[str, object]) -> None:
+    assert read({"window": NEW_YEAR, **times}).policy.window is not None
+
+
+@pytest.mark.parametrize(
     ("members", "path", "code", "sentence"),
     [
         (
@@ -120,6 +135,25 @@ def test_a_soak_may_be_as_long_as_the_deadline() -> None:
             "must lie after start, 2026-12-01T08:00:00Z: nobody would be offered it",
         ),
         ({"end": "tomorrow"}, "end", "member-invalid", "must be an RFC 3339 date"),
+        (
+            {"window": NEW_YEAR, "start": "2026-12-01T00:00:00Z", "end": "2026-12-02T00:00:00Z"},
+            "window",
+            "member-invalid",
+            (
+                "does not open from start, 2026-12-01T00:00:00Z, to end, 2026-12-02T00:00:00Z: "
+                "nobody would be offered it; put end later, or change cron"
+            ),
+        ),
+        (
+            {
+                "window": {**NEW_YEAR, "timeZone": "endpoint"},
+                "start": "2027-01-04T00:00:00Z",
+                "end": "2027-12-29T00:00:00Z",
+            },
+            "window",
+            "member-invalid",
+            "does not open from start",
+        ),
         (
             {"stages": [{"count": 1}, {"percent": 1, "soak": "P2D"}]},
             "stages[1].soak",
