@@ -24,6 +24,7 @@ from orchestrator.application.authors import OTAO
 from orchestrator.application.documents import audits as documents
 from orchestrator.application.documents import fleets
 from orchestrator.application.problems import NotFoundError, SoftwareRecalledError, StageNotBegunError
+from orchestrator.application.records import REQUIRED
 from orchestrator.domain import rollouts
 from orchestrator.domain.gates import Size, Tally
 from orchestrator.domain.policies import OnFailure
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from orchestrator.application.authors import Author
     from orchestrator.application.counters import CounterKey
+    from orchestrator.application.directory import Entry
     from orchestrator.application.editing import EditingStorage
     from orchestrator.application.records import SoftwareRecord, StageMark
     from orchestrator.application.revisions import Revision, Revisions
@@ -88,6 +90,8 @@ class View:
     """Endpoints whose latest attempt failed, by reason."""
     totals: Mapping[str, int]
     """Attempts that were ever made, by state."""
+    consent: bool = False
+    """Whether endpoints get it only where it was consented to."""
 
 
 class Rollouts:
@@ -110,7 +114,7 @@ class Rollouts:
         numbers = await self._storage.counters(entry.application.key)
         if record.software.servable:
             await self._sizes.look(entry, record.software, numbers)
-        return view(record, numbers, self._sizes.of(entry.application.key, record.software.version))
+        return view(entry, record, numbers, self._sizes.of(entry.application.key, record.software.version))
 
     async def judged(self, application: str) -> list[View]:
         """Every rollout that gates judge, over or not, with its numbers, highest version first; one read.
@@ -125,7 +129,7 @@ class Rollouts:
             return []
         numbers = await self._storage.counters(key)
         records.sort(key=lambda record: record.software.version, reverse=True)
-        return [view(record, numbers, self._sizes.of(key, record.software.version)) for record in records]
+        return [view(entry, record, numbers, self._sizes.of(key, record.software.version)) for record in records]
 
     async def pause(self, application: str, version: Version, *, by: Author) -> Moved:
         """Withdraw its unstarted offers and make no new ones until it is resumed; running installs end.
@@ -231,9 +235,9 @@ class Rollouts:
         return self._sizes.of(key, record.software.version).get(record.software.rollout.stage)
 
 
-def view(record: SoftwareRecord, numbers: Counter[CounterKey], sizes: Mapping[int, Size]) -> View:
+def view(entry: Entry, record: SoftwareRecord, numbers: Counter[CounterKey], sizes: Mapping[int, Size]) -> View:
     """A rollout with its part of an application's numbers."""
-    version = record.software.version
+    version, consent = record.software.version, record.software.policy.consent
     known = {
         number: Size(endpoints=mark.endpoints, waiting=0)
         for number, mark in enumerate(record.status.marks)
@@ -253,6 +257,7 @@ def view(record: SoftwareRecord, numbers: Counter[CounterKey], sizes: Mapping[in
         sizes={**known, **sizes},
         failures=failures,
         totals=totals,
+        consent=entry.application.consent == REQUIRED if consent is None else consent,
     )
 
 

@@ -4,6 +4,7 @@ Rules:
 - Stages are numbered from 0 in members and from 1 in sentences.
 - What is suspended or recalled is called so, whatever its rollout would do.
 - Of what is over, no stage says what it waits for; where nobody judges, none fails.
+- The summary of a rollout that runs ends with what holds its offers, as far as that is the same for all endpoints.
 
 Spec: DESIGN §6, "GET …/rollout".
 Layer: application; pure.
@@ -19,16 +20,19 @@ from pydantic import Field
 from orchestrator.application import rulings as judging
 from orchestrator.application.documents import instants
 from orchestrator.application.documents.bodies import REASON_CHARACTERS, Body
+from orchestrator.domain import windows
 from orchestrator.domain.gates import Tally, Verdict
 from orchestrator.domain.rollouts import Phase
 from orchestrator.domain.software import Strategy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from orchestrator.application.documents.texts import Document
     from orchestrator.application.rollouts import Moved, View
     from orchestrator.domain.gates import Ruling
+    from orchestrator.domain.policies import Window
 
 RECALLED, SUSPENDED = "recalled", "suspended"
 STATES = (*(phase.value for phase in Phase), SUSPENDED, RECALLED)
@@ -73,7 +77,7 @@ def build(view: View, now: datetime) -> Document:
         "since": instants.build(record.status.since or record.created_at),
         "by": record.status.by,
         "reason": record.status.reason,
-        "summary": _summary(view, called, rulings[-1]),
+        "summary": "; ".join((_summary(view, called, rulings[-1]), *_holds(view, called, now))),
         "stages": [
             _Part(
                 view=view,
@@ -114,6 +118,32 @@ def _summary(view: View, called: str, present: Ruling) -> str:
     if called == Phase.WAITING_APPROVAL.value:
         return f"{stage}{present.reason}; waits for approval"
     return f"{stage}{present.reason}"
+
+
+def _holds(view: View, called: str, now: datetime) -> Iterator[str]:
+    """Why those who wait for an offer are not offered it now: the first cause that there is."""
+    item = view.record.software
+    size = view.sizes.get(min(item.rollout.stage, len(item.policy.staging) - 1))
+    if called != Phase.RUNNING.value or (size is not None and not size.waiting):
+        return
+    if item.rollout_date is not None and item.rollout_date > now:
+        yield f"it starts at {instants.build(item.rollout_date)}"
+        return
+    closed = _closed(item.policy.window, now)
+    if closed is not None:
+        yield closed
+    elif view.consent:
+        yield "consent is required: who was not consented to waits for that"
+
+
+def _closed(window: Window | None, now: datetime) -> str | None:
+    """Until when the window is closed; None: it is open, or a matter of each endpoint's own zone."""
+    if window is None or window.time_zone is None:
+        return None
+    opening = windows.state(window, now, None)
+    if opening.open:
+        return None
+    return "its window is closed " + ("for good" if opening.until is None else f"until {instants.build(opening.until)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from orchestrator.application.documents import progress, texts
 from orchestrator.application.records import RolloutStatus, SoftwareRecord, StageMark
 from orchestrator.application.rollouts import View
 from orchestrator.domain.gates import Size, Tally
-from orchestrator.domain.policies import RolloutPolicy, Stage
+from orchestrator.domain.policies import RolloutPolicy, Stage, Window
 from orchestrator.domain.rollouts import Phase, Rollout
 from orchestrator.domain.software import Software, Strategy
 from orchestrator.domain.versions import Version
@@ -44,6 +44,7 @@ def view(
     tallies: Mapping[int, Tally] = TALLIES,
     sizes: Mapping[int, Size] = SIZES,
     failures: Mapping[str, int] | None = None,
+    consent: bool = False,
     **changes: Any,  # noqa: ANN401 - members of a software
 ) -> View:
     """A rollout in its second stage, which has not passed yet."""
@@ -63,7 +64,7 @@ def view(
         updated_at=NOW - DAY,
         status=status,
     )
-    return View(record=record, tallies=tallies, sizes=sizes, failures=failures or {}, totals={})
+    return View(record=record, tallies=tallies, sizes=sizes, failures=failures or {}, totals={}, consent=consent)
 
 
 def built(given: View) -> Json:
@@ -161,3 +162,41 @@ def test_stages_that_an_edit_has_taken_away_are_not_shown() -> None:
     document = built(view(rollout=Rollout(stage=0), policy=RolloutPolicy(stages=(Stage(filter_id="canary"),))))
     (stage,) = document["stages"]
     assert (stage["filter"], stage["percent"], document["stage"]) == ("canary", None, 0)
+
+
+NIGHT = Window(cron="0 1 * * *", duration=timedelta(hours=4))
+CLOSED = "its window is closed until 2026-03-03T01:00:00Z"
+ASKING = "consent is required: who was not consented to waits for that"
+
+
+@pytest.mark.parametrize("stages", [STAGES, ()])
+@pytest.mark.parametrize(
+    ("date", "window", "consent", "held"),
+    [
+        (None, None, False, ""),
+        (NOW + DAY, NIGHT, True, "; it starts at 2026-03-03T12:00:00Z"),
+        (NOW, NIGHT, True, f"; {CLOSED}"),
+        (None, replace(NIGHT, cron="0 11 * * *"), True, f"; {ASKING}"),
+        (None, replace(NIGHT, time_zone=None), False, ""),
+        (None, None, True, f"; {ASKING}"),
+    ],
+)
+def test_a_summary_ends_with_what_holds_the_offers(
+    stages: tuple[Stage, ...], date: datetime | None, window: Window | None, held: str, *, consent: bool
+) -> None:
+    policy = RolloutPolicy(stages=stages, window=window)
+    sizes = {0: Size(endpoints=1, waiting=1)}
+    given = view(rollout=Rollout(), tallies={}, sizes=sizes, consent=consent, policy=policy, rollout_date=date)
+    says = "nobody was reached yet; 1 waits for an offer"
+    says = says if stages else "not judged: neither stages nor onFailure are given"
+    assert built(given)["summary"] == f"stage 1: {says}{held}"
+
+
+def test_what_does_not_run_or_has_nobody_waiting_is_held_by_nothing() -> None:
+    policy = RolloutPolicy(stages=STAGES, window=NIGHT)
+    everybody = {0: Size(endpoints=1, waiting=0)}
+    assert CLOSED not in built(view(rollout=Rollout(), sizes=everybody, policy=policy))["summary"]
+    for phase in (Phase.PAUSED, Phase.ABORTED, Phase.WAITING_APPROVAL, Phase.FINISHED):
+        waiting = {0: Size(endpoints=9, waiting=9)}
+        given = view(rollout=Rollout(phase=phase), sizes=waiting, policy=policy, consent=True)
+        assert "closed" not in built(given)["summary"]
