@@ -188,7 +188,7 @@ class RolloutBody(Body):
             raise Refusal(reason, "window")
 
     def _check_soaks(self) -> None:
-        """Refuse a deadline that no stage's soak keeps to: then one of them is a mistake."""
+        """Refuse a deadline that no soak keeps to, of the stages that have one: then one of them is a mistake."""
         deadline = self.deadline.installing
         soaks = [(stage.soak, place) for place, stage in enumerate(self._staging) if stage.soak]
         if not soaks or min(soaks)[0] <= deadline:
@@ -198,7 +198,8 @@ class RolloutBody(Body):
         if self.stages == PRESET:
             reason = f"{most} is shorter than every soak of '{PRESET}', the shortest is {soak}: lengthen it"
             raise Refusal(reason, "deadline", "installing")
-        reason = f"{soak} is longer than deadline.installing, {most}: shorten it, or lengthen the deadline"
+        longer = f"{soak} is longer than deadline.installing, {most}, and no stage soaks for less"
+        reason = f"{longer}: shorten it, or lengthen the deadline"
         raise Refusal(reason, "stages", place, "soak")
 
     @property

@@ -109,6 +109,8 @@ def test_a_rate_may_begin_at_its_limit_and_grow_on_confirmations() -> None:
 def test_a_soak_may_be_as_long_as_the_deadline() -> None:
     assert read({"stages": [{"percent": 1, "soak": "P1D"}]}).policy.stages[0].soak == timedelta(days=1)
     assert read({"stages": "standard", "deadline": {"installing": "PT6H"}}).policy.stages == STANDARD
+    mixed = [{"percent": 1, "soak": "PT1H"}, {"percent": 20, "soak": "PT12H"}, {"percent": 100}]
+    assert len(read({"stages": mixed, "deadline": {"installing": "PT2H"}}).policy.stages) == len(mixed)
 
 
 @pytest.mark.parametrize(
@@ -158,10 +160,13 @@ def test_a_window_that_opens_at_all_is_a_window(times: Mapping[str, object]) -> 
             {"stages": [{"count": 1}, {"percent": 1, "soak": "P2D"}]},
             "stages[1].soak",
             "member-invalid",
-            "P2D is longer than deadline.installing, P1D: shorten it, or lengthen the deadline",
+            (
+                "P2D is longer than deadline.installing, P1D, and no stage soaks for less: "
+                "shorten it, or lengthen the deadline"
+            ),
         ),
         (
-            {"stages": [{"percent": 1, "soak": "PT3H"}], "deadline": {"installing": "PT2H"}},
+            {"stages": [{"percent": 1, "soak": "PT3H"}, {"percent": 100}], "deadline": {"installing": "PT2H"}},
             "stages[0].soak",
             "member-invalid",
             "PT3H is longer than deadline.installing, PT2H",
