@@ -52,12 +52,12 @@ class IllegalRolloutMove(DomainError):
     code = "rollout-state"
 
     def __init__(self, phase: Phase, after: Phase | None) -> None:
-        what = "go on to its next stage" if after is None else f"become {after.value}"
+        what = "be approved" if after is None else f"become {after.value}"
         way_out = ": resume it first" if phase is Phase.PAUSED else ""
         super().__init__(f"a rollout that is {phase.value} cannot {what}{way_out}")
         self.phase = phase
         self.after = after
-        """None: its phase was to stay, and its stage to be the next one."""
+        """None: its stage was to be left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +103,10 @@ def advance(rollout: Rollout, stages: int) -> Rollout:
     Raises:
         IllegalRolloutMove: it is paused, or aborted.
     """
-    if rollout.stage + 1 >= stages:
-        return move(rollout, Phase.FINISHED)
     if rollout.phase in {Phase.PAUSED, Phase.ABORTED}:
         raise IllegalRolloutMove(rollout.phase, None)
+    if rollout.stage + 1 >= stages:
+        return move(rollout, Phase.FINISHED)
     return replace(move(rollout, Phase.RUNNING), stage=rollout.stage + 1)
 
 

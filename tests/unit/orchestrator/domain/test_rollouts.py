@@ -73,11 +73,18 @@ def test_after_the_last_stage_there_is_none(stages: int) -> None:
     assert rollouts.advance(Rollout(stage=1), stages) == Rollout(phase=P.FINISHED, stage=1)
 
 
-@pytest.mark.parametrize("phase", [P.PAUSED, P.ABORTED])
+@pytest.mark.parametrize(
+    ("phase", "sentence"),
+    [
+        (P.PAUSED, "a rollout that is paused cannot be approved: resume it first"),
+        (P.ABORTED, "a rollout that is aborted cannot be approved"),
+    ],
+)
 @pytest.mark.parametrize("stage", [0, 2])
-def test_a_rollout_that_is_stopped_does_not_advance(phase: Phase, stage: int) -> None:
-    with pytest.raises(IllegalRolloutMove):
+def test_a_rollout_that_is_stopped_does_not_advance(phase: Phase, stage: int, sentence: str) -> None:
+    with pytest.raises(IllegalRolloutMove) as caught:
         rollouts.advance(Rollout(phase=phase, stage=stage), 3)
+    assert str(caught.value) == sentence
 
 
 def test_widening_raises_the_present_stage_and_no_other() -> None:
