@@ -221,6 +221,32 @@ async def test_without_stages_it_is_one_that_nothing_judges(rest: Rest) -> None:
     assert "not judged" in shown["summary"]
 
 
+@pytest.mark.parametrize("application", ["none", "required"])
+@pytest.mark.parametrize(
+    ("rollout", "held"),
+    [
+        ({}, {"none": None, "required": "consent is required"}),
+        ({"consent": "none"}, {"none": None, "required": None}),
+        ({"consent": "required"}, {"none": "consent is required", "required": "consent is required"}),
+        ({"start": "2036-01-01T00:00:00Z"}, dict.fromkeys(("none", "required"), "it starts at 2036-01-01T00:00:00Z")),
+    ],
+)
+async def test_a_summary_ends_with_what_holds_the_offers(
+    tmp_path: Path, application: str, rollout: Json, held: dict[str, str | None]
+) -> None:
+    async with open_rest(tmp_path) as rest:
+        await add_application(rest, consent=application)
+        await add_endpoint(rest, "a", "1.0.0")
+        await add_software(rest, "1.1.0", "1.0.0", rollout={"stages": [{"percent": 100}], **rollout})
+        summary = (await rest.get(ROLLOUT))["summary"]
+    expected = held[application]
+    assert summary.startswith("stage 1: nobody was reached yet; 1 waits for an offer")
+    if expected is None:
+        assert summary.endswith("1 waits for an offer")
+    else:
+        assert summary.partition("for an offer; ")[2].startswith(expected)
+
+
 async def test_a_revert_recalls_the_software(rest: Rest) -> None:
     await rest.put(f"{KETTLE}/software/1.1.0", await _edited(rest, STAGED | {"onFailure": "revert"}), if_match="*")
     for name in await offered(rest):
