@@ -4,6 +4,8 @@ Rules:
 - It looks at stored numbers, never at endpoints one by one; a stage is measured by one read beside the writer: at
   once when definitions have changed, else as seldom as its cost asks for, and not while the numbers stay the same.
 - Nothing is decided by the size of a stage that is just being widened.
+- A percentage takes in one endpoint while it has none of its own. Until one of its stage has begun, that is the one of
+  the lowest rank; a newcomer is never taken in but by the gate.
 - A failure anywhere comes before an advance. A stage that was passed is judged as long as its rollout goes on, one that
   is finished too.
 - What it does is decided again inside the transaction that does it: two ticks at once do it once.
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.directory import Entry
+    from orchestrator.application.measures import Measured
     from orchestrator.application.parts import Parts
     from orchestrator.application.records import SoftwareRecord
     from orchestrator.application.rollouts import Rollouts, Step, Tallies
@@ -92,13 +95,13 @@ class Gatekeeper:
     ) -> bool:
         """Look how large the present stage is, where that may decide something; return whether it may be judged by it.
 
-        It may not when it is found to admit too few: then it is let admit more.
+        It may not when it is found to admit others than it shall: then it is let admit those.
         """
         stage = item.rollout.stage
         if not _matters(item, tallies, self._sizes.of(entry.application.key, item.version).get(stage)):
             return True
         measured = await self._sizes.look(entry, item, numbers)
-        if measured.limit is None or not _unfilled(item, tallies):
+        if measured.limit is None or not _changeable(item, tallies, measured):
             return True
         self._sizes.forget(entry.application.key, item.version)
         limit = measured.limit
@@ -106,8 +109,9 @@ class Gatekeeper:
         def step(present: SoftwareRecord, _tallies: Tallies) -> Move | None:
             if present.software.rollout.stage != stage:
                 return None
-            widened = domain.widen(present.software.rollout, limit)
-            return Move(action=Action.ROLLOUT_WIDEN, rollout=widened, reason=present.status.reason)
+            reach = domain.widen if item.policy.stage(stage).count is not None else domain.take_in
+            widened = reach(present.software.rollout, limit)
+            return Move(action=Action.ROLLOUT_WIDEN, rollout=widened, reason=_reason(item, limit))
 
         await self._move(entry, item, step, stops=False)
         return False
@@ -116,19 +120,46 @@ class Gatekeeper:
 def _matters(item: Software, tallies: Mapping[int, Tally], size: Size | None) -> bool:
     """Whether the size of the present stage may decide something.
 
-    It does when it is smaller than the sample, when nothing is open any more, and while a number is to be filled up.
+    It does when it is smaller than the sample, when nothing is open any more, while a number is to be filled up, and
+    while a percentage takes in one endpoint.
     """
     number = item.rollout.stage
     stage, tally = item.policy.stage(number), tallies.get(number, _NOTHING)
     if size is None or size.endpoints < stage.sample or not tally.undecided:
         return True
-    return stage.count is not None and _unfilled(item, tallies)
+    if stage.count is None:
+        return item.rollout.kept(number) > stage.rank_limit
+    return _unfilled(item, tallies)
+
+
+def _changeable(item: Software, tallies: Mapping[int, Tally], measured: Measured) -> bool:
+    """Whether the present stage may admit others than it does.
+
+    A percentage goes on with the one that it has taken in when one of its stage has begun.
+    """
+    number = item.rollout.stage
+    if item.policy.stage(number).count is not None:
+        return _unfilled(item, tallies)
+    tally = tallies.get(number, _NOTHING)
+    begun = tally.installing + tally.soaking + tally.settled
+    return not measured.limit or not measured.size.endpoints or not begun
+
+
+def _reason(item: Software, limit: int) -> str:
+    """Why the present stage comes to admit others."""
+    number = item.rollout.stage
+    stage = item.policy.stage(number)
+    if stage.percent is None:
+        return f"stage {number + 1}: it admits the lowest ranks, {stage.count} endpoints if there are so many"
+    if limit:
+        return f"stage {number + 1}: no endpoint is in its {stage.percent:g} %; it takes in the one of the lowest rank"
+    return f"stage {number + 1}: endpoints are in its {stage.percent:g} % now; it takes in no other"
 
 
 def _unfilled(item: Software, tallies: Mapping[int, Tally]) -> bool:
-    """Whether the present stage may admit more: one of a number, only until so many attempts were made."""
+    """Whether the present stage, of a number, may admit more: only until so many attempts were made."""
     count = item.policy.stage(item.rollout.stage).count
-    return count is None or sum(map(_attempts, tallies.values())) < count
+    return count is not None and sum(map(_attempts, tallies.values())) < count
 
 
 def _attempts(tally: Tally) -> int:

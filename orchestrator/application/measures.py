@@ -25,7 +25,11 @@ class Measured:
 
     size: Size
     limit: int | None
-    """The rank below which the stage has to admit, so that it has the endpoints that it shall; None: as it does."""
+    """What has to be kept for the stage, so that it has the endpoints that it shall; None: what is.
+
+    For a number, the rank below which it admits; for a percentage, the rank right above that of the one endpoint that
+    it takes in, or 0: nobody, since it has endpoints of its own.
+    """
 
 
 def leading(catalogue: Catalogue, item: Software, running: Iterable[Version | None]) -> frozenset[Version | None]:

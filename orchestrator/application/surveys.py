@@ -78,6 +78,7 @@ async def _lowest(
             for kind, ranks in page.items()
             if kind.filters.isdisjoint(gap.without) and planner.belongs(kind, staging.version)
             for rank in ranks
+            if rank not in gap.taken
         )
         low, width = high, min(2 * width, _LARGEST_WIDTH)
     return found

@@ -59,10 +59,12 @@ class Restriction(NamedTuple):
     """By how much it turns the order of endpoints."""
     limit: int
     filters: frozenset[str]
+    spots: frozenset[int] = frozenset()
 
     def admits(self, cohort: int, filters: frozenset[str]) -> bool:
         """Whether an endpoint of this cohort, in these filters, is admitted."""
-        return rank(cohort, self.turned) < self.limit or not self.filters.isdisjoint(filters)
+        place = rank(cohort, self.turned)
+        return place < self.limit or place in self.spots or not self.filters.isdisjoint(filters)
 
 
 @dataclass(eq=False, kw_only=True)
@@ -194,7 +196,7 @@ class Catalogue:
             admission = item.admission
             if item.servable and not admission.everybody:
                 turned = shift(self.application, item.version)
-                found.append(Restriction(number, turned, admission.limit, admission.filters))
+                found.append(Restriction(number, turned, admission.limit, admission.filters, admission.spots))
         return found
 
     @cached_property

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.domain.cohorts import COHORTS
 
@@ -55,6 +55,15 @@ class Attempts:
     """Reports of the old version, a minute apart, after which an open attempt did not take; at least 1."""
 
 
+class Ranks(NamedTuple):
+    """Whom a stage admits by rank."""
+
+    limit: int
+    """Those below it."""
+    spot: int | None
+    """And this one, which is not below it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """One stage: whom it admits beside the earlier ones, and when it is passed. One of the first three is given."""
@@ -89,6 +98,16 @@ class Stage:
     def rank_limit(self) -> int:
         """The ranks below it are admitted by a percentage; 0 where the stage has none."""
         return 0 if self.percent is None else ceil(round(self.percent * COHORTS / 100, 6))
+
+    def ranks(self, kept: int) -> Ranks:
+        """Whom it admits by rank, where a rollout has kept that limit for it; 0: none.
+
+        A number admits all ranks below the limit. A percentage takes in only the rank right below it, beside its own:
+        whoever comes later and stands between the two is not admitted.
+        """
+        if self.percent is None or kept <= self.rank_limit:
+            return Ranks(max(self.rank_limit, kept), None)
+        return Ranks(self.rank_limit, kept - 1)
 
 
 WHOLE = Stage(percent=100)

@@ -4,7 +4,7 @@ Rules:
 - Nothing changes a phase but `pause`, `resume`, `approve`, `advance`, `finish`, `reopen` and `abort`, by one table of
   legal moves.
 - A stage is entered once; stages are known by their position.
-- An admission only grows while a rollout runs.
+- An admission only grows while a rollout runs, but for the one endpoint that a percentage takes in.
 
 Spec: DESIGN §6.
 Layer: orchestrator.domain; pure.
@@ -68,7 +68,11 @@ class Rollout:
     stage: int = 0
     """The present one, from 0."""
     limits: tuple[int, ...] = ()
-    """Per stage that was entered, the rank below which it admits; missing ones are their percentage's."""
+    """Per stage that was entered, what `Stage.ranks` is told; 0, and missing ones, admit by their percentage alone."""
+
+    def kept(self, stage: int) -> int:
+        """The limit that was kept for a stage; 0: none."""
+        return self.limits[stage] if stage < len(self.limits) else 0
 
     @property
     def held(self) -> bool:
@@ -112,9 +116,14 @@ def advance(rollout: Rollout, stages: int) -> Rollout:
 
 def widen(rollout: Rollout, limit: int) -> Rollout:
     """Return the rollout with its present stage admitting ranks below `limit`; never fewer than it did."""
-    known = [*rollout.limits, *(0 for _ in range(rollout.stage + 1 - len(rollout.limits)))]
-    if known[rollout.stage] >= limit:
+    return rollout if rollout.kept(rollout.stage) >= limit else take_in(rollout, limit)
+
+
+def take_in(rollout: Rollout, limit: int) -> Rollout:
+    """Return the rollout with its present stage taking in the rank right below `limit`; 0: nobody."""
+    if rollout.kept(rollout.stage) == limit:
         return rollout
+    known = [*rollout.limits, *(0 for _ in range(rollout.stage + 1 - len(rollout.limits)))]
     known[rollout.stage] = limit
     return replace(rollout, limits=tuple(known))
 

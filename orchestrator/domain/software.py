@@ -53,6 +53,8 @@ class Admission:
     """Ranks below it are in."""
     filters: frozenset[str]
     """So are the endpoints that one of these matches."""
+    spots: frozenset[int] = frozenset()
+    """So are these ranks."""
 
     @property
     def everybody(self) -> bool:
@@ -92,13 +94,11 @@ class Software:
         """Whom its stages admit up to now."""
         staging = self.policy.staging
         present = min(self.rollout.stage, len(staging) - 1)
-        known = self.rollout.limits
-        limits = [
-            max(stage.rank_limit, known[number] if number < len(known) else 0)
-            for number, stage in enumerate(staging[: present + 1])
-        ]
+        ranks = [stage.ranks(self.rollout.kept(number)) for number, stage in enumerate(staging[: present + 1])]
+        limit = max(own.limit for own in ranks)
+        spots = frozenset(own.spot for own in ranks if own.spot is not None and own.spot >= limit)
         filters = [stage.filter_id for stage in staging[: present + 1] if stage.filter_id is not None]
-        return Admission(limit=max(limits), filters=frozenset(filters))
+        return Admission(limit=limit, filters=frozenset(filters), spots=spots)
 
     def stage_for(self, *, pinned: bool, rescue: bool) -> int | None:
         """Return the stage that an offer made now belongs to."""

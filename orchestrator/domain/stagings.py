@@ -40,6 +40,8 @@ class Step(NamedTuple):
     """So many endpoints at least, by a limit that is not known yet: of a number all of them, of a percentage one."""
     own: bool = False
     """Whether these are endpoints that no earlier stage admits: those of a percentage."""
+    spot: int | None = None
+    """And this rank, which a percentage takes in."""
 
 
 class Gap(NamedTuple):
@@ -51,6 +53,8 @@ class Gap(NamedTuple):
     """So many, of the lowest ones."""
     without: frozenset[str]
     """Of endpoints that none of these filters matches."""
+    taken: frozenset[int] = frozenset()
+    """Of other ranks than these."""
 
 
 class Reach(NamedTuple):
@@ -58,6 +62,7 @@ class Reach(NamedTuple):
 
     limit: int
     filters: frozenset[str]
+    spots: frozenset[int] = frozenset()
 
     @property
     def everybody(self) -> bool:
@@ -88,13 +93,17 @@ class Staging:
         """Return whom the stages up to this one admit."""
         steps = self.steps[: stage + 1]
         named = frozenset(step.filter_id for step in steps if step.filter_id is not None)
-        return Reach(max(step.limit for step in steps), named)
+        limit = max(step.limit for step in steps)
+        spots = frozenset(step.spot for step in steps if step.spot is not None and step.spot >= limit)
+        return Reach(limit, named, spots)
 
     def first(self, cohort: int, filters: frozenset[str]) -> int:
         """Return the first stage that admits an endpoint; the number of stages where none does."""
         place = rank(cohort, self.turned)
         steps = enumerate(self.steps)
-        admitting = (number for number, step in steps if place < step.limit or step.filter_id in filters)
+        admitting = (
+            number for number, step in steps if place < step.limit or place == step.spot or step.filter_id in filters
+        )
         return next(admitting, len(self.steps))
 
     @property
@@ -104,8 +113,9 @@ class Staging:
         if number is None:
             return None
         step = self.steps[number]
+        # Of a number it does not matter whom earlier stages admit.
         earlier = self.reach(number - 1) if number and step.own else Reach(0, _NO_FILTERS)
-        return Gap(earlier.limit, step.least, earlier.filters)
+        return Gap(earlier.limit, step.least, earlier.filters, earlier.spots)
 
     def filled(self, ranks: Sequence[int]) -> Staging:
         """Return the staging for a fleet in which the gap's ranks are these, ascending; fewer are all that there are.
@@ -116,8 +126,12 @@ class Staging:
         if number is None:
             return self
         step = self.steps[number]
-        limit = max([step.limit, *(rank + 1 for rank in ranks[: step.least])])
-        known = Step(limit=limit, filter_id=step.filter_id)
+        found = ranks[: step.least]
+        if step.own:
+            outside = next((rank for rank in found if rank >= step.limit), None)
+            known = Step(limit=step.limit, filter_id=step.filter_id, spot=outside)
+        else:
+            known = Step(limit=max([step.limit, *(rank + 1 for rank in found)]), filter_id=step.filter_id)
         return replace(self, steps=(*self.steps[:number], known, *self.steps[number + 1 :]))
 
     @property
@@ -141,15 +155,15 @@ def _staging(item: Software, application: str, *, counted: bool) -> Staging:
     stages = item.policy.staging
     present = min(item.rollout.stage, len(stages) - 1)
     # The limit of a stage that was entered is kept, even where another fleet would have another one.
-    kept = dict(enumerate(item.rollout.limits))
     whole = any(stage.rank_limit >= COHORTS for stage in stages)
     steps = []
     for number, stage in enumerate(stages):
-        limit = max(stage.rank_limit, kept.get(number, 0))
+        kept = item.rollout.kept(number)
+        limit, spot = stage.ranks(kept)
         matters = counted or number <= present or not whole
-        unknown = matters and stage.filter_id is None and not kept.get(number) and limit < COHORTS
+        unknown = matters and stage.filter_id is None and not kept and limit < COHORTS
         least = (stage.count or 1) if unknown else 0
-        steps.append(Step(limit, stage.filter_id, least, own=unknown and stage.count is None))
+        steps.append(Step(limit, stage.filter_id, least, own=unknown and stage.count is None, spot=spot))
     return Staging(
         version=item.version,
         turned=shift(application, item.version),

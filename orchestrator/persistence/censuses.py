@@ -156,7 +156,7 @@ class Census:
         """Whether a stage, or one before it, admits an endpoint."""
         rank, reach = (schema.endpoint.c.cohort + staging.turned) % COHORTS, staging.reach(stage)
         matched = [self._matches[name] for name in sorted(reach.filters) if name in self._matches]
-        return or_(rank < reach.limit, *matched)
+        return or_(elements.ranked(rank, reach.limit, reach.spots), *matched)
 
     @cached_property
     def _sums(self) -> list[ColumnElement[Any]]:

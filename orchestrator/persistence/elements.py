@@ -26,6 +26,7 @@ from sqlalchemy import (
     case,
     literal,
     literal_column,
+    or_,
     select,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -33,7 +34,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy import ColumnElement, FromClause, Select
     from sqlalchemy.engine import Dialect
@@ -139,6 +140,12 @@ def listed(parameter: ColumnElement[str], name: str, *kinds: type) -> Given:
 def listed_here(items: Sequence[int]) -> Select[Any]:
     """The column of a table that holds these numbers, for IN."""
     return listed(literal(listing(items), Text()), "given", int).values
+
+
+def ranked(rank: ColumnElement[int], limit: int, spots: Collection[int]) -> ColumnElement[bool]:
+    """Whether a rank is below a limit, or one of these."""
+    below = rank < limit
+    return or_(below, rank.in_(listed_here(sorted(spots)))) if spots else below
 
 
 def listing(items: Sequence[object]) -> str:

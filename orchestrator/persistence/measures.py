@@ -3,8 +3,8 @@
 Rules:
 - It is one consistent read beside the writer, which it never holds up.
 - Nobody is in a stage who gives no verdict for it: pinned and rescued endpoints, and those that refuse the version.
-- A stage of a percentage that nobody falls into takes in the one endpoint of the lowest rank; a stage of a number takes
-  in as many as that.
+- A stage of a percentage that nobody falls into takes in the one endpoint of the lowest rank, as long as that is so; a
+  stage of a number takes in as many as that.
 
 Layer: persistence; reads on the connection that is handed in.
 """
@@ -22,7 +22,7 @@ from orchestrator.domain.cohorts import COHORTS
 from orchestrator.domain.gates import Size
 from orchestrator.domain.rollouts import shift
 from orchestrator.domain.software import Strategy
-from orchestrator.persistence import filters, schema
+from orchestrator.persistence import elements, filters, schema
 from orchestrator.persistence.filters import Names
 from orchestrator.persistence.rows import ATTEMPT_CODES, stage_code
 
@@ -51,6 +51,7 @@ class Measure:
         self._dictionary = dictionary
         self._names = Names.of(dictionary, entry.application.key)
         self._stage = item.policy.stage(item.rollout.stage)
+        self._kept = item.rollout.kept(item.rollout.stage)
         self._rank = (_endpoint.cohort + shift(entry.application.name, item.version)) % COHORTS
 
     async def take(self, connection: AsyncConnection) -> Measured:
@@ -59,11 +60,18 @@ class Measure:
         limit = None
         if self._stage.count is not None:
             limit = await self._rank_of(connection, self._stage.count)
-        elif self._stage.percent is not None and not size.endpoints:
-            limit = await self._rank_of(connection, 1, not_(self._earlier))
-        if limit is not None and limit <= self._item.admission.limit:
-            limit = None
+            limit = None if limit is not None and limit <= self._item.admission.limit else limit
+        elif self._stage.percent is not None and (self._kept or not size.endpoints):
+            limit = await self._taken_in(connection)
         return Measured(size=size, limit=limit)
+
+    async def _taken_in(self, connection: AsyncConnection) -> int | None:
+        """The rank above that of the one endpoint that a percentage takes in, 0 for nobody; None: as it is."""
+        lowest = await self._rank_of(connection, 1, not_(self._earlier))
+        if lowest is None:
+            return None
+        wanted = 0 if lowest <= self._stage.rank_limit else lowest
+        return None if wanted == self._kept else wanted
 
     async def _count(self, connection: AsyncConnection) -> Size:
         waits = and_(self._to_come, not_(self._tried), not_(self._has(_state.setbacks, schema.setback)))
@@ -134,10 +142,11 @@ class Measure:
         return or_(false(), *admitted)
 
     def _admitted(self, number: int) -> ColumnElement[bool]:
-        stage, known = self._item.policy.stage(number), self._item.rollout.limits
-        limit = max(stage.rank_limit, known[number] if number < len(known) else 0)
+        stage = self._item.policy.stage(number)
+        limit, spot = stage.ranks(self._item.rollout.kept(number))
         named = [] if stage.filter_id is None else [stage.filter_id]
-        return or_(self._rank < limit, *self._matching(named))
+        ranked = elements.ranked(self._rank, limit, [] if spot is None else [spot])
+        return or_(ranked, *self._matching(named))
 
     def _matching(self, names: Iterable[str]) -> list[ColumnElement[bool]]:
         known = self._entry.filters

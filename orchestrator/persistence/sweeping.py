@@ -295,4 +295,4 @@ def _hold(restriction: Restriction, matches: Mapping[str, ColumnElement[bool]]) 
     """1 for endpoints that a restriction holds."""
     rank = (schema.endpoint.c.cohort + restriction.turned) % COHORTS
     matched = [matches[name] for name in sorted(restriction.filters) if name in matches]
-    return case((or_(rank < restriction.limit, *matched), 0), else_=1)
+    return case((or_(elements.ranked(rank, restriction.limit, restriction.spots), *matched), 0), else_=1)

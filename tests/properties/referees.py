@@ -263,8 +263,11 @@ def admitted(item: Software, document: EndpointDocument, stage: int | None = Non
     last = item.rollout.stage if stage is None else stage
     for number, given in enumerate(item.policy.staging[: last + 1]):
         widened = item.rollout.limits[number] if number < len(item.rollout.limits) else 0
-        by_percent = 0 if given.percent is None else given.percent * COHORTS / 100
-        if place(item, document) < max(widened, by_percent) or (given.filter_id is not None and in_lab(document)):
+        own = place(item, document)
+        # Beside its percentage, one endpoint at most.
+        by_percent = given.percent is not None and (own < given.percent * COHORTS / 100 or own == widened - 1)
+        by_number = given.percent is None and own < widened
+        if by_percent or by_number or (given.filter_id is not None and in_lab(document)):
             return True
     return False
 

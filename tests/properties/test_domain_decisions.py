@@ -168,7 +168,11 @@ class Oracle:
         rank = (self.endpoint.cohort + shift(self.catalogue.application, item.version)) % COHORTS
         for number, stage in enumerate(item.policy.stages[: item.rollout.stage + 1]):
             known = item.rollout.limits[number] if number < len(item.rollout.limits) else 0
-            if rank < max(known, (stage.percent or 0) * COHORTS / 100) or stage.filter_id in self.endpoint.filters:
+            if stage.percent is None:
+                by_rank = rank < known
+            else:
+                by_rank = rank < stage.percent * COHORTS / 100 or rank == known - 1
+            if by_rank or stage.filter_id in self.endpoint.filters:
                 return True
         return False
 

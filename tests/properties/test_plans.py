@@ -156,6 +156,7 @@ def filled(planner: Planner, fleet: Sequence[Endpoint]) -> list[Staging]:
                 place
                 for endpoint in fleet
                 if (place := rank(endpoint.cohort, staging.turned)) >= gap.low
+                and place not in gap.taken
                 and endpoint.filters.isdisjoint(gap.without)
                 and planner.belongs(kind_of(endpoint), staging.version)
             ]
@@ -166,7 +167,10 @@ def filled(planner: Planner, fleet: Sequence[Endpoint]) -> list[Staging]:
 
 def entered(software: Iterable[Software], stages: Iterable[Staging]) -> tuple[Software, ...]:
     """The software with the limits of stages written down, as a gatekeeper does."""
-    limits = {staging.version: tuple(step.limit for step in staging.steps) for staging in stages}
+    limits = {
+        staging.version: tuple(step.limit if step.spot is None else step.spot + 1 for step in staging.steps)
+        for staging in stages
+    }
     return tuple(replace(item, rollout=replace(item.rollout, limits=limits.get(item.version, ()))) for item in software)
 
 

@@ -9,13 +9,16 @@ import pytest
 from orchestrator.application.authors import ANONYMOUS, OTAO
 from orchestrator.application.gatekeeper import Gatekeeper
 from orchestrator.application.rollouts import Rollouts
-from orchestrator.application.sizes import Sizes
-from orchestrator.domain.rollouts import Phase
+from orchestrator.application.sizes import LEAST_PAUSE, Sizes
+from orchestrator.domain.cohorts import COHORTS, cohort
+from orchestrator.domain.rollouts import Phase, rank, shift
 from orchestrator.domain.versions import Version
 from tests.parts import no_time, without_broker
 from tests.unit.orchestrator.application.desks import APP
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from orchestrator.application.authors import Author
     from orchestrator.application.rollouts import Moved, Step, View
     from orchestrator.domain.gates import Size
@@ -91,6 +94,78 @@ async def test_a_stage_is_widened_though_somebody_has_looked_at_it_before_the_ga
     await keeper.rollouts.get(APP, NEW)
     await keeper.tick()
     assert len(await keeper.holders()) == 6
+
+
+def by_rank(count: int) -> list[str]:
+    """Names of endpoints, by ascending rank."""
+    turned = shift(APP, NEW)
+    return sorted((f"n{number}" for number in range(count)), key=lambda name: rank(cohort(APP, name), turned))
+
+
+async def grow(keeper: Keeper, names: Iterable[str]) -> None:
+    """Endpoints come; the gate looks when it may."""
+    for name in names:
+        await keeper.desk.enrol(name, "1.0.0")
+
+
+async def offered(keeper: Keeper, names: Iterable[str]) -> list[str]:
+    return [name for name in names if await keeper.desk.offer_of(name) is not None]
+
+
+async def look_again(keeper: Keeper) -> None:
+    keeper.desk.clock.at += LEAST_PAUSE
+    await keeper.tick()
+
+
+async def test_a_fleet_that_comes_after_its_highest_rank_is_not_let_in_with_it(desk: Desk) -> None:
+    """The first one is alone, and so is taken in; those that come below it are offered nothing."""
+    keeper, names = Keeper(desk), by_rank(200)
+    await keeper.define({"percent": 1, "soak": "PT1H"})
+    await grow(keeper, names[-1:])
+    await keeper.tick()
+    assert await offered(keeper, names[-1:]) == names[-1:]
+    await grow(keeper, names[:-1])
+    own = [name for name in names if rank(cohort(APP, name), shift(APP, NEW)) < COHORTS // 100]
+    assert own
+    assert await offered(keeper, names) == [*own, names[-1]]
+    await look_again(keeper)
+    # The stage has endpoints of its own: whoever was taken in, and has not begun, is not in it any more.
+    assert await offered(keeper, names) == own
+    view = await keeper.tick()
+    assert (view.record.software.rollout.limits, view.sizes[0].endpoints) == ((0,), len(own))
+
+
+async def test_who_is_taken_in_is_the_lowest_until_one_has_begun(desk: Desk) -> None:
+    keeper, names = Keeper(desk), by_rank(20)
+    low, middle, high = names[5], names[10], names[15]
+    await keeper.define({"percent": 0.0001, "minAttempted": 2})
+    await grow(keeper, [high])
+    await keeper.tick()
+    await grow(keeper, [middle])
+    assert await offered(keeper, [middle, high]) == [high]
+    await look_again(keeper)
+    assert await offered(keeper, [middle, high]) == [middle]
+    await desk.report(middle, "1.1.0", 500)
+    await grow(keeper, [low])
+    await look_again(keeper)
+    assert await offered(keeper, [low, middle, high]) == []
+
+
+async def test_the_audit_says_why_a_stage_admits_others(desk: Desk) -> None:
+    keeper, names = Keeper(desk), by_rank(200)
+    await keeper.define({"percent": 1})
+    await grow(keeper, names[-1:])
+    await keeper.tick()
+    await grow(keeper, names[:-1])
+    await look_again(keeper)
+    await desk.define("1.1.0", "1.0.0", rollout={"stages": [{"count": 3}, {"percent": 100}]})
+    await keeper.tick()
+    moves = [entry for entry in desk.bells.changes if entry.action.value == "rollout.widen"]
+    assert [entry.author.reason for entry in moves] == [
+        "stage 1: no endpoint is in its 1 %; it takes in the one of the lowest rank",
+        "stage 1: endpoints are in its 1 % now; it takes in no other",
+        "stage 1: it admits the lowest ranks, 3 endpoints if there are so many",
+    ]
 
 
 async def test_the_last_stage_is_not_finished_by_the_size_from_before_a_pause(keeper: Keeper) -> None:

@@ -163,7 +163,7 @@ def test_software_whose_stages_do_not_admit_everybody_is_restricted() -> None:
     )
     assert made.restrictions == [
         Restriction(0, shift("kettle", v("1.0.0")), 10_000, frozenset()),
-        Restriction(2, shift("kettle", v("1.2.0")), 20_000, frozenset({"lab"})),
+        Restriction(2, shift("kettle", v("1.2.0")), 10_000, frozenset({"lab"}), frozenset({19_999})),
     ]
     assert made.particular
     assert not catalogue(general("1.0.0")).particular
@@ -178,6 +178,12 @@ def test_a_restriction_admits_low_ranks_and_whom_its_filters_match(
 ) -> None:
     restriction = Restriction(number=0, turned=100_000, limit=10, filters=frozenset({"lab"}))
     assert restriction.admits(cohort, frozenset(filters)) is admitted
+
+
+@pytest.mark.parametrize(("cohort", "admitted"), [(900_076, False), (900_077, True), (900_078, False)])
+def test_a_restriction_admits_the_one_that_is_taken_in_and_nobody_before_it(cohort: int, admitted: bool) -> None:
+    restriction = Restriction(0, turned=100_000, limit=10, filters=frozenset(), spots=frozenset({77}))
+    assert restriction.admits(cohort, frozenset()) is admitted
 
 
 def test_windows_are_dates_too_and_ends_are() -> None:

@@ -99,6 +99,21 @@ def test_widening_never_admits_fewer_than_before(limit: int) -> None:
     assert rollouts.widen(rollout, limit) is rollout
 
 
+def test_whom_a_percentage_takes_in_may_change_either_way() -> None:
+    assert rollouts.take_in(STARTED, 7) == Rollout(limits=(7,))
+    assert rollouts.take_in(Rollout(stage=1, limits=(5, 7)), 3) == Rollout(stage=1, limits=(5, 3))
+    assert rollouts.take_in(Rollout(limits=(7,)), 0) == Rollout(limits=(0,))
+
+
+@pytest.mark.parametrize(("rollout", "limit"), [(STARTED, 0), (Rollout(limits=(7,)), 7)])
+def test_who_is_taken_in_already_changes_nothing(rollout: Rollout, limit: int) -> None:
+    assert rollouts.take_in(rollout, limit) is rollout
+
+
+def test_what_was_not_kept_is_none() -> None:
+    assert [Rollout(limits=(5, 0)).kept(stage) for stage in range(3)] == [5, 0, 0]
+
+
 def test_the_turn_of_a_version_is_that_of_its_application_and_text() -> None:
     # DESIGN §6: the first 8 bytes of SHA-256 of application NUL version, modulo the ranks.
     assert rollouts.shift("kettle", v("1.1.0")) == 347_136

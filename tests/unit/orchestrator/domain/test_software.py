@@ -105,10 +105,8 @@ def test_without_stages_everybody_is_admitted() -> None:
     ("rollout", "limit", "filters"),
     [
         (Rollout(stage=0), 10_000, set()),
-        # A percentage of a small fleet may be nobody: one is let in all the same.
-        (Rollout(stage=0, limits=(12_345,)), 12_345, set()),
+        (Rollout(stage=0, limits=(10_000,)), 10_000, set()),
         (Rollout(stage=1), 10_000, {"lab"}),
-        (Rollout(stage=1, limits=(12_345,)), 12_345, {"lab"}),
         # Nobody of the third stage before it was measured.
         (Rollout(stage=2), 10_000, {"lab"}),
         (Rollout(stage=2, limits=(0, 0, 15_000)), 15_000, {"lab"}),
@@ -123,6 +121,23 @@ def test_a_stage_admits_whom_it_names_and_all_before_it(rollout: Rollout, limit:
     admission = staged(*STAGES, rollout=rollout).admission
     assert admission == Admission(limit=limit, filters=frozenset(filters))
     assert admission.everybody == (limit == COHORTS)
+
+
+@pytest.mark.parametrize(
+    ("rollout", "limit", "spots"),
+    [
+        # A percentage of a small fleet may be nobody: one is let in all the same, and nobody else.
+        (Rollout(stage=0, limits=(12_345,)), 10_000, {12_344}),
+        (Rollout(stage=1, limits=(12_345,)), 10_000, {12_344}),
+        (Rollout(stage=2, limits=(12_345, 0, 15_000)), 15_000, set()),
+        (Rollout(stage=2, limits=(999_999, 0, 15_000)), 15_000, {999_998}),
+        (Rollout(stage=0, limits=(COHORTS,)), 10_000, {COHORTS - 1}),
+    ],
+)
+def test_a_percentage_that_took_one_in_admits_nobody_else(rollout: Rollout, limit: int, spots: set[int]) -> None:
+    admission = staged(*STAGES, rollout=rollout).admission
+    assert admission == Admission(limit=limit, filters=admission.filters, spots=frozenset(spots))
+    assert not admission.everybody
 
 
 @pytest.mark.parametrize(("stage", "expected"), [(0, 0), (5, 5), (9, 5)])

@@ -10,7 +10,7 @@ from orchestrator.domain.catalogues import Catalogue
 from orchestrator.domain.cohorts import COHORTS
 from orchestrator.domain.policies import RolloutPolicy, Stage
 from orchestrator.domain.rollouts import Rollout, rank, shift
-from orchestrator.domain.stagings import Gap, Staging, Step
+from orchestrator.domain.stagings import Gap, Reach, Staging, Step
 from tests.unit.orchestrator.domain.builders import general, suspended, v
 
 if TYPE_CHECKING:
@@ -43,16 +43,18 @@ def test_percentages_are_ranks_and_hold_one_endpoint_at_least() -> None:
     assert staging.steps == (Step(PER_CENT, None, 1, own=True), Step(COHORTS))
     assert staging.gap == Gap(0, 1, NOBODY)
     assert staging.filled([PER_CENT - 1]).steps == (Step(PER_CENT), Step(COHORTS))
-    assert staging.filled([PER_CENT]).steps == (Step(PER_CENT + 1), Step(COHORTS))
+    assert staging.filled([PER_CENT]).steps == (Step(PER_CENT, spot=PER_CENT), Step(COHORTS))
     assert staging.filled([]).gap is None
 
 
 def test_a_percentage_holds_one_that_no_earlier_stage_has() -> None:
     staging = one(Stage(percent=1), Stage(filter_id="lab"), Stage(percent=2), Stage(percent=3)).filled([70_000])
-    assert staging.gap == Gap(70_001, 1, frozenset({"lab"}))
+    assert staging.gap == Gap(PER_CENT, 1, frozenset({"lab"}), frozenset({70_000}))
     staging = staging.filled([80_000])
-    assert staging.gap == Gap(80_001, 1, frozenset({"lab"}))
-    assert [step.limit for step in staging.filled([]).steps] == [70_001, 0, 80_001, 3 * PER_CENT]
+    assert staging.gap == Gap(2 * PER_CENT, 1, frozenset({"lab"}), frozenset({70_000, 80_000}))
+    staging = staging.filled([])
+    assert [step.limit for step in staging.steps] == [PER_CENT, 0, 2 * PER_CENT, 3 * PER_CENT]
+    assert [step.spot for step in staging.steps] == [70_000, None, 80_000, None]
 
 
 def test_numbers_are_of_the_lowest_ranks_those_of_earlier_stages_included() -> None:
@@ -70,10 +72,10 @@ def test_what_is_known_is_not_filled() -> None:
 
 
 def test_a_stage_that_was_entered_keeps_its_limit() -> None:
-    stages = (Stage(count=5), Stage(percent=1), Stage(percent=100))
-    found = one(*stages, rollout=Rollout(stage=1, limits=(77, PER_CENT)))
-    assert found.steps == (Step(77), Step(PER_CENT), Step(COHORTS))
-    assert found.present == 1
+    stages = (Stage(count=5), Stage(percent=1), Stage(percent=2), Stage(percent=100))
+    found = one(*stages, rollout=Rollout(stage=2, limits=(77, PER_CENT, 70_001)))
+    assert found.steps == (Step(77), Step(PER_CENT), Step(2 * PER_CENT, spot=70_000), Step(COHORTS))
+    assert found.present == 2
 
 
 def test_the_first_stage_that_admits_is_an_endpoints_stage() -> None:
@@ -92,9 +94,12 @@ def test_the_first_stage_that_admits_is_an_endpoints_stage() -> None:
 
 def test_a_reach_is_of_all_stages_up_to_one() -> None:
     staging = one(Stage(percent=2), Stage(filter_id="lab"), Stage(count=3)).filled([1]).filled([1, 2, 3])
-    assert staging.reach(0) == (2 * PER_CENT, NOBODY)
-    assert staging.reach(2) == (2 * PER_CENT, frozenset({"lab"}))
+    assert staging.reach(0) == Reach(2 * PER_CENT, NOBODY)
+    assert staging.reach(2) == Reach(2 * PER_CENT, frozenset({"lab"}))
     assert not staging.reach(2).everybody
+    taken = one(Stage(percent=1), Stage(percent=10)).filled([5 * PER_CENT])
+    assert taken.reach(0) == Reach(PER_CENT, NOBODY, frozenset({5 * PER_CENT}))
+    assert taken.reach(1) == Reach(10 * PER_CENT, NOBODY)
 
 
 def test_what_admits_everybody_matters_only_where_it_is_counted() -> None:

@@ -145,6 +145,15 @@ async def test_very_many_stages_are_counted(shelf: SqlShelf, entry: Entry) -> No
         assert staged == [places.count(stage) for stage in range(50)]
 
 
+async def test_whom_a_percentage_takes_in_is_counted_alone(shelf: SqlShelf, entry: Entry) -> None:
+    await put(shelf, entry, *[ONE] * 50)
+    ranks = sorted(cohort(entry.application.name, f"tok{place}") for place in range(50))
+    steps = Step(ranks[1], spot=ranks[40]), Step(ranks[20], spot=ranks[30]), Step(COHORTS)
+    given = replace(staging(*steps), turned=0)
+    census = await shelf.storage.census(entry.application.key, Inquiry(at=NOW, stagings=(given,)))
+    assert [sum(crowd.staged[0][stage] for crowd in census.values()) for stage in range(3)] == [2, 20, 28]
+
+
 async def test_stages_that_are_not_counted_only_hold(shelf: SqlShelf, entry: Entry) -> None:
     await put(shelf, entry, ONE)
     given = staging(Step(0), Step(COHORTS), counted=False)

@@ -83,8 +83,24 @@ async def test_whom_an_earlier_stage_admits_is_not_in_a_later_one(shelf: SqlShel
 
 
 async def test_a_stage_that_was_widened_admits_what_it_was_widened_to(shelf: SqlShelf) -> None:
-    item = staged(Stage(percent=1), limits=(place("e6") + 1,))
+    item = staged(Stage(count=3), limits=(place("e6") + 1,))
     assert await measured(shelf, item, dict.fromkeys(ORDER, OLD)) == size(3)
+
+
+async def test_a_percentage_that_took_one_in_admits_nobody_else(shelf: SqlShelf) -> None:
+    item = staged(Stage(percent=1), limits=(place("e4") + 1,))
+    assert await measured(shelf, item, dict.fromkeys(ORDER, OLD)) == size(1)
+
+
+@pytest.mark.parametrize(("percent", "wanted"), [(1, "e4"), (3, None)])
+async def test_whom_a_percentage_took_in_is_looked_at_again_when_the_fleet_has_grown(
+    shelf: SqlShelf, percent: float, wanted: str | None
+) -> None:
+    """It is the one of the lowest rank, or nobody where the percentage has endpoints of its own."""
+    item = staged(Stage(percent=percent), limits=(place("e8") + 1,))
+    found = await measured(shelf, item, dict.fromkeys(ORDER, OLD))
+    assert found.limit == (0 if wanted is None else place(wanted) + 1)
+    assert found.size.endpoints == (1 if wanted else 2)
 
 
 async def test_a_filter_admits_whom_it_matches_beside_earlier_stages(shelf: SqlShelf) -> None:
