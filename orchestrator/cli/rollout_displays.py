@@ -2,6 +2,7 @@
 
 Rules:
 - Stages are counted from 1, as in the server's sentences.
+- A pipe gets every number in a column of its own, a terminal those that are not 0.
 - A line says the same each time, in the same order, so that scripts can read it.
 
 Layer: cli.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.cli import outputs
 from orchestrator.cli.documents import NOTHING, cell, items, number
 from orchestrator.cli.endings import printable
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 FAILURES = ("failed", "reverted", "expired")
 COUNTS = ("offered", "installing", "soaking", "confirmed", *FAILURES)
 STAGE_COLUMNS = ("stage", "admits", "state", "endpoints", "waiting", *COUNTS, "offline", "failure rate", "limit")
+NARROW_COLUMNS = ("stage", "admits", "state", "endpoints", "of them", "failure rate", "limit")
+"""On a terminal, which all of the others would not fit in."""
 LIST_COLUMNS = ("version", "state", "stage", "since", "summary")
 BAR_CHARACTERS = 40
 _PARTS = (
@@ -41,7 +45,10 @@ def show(output: Output, rollout: Document) -> None:
     names = ("version", "state", "since", "by", "reason", "summary")
     output.record({**{name: rollout.get(name) for name in names}, "stage": place(rollout)})
     output.say("")
-    output.table(STAGE_COLUMNS, [_stage_row(index, stage) for index, stage in enumerate(items(rollout, "stages"), 1)])
+    narrow = outputs.is_terminal()
+    row = _narrow_row if narrow else _stage_row
+    rows = [row(index, stage) for index, stage in enumerate(items(rollout, "stages"), 1)]
+    output.table(NARROW_COLUMNS if narrow else STAGE_COLUMNS, rows)
     failures = [(item.get("endpoints"), item.get("reason")) for item in items(rollout, "failures")]
     if failures:
         output.say("")
@@ -88,7 +95,7 @@ def picture(rollout: Document, trouble: str = "") -> RenderableType:
 
     table = Table.grid(padding=(0, 2))
     for index, stage in enumerate(items(rollout, "stages"), 1):
-        counts = " ".join(f"{name} {number(stage, name)}" for name in COUNTS if number(stage, name))
+        counts = _counted(stage, COUNTS, " ")
         table.add_row(Text(f"{index}"), Text(admits(stage)), _bar(stage), Text(cell(stage.get("state"))), Text(counts))
     head = f"{cell(rollout.get('version'))}: {cell(rollout.get('state'))}, stage {place(rollout)}"
     note = Text(printable(trouble) or "Ctrl-C ends", style="yellow" if trouble else "dim")
@@ -126,6 +133,17 @@ def _stage_row(index: int, stage: Document) -> tuple[object, ...]:
     counts = [stage.get(name) for name in COUNTS]
     shown = (stage.get("state"), stage.get("endpoints"), stage.get("waiting"), *counts, stage.get("offline"))
     return (index, admits(stage), *shown, _rate(stage), _percent(stage.get("maxFailureRate")))
+
+
+def _narrow_row(index: int, stage: Document) -> tuple[object, ...]:
+    counted = _counted(stage, ("waiting", *COUNTS, "offline"), ", ") or NOTHING
+    rate, limit = _rate(stage), _percent(stage.get("maxFailureRate"))
+    return (index, admits(stage), stage.get("state"), stage.get("endpoints"), counted, rate, limit)
+
+
+def _counted(stage: Document, names: tuple[str, ...], between: str) -> str:
+    """The numbers that are not 0, with their names."""
+    return between.join(f"{name} {number(stage, name)}" for name in names if number(stage, name))
 
 
 def _rate(stage: Document) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from orchestrator.cli import rollout_displays
+from orchestrator.cli import outputs, rollout_displays
 from orchestrator.cli.outputs import Output
 
 if TYPE_CHECKING:
@@ -58,6 +58,20 @@ def test_a_rollout_is_shown_with_its_stages_and_failures(capsys: pytest.CaptureF
     assert (first["failure rate"], first["limit"]) == ("2.9 % (0.5-14.9 %)", "2.0 %")
     assert (second["failure rate"], second["confirmed"]) == ("-", "0")
     assert lines[-1] == ["1", "no room left"]
+
+
+def test_on_a_terminal_only_numbers_are_shown_that_are_not_0(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outputs, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("NO_COLOR", "1")
+    busy = stage(waiting=2, offered=12, soaking=5, confirmed=33, failed=1, offline=4)
+    rollout_displays.show(Output(as_json=False), rollout(busy, stage()))
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    numbers = "waiting 2, offered 12, soaking 5, confirmed 33, failed 1, offline 4"
+    assert ["1", "10", "%", "running", "40", *numbers.split(), "-", "2.0", "%"] in rows
+    assert ["2", "10", "%", "running", "40", "-", "-", "2.0", "%"] in rows
 
 
 @pytest.mark.parametrize(
