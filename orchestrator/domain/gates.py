@@ -4,9 +4,9 @@ Rules:
 - Only verdicts count: confirmed, failed, reverted, expired. An endpoint that was never reached is no verdict, and is
   not open either: nothing is to be expected of it.
 - A stage fails on evidence only: enough verdicts, and the whole confidence interval of the failure rate above the
-  limit. When nothing is open, and so no more evidence can come, the rate itself decides; but not on too few verdicts
-  while some were not heard since their offer: devices that say nothing before they are done would make it fail with
-  the first of them that does not succeed.
+  limit. When nothing is open, and so no more evidence can come, the rate itself decides. But as long as verdicts are
+  too few and some were not heard since their offer, these are taken for successes, and the interval decides: devices
+  that say nothing before they are done would else make it fail with the first of them that does not succeed.
 - Failures are known at once, successes only after their soak: so the rate among all that came to the version, those
   that still soak included, has to be over the limit, too. Else every stage would fail in its first hours.
 - It passes with enough verdicts and a rate that is not over the limit; the same rate never does both. Endpoints that
@@ -145,6 +145,10 @@ class _Share:
             return False
         return min(bounds(self.part, whole)[0] for whole in (self.whole, self.whole + self.soaking)) > self.limit
 
+    def over_anyway(self, others: int) -> bool:
+        """Whether it is over the limit also with so many more that are not of the part."""
+        return bounds(self.part, self.whole + others)[0] > self.limit
+
     @property
     def in_doubt(self) -> bool:
         """Whether those that have begun could bring the rate over the limit."""
@@ -245,14 +249,16 @@ def _health(stage: Stage, tally: Tally, acknowledged: int) -> tuple[_Share, ...]
 
 def _rule(shares: tuple[_Share, ...], needed: int, tally: Tally, size: Size | None) -> tuple[Verdict, str]:
     failing = shares[0]
-    unheard = tally.unreached > 0 and failing.whole < needed
-    done = size is not None and size.waiting == 0 and tally.undecided == 0 and not unheard
+    done = size is not None and size.waiting == 0 and tally.undecided == 0
+    unheard = tally.unreached if failing.whole < needed else 0
     for share in shares:
         if share.whole >= needed and share.surely_over:
             return Verdict.FAILS, share.exceeded
     over = [share for share in shares if share.over]
-    if over and done:
+    if over and done and not unheard:
         return Verdict.FAILS, f"{over[0].exceeded}, and nothing is open"
+    if over and done and over[0].over_anyway(unheard):
+        return Verdict.FAILS, f"{over[0].exceeded}, also if the {unheard} that were not heard succeed"
     if failing.whole >= needed and not over and not failing.in_doubt:
         stated = "; ".join(share.compared for share in shares if share.whole)
         return Verdict.PASSES, f"{failing.whole} settled, {needed} needed; {stated}"

@@ -185,6 +185,13 @@ def test_too_few_verdicts_do_not_fail_a_stage_while_others_were_not_heard_yet() 
         "99 were offered it and not heard since: approve to go on without them"
     )
     assert judge(STAGE, Tally(confirmed=3, failed=1, offered=96, unreached=96), full(100)).verdict is WAITS
+    # 5 of 100 are not surely over the limit, 11 of 100 are.
+    assert judge(STAGE, Tally(confirmed=3, failed=5, offered=92, unreached=92), full(100)).verdict is WAITS
+    many = judge(STAGE, Tally(confirmed=3, failed=11, offered=86, unreached=86), full(100))
+    assert many.verdict is FAILS
+    assert many.reason == (
+        "failure rate 78.6 % (52.4-92.4 %) is over the limit 5 %, also if the 86 that were not heard succeed"
+    )
     # Nobody is left from whom anything could come.
     assert judge(STAGE, Tally(confirmed=3, failed=1), full(100)).verdict is FAILS
 
