@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-LONG_SECONDS = 0.03
+LONG_SECONDS = 0.045
 """Of one page, beyond which the next one is shorter."""
 SHORT_SECONDS = LONG_SECONDS / 3
 LEAST = 1_000
