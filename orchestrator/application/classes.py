@@ -74,8 +74,10 @@ class EndpointClass:
     held: int = 0
     """Which of the catalogue's restrictions hold them, as a set of their positions."""
     zone: str | None = None
-    cohort: int = field(default=0, compare=False)
+    key: int = field(default=0, compare=False)
     """Of one of them: which restrictions hold it is what all have in common."""
+    cohort: int = field(default=0, compare=False)
+    """Of the same one."""
     numbers: tuple[int | str | None, ...] = ()
     """What the storage knows the class by; it may tell apart what is the same here, as versions by their build."""
 
@@ -104,6 +106,7 @@ class EndpointClass:
             asked=self.asked,
             cohort=self.cohort,
             zone=self.zone,
+            key=self.key,
         )
 
 

@@ -199,7 +199,7 @@ def stored(draft: Draft, *, key: int, push_revision: int, last_history: int) -> 
         endpoint_id=draft.before.endpoint_id,
         app_version=draft.app_version,
         token=draft.before.token,
-        endpoint=draft.after,
+        endpoint=replace(draft.after, key=key),
         push_revision=push_revision,
         last_history=last_history,
     )

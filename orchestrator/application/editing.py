@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.freezes import Freeze
     from orchestrator.domain.kinds import Crowd, Inquiry, Kind
     from orchestrator.domain.software import Software
+    from orchestrator.domain.stagings import Place
     from orchestrator.domain.versions import Version
 
 
@@ -160,10 +161,10 @@ class EditingStorage(Protocol):
     async def census(self, application: int, inquiry: Inquiry) -> Mapping[Kind, Crowd]:
         """How many endpoints of each kind an application has, as far as it is asked for."""
 
-    async def ranks(
+    async def places(
         self, application: int, inquiry: Inquiry, turned: int, low: int, high: int
-    ) -> Mapping[Kind, Sequence[int]]:
-        """The ranks of the endpoints of each kind that are at least `low` and below `high`, in no order.
+    ) -> Mapping[Kind, Sequence[Place]]:
+        """Where the endpoints of each kind stand, from rank `low` to below `high`, in no order.
 
         `turned` is by how much a rollout turns the order of endpoints. An index finds them.
         """

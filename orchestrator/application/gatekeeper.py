@@ -4,6 +4,7 @@ Rules:
 - It looks at stored numbers, never at endpoints one by one; a stage is measured by one read beside the writer: at
   once when definitions have changed, else as seldom as its cost asks for, and not while the numbers stay the same.
 - Nothing is decided by the size of a stage that is just being widened.
+- A number takes in so many endpoints, one after the other as they come; who was taken in stays so.
 - A percentage takes in one endpoint while it has none of its own. Until one of its stage has begun, that is the one of
   the lowest rank; a newcomer is never taken in but by the gate.
 - A failure anywhere comes before an advance. A stage that was passed is judged as long as its rollout goes on, one that
@@ -101,17 +102,16 @@ class Gatekeeper:
         if not _matters(item, tallies, self._sizes.of(entry.application.key, item.version).get(stage)):
             return True
         measured = await self._sizes.look(entry, item, numbers)
-        if measured.limit is None or not _changeable(item, tallies, measured):
+        if measured.members is None or not _changeable(item, tallies, measured):
             return True
         self._sizes.forget(entry.application.key, item.version)
-        limit = measured.limit
+        members = measured.members
 
         def step(present: SoftwareRecord, _tallies: Tallies) -> Move | None:
             if present.software.rollout.stage != stage:
                 return None
-            reach = domain.widen if item.policy.stage(stage).count is not None else domain.take_in
-            widened = reach(present.software.rollout, limit)
-            return Move(action=Action.ROLLOUT_WIDEN, rollout=widened, reason=_reason(item, limit))
+            widened = domain.take_in(present.software.rollout, members)
+            return Move(action=Action.ROLLOUT_WIDEN, rollout=widened, reason=_reason(item, members))
 
         await self._move(entry, item, step, stops=False)
         return False
@@ -128,7 +128,7 @@ def _matters(item: Software, tallies: Mapping[int, Tally], size: Size | None) ->
     if size is None or size.endpoints < stage.sample or not tally.undecided:
         return True
     if stage.count is None:
-        return item.rollout.kept(number) > stage.rank_limit
+        return bool(item.rollout.members_of(number))
     return _unfilled(item, tallies)
 
 
@@ -142,28 +142,25 @@ def _changeable(item: Software, tallies: Mapping[int, Tally], measured: Measured
         return _unfilled(item, tallies)
     tally = tallies.get(number, _NOTHING)
     begun = tally.installing + tally.soaking + tally.settled
-    return not measured.limit or not measured.size.endpoints or not begun
+    return not measured.members or not measured.size.endpoints or not begun
 
 
-def _reason(item: Software, limit: int) -> str:
+def _reason(item: Software, members: frozenset[int]) -> str:
     """Why the present stage comes to admit others."""
     number = item.rollout.stage
     stage = item.policy.stage(number)
     if stage.percent is None:
-        return f"stage {number + 1}: it admits the lowest ranks, {stage.count} endpoints if there are so many"
-    if limit:
+        return f"stage {number + 1}: it takes in the lowest ranks, {len(members)} of {stage.count} endpoints"
+    if members:
         return f"stage {number + 1}: no endpoint is in its {stage.percent:g} %; it takes in the one of the lowest rank"
     return f"stage {number + 1}: endpoints are in its {stage.percent:g} % now; it takes in no other"
 
 
 def _unfilled(item: Software, tallies: Mapping[int, Tally]) -> bool:
     """Whether the present stage, of a number, may admit more: only until so many attempts were made."""
-    count = item.policy.stage(item.rollout.stage).count
-    return count is not None and sum(map(_attempts, tallies.values())) < count
-
-
-def _attempts(tally: Tally) -> int:
-    return tally.offered + tally.installing + tally.soaking + tally.settled
+    number = item.rollout.stage
+    count, tally = item.policy.stage(number).count, tallies.get(number, _NOTHING)
+    return count is not None and tally.offered + tally.installing + tally.soaking + tally.settled < count
 
 
 _NOTHING = Tally()

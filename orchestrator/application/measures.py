@@ -24,11 +24,10 @@ class Measured:
     """A stage as it is."""
 
     size: Size
-    limit: int | None
-    """What has to be kept for the stage, so that it has the endpoints that it shall; None: what is.
+    members: frozenset[int] | None
+    """The keys of the endpoints that it has to take in, so that it has those that it shall; None: as it is.
 
-    For a number, the rank below which it admits; for a percentage, the rank right above that of the one endpoint that
-    it takes in, or 0: nobody, since it has endpoints of its own.
+    All of a number; of a percentage the one, or nobody, since it has endpoints of its own.
     """
 
 

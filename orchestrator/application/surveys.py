@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.application.editing import EditingStorage
     from orchestrator.domain.filters import Filter
     from orchestrator.domain.plans import Planner
-    from orchestrator.domain.stagings import Gap, Staging
+    from orchestrator.domain.stagings import Gap, Place, Staging
 
 _SLICE = 64
 """Kinds of endpoints that are planned without a pause."""
@@ -51,10 +51,10 @@ async def survey(
 async def _known(
     planner: Planner, storage: EditingStorage, application: int, inquiry: Inquiry, staging: Staging
 ) -> Staging:
-    """A staging with the limits that depend on the fleet."""
+    """A staging with whom it takes in of the fleet."""
     barren = COHORTS
     while (gap := staging.gap) is not None:
-        found: list[int] = []
+        found: list[Place] = []
         if gap.low < barren:
             found = await _lowest(planner, storage, application, inquiry, staging, gap)
         if not found:
@@ -66,19 +66,19 @@ async def _known(
 
 async def _lowest(
     planner: Planner, storage: EditingStorage, application: int, inquiry: Inquiry, staging: Staging, gap: Gap
-) -> list[int]:
-    """The ranks that fill a gap, or all that there are, ascending."""
-    found: list[int] = []
+) -> list[Place]:
+    """The endpoints that fill a gap, or all that there are, ascending."""
+    found: list[Place] = []
     low, width = gap.low, _FIRST_WIDTH
     while len(found) < gap.wanted and low < COHORTS:
         high = min(low + width, COHORTS)
-        page = await storage.ranks(application, inquiry, staging.turned, low, high)
+        page = await storage.places(application, inquiry, staging.turned, low, high)
         found += sorted(
-            rank
-            for kind, ranks in page.items()
+            place
+            for kind, places in page.items()
             if kind.filters.isdisjoint(gap.without) and planner.belongs(kind, staging.version)
-            for rank in ranks
-            if rank not in gap.taken
+            for place in places
+            if place.key not in gap.taken
         )
         low, width = high, min(2 * width, _LARGEST_WIDTH)
     return found

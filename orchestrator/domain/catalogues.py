@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from orchestrator.domain.endpoints import Endpoint
     from orchestrator.domain.freezes import Freeze
     from orchestrator.domain.policies import Limits, RolloutPolicy, Window
     from orchestrator.domain.ranges import Bound, Interval
@@ -59,12 +60,12 @@ class Restriction(NamedTuple):
     """By how much it turns the order of endpoints."""
     limit: int
     filters: frozenset[str]
-    spots: frozenset[int] = frozenset()
+    members: frozenset[int] = frozenset()
 
-    def admits(self, cohort: int, filters: frozenset[str]) -> bool:
-        """Whether an endpoint of this cohort, in these filters, is admitted."""
-        place = rank(cohort, self.turned)
-        return place < self.limit or place in self.spots or not self.filters.isdisjoint(filters)
+    def admits(self, endpoint: Endpoint) -> bool:
+        """Whether an endpoint is admitted."""
+        ranked = rank(endpoint.cohort, self.turned) < self.limit
+        return ranked or endpoint.key in self.members or not self.filters.isdisjoint(endpoint.filters)
 
 
 @dataclass(eq=False, kw_only=True)
@@ -196,7 +197,7 @@ class Catalogue:
             admission = item.admission
             if item.servable and not admission.everybody:
                 turned = shift(self.application, item.version)
-                found.append(Restriction(number, turned, admission.limit, admission.filters, admission.spots))
+                found.append(Restriction(number, turned, admission.limit, admission.filters, admission.members))
         return found
 
     @cached_property

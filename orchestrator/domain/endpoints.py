@@ -135,6 +135,8 @@ class Endpoint:
     """Where it stands in the order in which rollouts reach the fleet, before a version turns that."""
     zone: str | None = None
     """Its own time zone, where software looks at that."""
+    key: int = field(default=0, compare=False)
+    """Its number in the storage, by which stages know whom they take in; 0 as long as it has none."""
 
     @property
     def offer(self) -> Attempt | None:
@@ -177,4 +179,5 @@ class Endpoint:
             consulted=self.consulted,
             cohort=self.cohort,
             zone=self.zone,
+            key=self.key,
         )

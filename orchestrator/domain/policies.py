@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from math import ceil
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from orchestrator.domain.cohorts import COHORTS
 
@@ -55,15 +55,6 @@ class Attempts:
     """Reports of the old version, a minute apart, after which an open attempt did not take; at least 1."""
 
 
-class Ranks(NamedTuple):
-    """Whom a stage admits by rank."""
-
-    limit: int
-    """Those below it."""
-    spot: int | None
-    """And this one, which is not below it."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """One stage: whom it admits beside the earlier ones, and when it is passed. One of the first three is given."""
@@ -71,7 +62,7 @@ class Stage:
     percent: float | None = None
     """Of all ranks, above 0, at most 100."""
     count: int | None = None
-    """So many endpoints, those of the lowest ranks; at least 1."""
+    """So many endpoints, those of the lowest ranks when they are taken in; at least 1."""
     filter_id: str | None = None
     """The endpoints that this filter matches."""
     soak: timedelta = timedelta()
@@ -98,16 +89,6 @@ class Stage:
     def rank_limit(self) -> int:
         """The ranks below it are admitted by a percentage; 0 where the stage has none."""
         return 0 if self.percent is None else ceil(round(self.percent * COHORTS / 100, 6))
-
-    def ranks(self, kept: int) -> Ranks:
-        """Whom it admits by rank, where a rollout has kept that limit for it; 0: none.
-
-        A number admits all ranks below the limit. A percentage takes in only the rank right below it, beside its own:
-        whoever comes later and stands between the two is not admitted.
-        """
-        if self.percent is None or kept <= self.rank_limit:
-            return Ranks(max(self.rank_limit, kept), None)
-        return Ranks(self.rank_limit, kept - 1)
 
 
 WHOLE = Stage(percent=100)

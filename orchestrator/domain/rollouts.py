@@ -4,7 +4,7 @@ Rules:
 - Nothing changes a phase but `pause`, `resume`, `approve`, `advance`, `finish`, `reopen` and `abort`, by one table of
   legal moves.
 - A stage is entered once; stages are known by their position.
-- An admission only grows while a rollout runs, but for the one endpoint that a percentage takes in.
+- Whom a stage takes in is kept by name: a newcomer is in no stage because of where it stands among those.
 
 Spec: DESIGN §6.
 Layer: orchestrator.domain; pure.
@@ -67,12 +67,13 @@ class Rollout:
     phase: Phase = Phase.RUNNING
     stage: int = 0
     """The present one, from 0."""
-    limits: tuple[int, ...] = ()
-    """Per stage that was entered, what `Stage.ranks` is told; 0, and missing ones, admit by their percentage alone."""
+    members: tuple[frozenset[int], ...] = ()
+    """Per stage that was entered, the keys of the endpoints that it takes in beside those of its percentage or filter:
+    all of a number, the one of a percentage that nobody falls into."""
 
-    def kept(self, stage: int) -> int:
-        """The limit that was kept for a stage; 0: none."""
-        return self.limits[stage] if stage < len(self.limits) else 0
+    def members_of(self, stage: int) -> frozenset[int]:
+        """The keys of the endpoints that a stage takes in."""
+        return self.members[stage] if stage < len(self.members) else NOBODY
 
     @property
     def held(self) -> bool:
@@ -85,6 +86,7 @@ class Rollout:
         return self.phase is Phase.ABORTED
 
 
+NOBODY: frozenset[int] = frozenset()
 STARTED = Rollout()
 
 
@@ -114,18 +116,13 @@ def advance(rollout: Rollout, stages: int) -> Rollout:
     return replace(move(rollout, Phase.RUNNING), stage=rollout.stage + 1)
 
 
-def widen(rollout: Rollout, limit: int) -> Rollout:
-    """Return the rollout with its present stage admitting ranks below `limit`; never fewer than it did."""
-    return rollout if rollout.kept(rollout.stage) >= limit else take_in(rollout, limit)
-
-
-def take_in(rollout: Rollout, limit: int) -> Rollout:
-    """Return the rollout with its present stage taking in the rank right below `limit`; 0: nobody."""
-    if rollout.kept(rollout.stage) == limit:
+def take_in(rollout: Rollout, members: frozenset[int]) -> Rollout:
+    """Return the rollout with its present stage taking in the endpoints of these keys, and no others any more."""
+    if rollout.members_of(rollout.stage) == members:
         return rollout
-    known = [*rollout.limits, *(0 for _ in range(rollout.stage + 1 - len(rollout.limits)))]
-    known[rollout.stage] = limit
-    return replace(rollout, limits=tuple(known))
+    known = [*rollout.members, *(NOBODY for _ in range(rollout.stage + 1 - len(rollout.members)))]
+    known[rollout.stage] = members
+    return replace(rollout, members=tuple(known))
 
 
 @lru_cache(maxsize=4096)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.domain.cohorts import COHORTS
 from orchestrator.domain.policies import DEFAULT_POLICY
-from orchestrator.domain.rollouts import STARTED, Phase, move
+from orchestrator.domain.rollouts import NOBODY, STARTED, Phase, move
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -53,8 +53,8 @@ class Admission:
     """Ranks below it are in."""
     filters: frozenset[str]
     """So are the endpoints that one of these matches."""
-    spots: frozenset[int] = frozenset()
-    """So are these ranks."""
+    members: frozenset[int] = frozenset()
+    """So are the endpoints of these keys."""
 
     @property
     def everybody(self) -> bool:
@@ -94,11 +94,10 @@ class Software:
         """Whom its stages admit up to now."""
         staging = self.policy.staging
         present = min(self.rollout.stage, len(staging) - 1)
-        ranks = [stage.ranks(self.rollout.kept(number)) for number, stage in enumerate(staging[: present + 1])]
-        limit = max(own.limit for own in ranks)
-        spots = frozenset(own.spot for own in ranks if own.spot is not None and own.spot >= limit)
+        limit = max(stage.rank_limit for stage in staging[: present + 1])
+        members = NOBODY.union(*self.rollout.members[: present + 1])
         filters = [stage.filter_id for stage in staging[: present + 1] if stage.filter_id is not None]
-        return Admission(limit=limit, filters=frozenset(filters), spots=spots)
+        return Admission(limit=limit, filters=frozenset(filters), members=members)
 
     def stage_for(self, *, pinned: bool, rescue: bool) -> int | None:
         """Return the stage that an offer made now belongs to."""
@@ -137,16 +136,22 @@ class Software:
 def revised(software: Software, policy: RolloutPolicy) -> Rollout:
     """Return how far the rollout of a software is when its policy becomes `policy`.
 
-    Stages are known by their position; where one is another one now, whom it admits is worked out anew. A rollout that
-    is finished goes on when there are stages that it has not come to.
+    Stages are known by their position; where one is another one now, whom it takes in is worked out anew, but for a
+    number that grows. A rollout that is finished goes on when there are stages that it has not come to.
     """
     rollout, before, after = software.rollout, software.policy.staging, policy.staging
     pairs = enumerate(zip(before, after, strict=False))
-    same = next((number for number, (old, new) in pairs if _share(old) != _share(new)), min(len(before), len(after)))
+    same = next((number for number, (old, new) in pairs if not _goes_on(old, new)), min(len(before), len(after)))
     stage = min(rollout.stage, len(after) - 1)
     if rollout.phase is Phase.FINISHED and stage + 1 < len(after):
         rollout = move(rollout, Phase.RUNNING)
-    return replace(rollout, stage=stage, limits=rollout.limits[:same])
+    return replace(rollout, stage=stage, members=rollout.members[:same])
+
+
+def _goes_on(old: Stage, new: Stage) -> bool:
+    """Whether whom one stage has taken in is right for the other as well."""
+    grows = old.count is not None and new.count is not None and old.count <= new.count
+    return grows or _share(old) == _share(new)
 
 
 def _share(stage: Stage) -> tuple[float | None, int | None, str | None]:

@@ -4,7 +4,7 @@ Rules:
 - A stage admits an endpoint by its rank or by a filter, and whom an earlier one admits; the first that does is the
   endpoint's stage.
 - A percent stage admits one endpoint at least that no earlier stage admits, a count stage those of the lowest ranks.
-  Whose these are depends on the fleet, so that such a limit is only known when its gap is `filled`.
+  Which these are depends on the fleet, so that they are only known when the stage's gap is `filled`.
 
 Spec: DESIGN §6, *Cohort*.
 Layer: orchestrator.domain; pure.
@@ -16,18 +16,26 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.domain.cohorts import COHORTS
-from orchestrator.domain.rollouts import rank, shift
+from orchestrator.domain.rollouts import NOBODY, rank, shift
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from orchestrator.domain.catalogues import Catalogue
+    from orchestrator.domain.endpoints import Endpoint
     from orchestrator.domain.software import Software
     from orchestrator.domain.versions import Version
 
 MOST_STAGES = 1000
 """So many stages are counted together, those of the highest versions."""
 _NO_FILTERS: frozenset[str] = frozenset()
+
+
+class Place(NamedTuple):
+    """Where an endpoint stands."""
+
+    rank: int
+    key: int
 
 
 class Step(NamedTuple):
@@ -37,24 +45,24 @@ class Step(NamedTuple):
     """Ranks below it; 0 is nobody."""
     filter_id: str | None = None
     least: int = 0
-    """So many endpoints at least, by a limit that is not known yet: of a number all of them, of a percentage one."""
+    """So many endpoints at least, which are not known yet: of a number all of them, of a percentage one."""
     own: bool = False
     """Whether these are endpoints that no earlier stage admits: those of a percentage."""
-    spot: int | None = None
-    """And this rank, which a percentage takes in."""
+    members: frozenset[int] = NOBODY
+    """And the endpoints of these keys."""
 
 
 class Gap(NamedTuple):
-    """Ranks that have to be known before it can be said whom a stage admits."""
+    """Endpoints that have to be known before it can be said whom a stage admits."""
 
     low: int
     """From this rank on."""
     wanted: int
-    """So many, of the lowest ones."""
+    """So many, of the lowest ranks."""
     without: frozenset[str]
-    """Of endpoints that none of these filters matches."""
-    taken: frozenset[int] = frozenset()
-    """Of other ranks than these."""
+    """That none of these filters matches."""
+    taken: frozenset[int] = NOBODY
+    """Of other keys than these."""
 
 
 class Reach(NamedTuple):
@@ -62,7 +70,7 @@ class Reach(NamedTuple):
 
     limit: int
     filters: frozenset[str]
-    spots: frozenset[int] = frozenset()
+    members: frozenset[int] = NOBODY
 
     @property
     def everybody(self) -> bool:
@@ -94,44 +102,40 @@ class Staging:
         steps = self.steps[: stage + 1]
         named = frozenset(step.filter_id for step in steps if step.filter_id is not None)
         limit = max(step.limit for step in steps)
-        spots = frozenset(step.spot for step in steps if step.spot is not None and step.spot >= limit)
-        return Reach(limit, named, spots)
+        return Reach(limit, named, NOBODY.union(*(step.members for step in steps)))
 
-    def first(self, cohort: int, filters: frozenset[str]) -> int:
+    def first(self, endpoint: Endpoint) -> int:
         """Return the first stage that admits an endpoint; the number of stages where none does."""
-        place = rank(cohort, self.turned)
-        steps = enumerate(self.steps)
+        place, filters = rank(endpoint.cohort, self.turned), endpoint.filters
         admitting = (
-            number for number, step in steps if place < step.limit or place == step.spot or step.filter_id in filters
+            number
+            for number, step in enumerate(self.steps)
+            if place < step.limit or endpoint.key in step.members or step.filter_id in filters
         )
         return next(admitting, len(self.steps))
 
     @property
     def gap(self) -> Gap | None:
-        """What has to be known for the first stage whose limit is not; None when all are."""
+        """What has to be known for the first stage of which it is not; None when it is of all."""
         number = self._unknown
         if number is None:
             return None
         step = self.steps[number]
         # Of a number it does not matter whom earlier stages admit.
         earlier = self.reach(number - 1) if number and step.own else Reach(0, _NO_FILTERS)
-        return Gap(earlier.limit, step.least, earlier.filters, earlier.spots)
+        return Gap(earlier.limit, step.least, earlier.filters, earlier.members)
 
-    def filled(self, ranks: Sequence[int]) -> Staging:
-        """Return the staging for a fleet in which the gap's ranks are these, ascending; fewer are all that there are.
+    def filled(self, places: Sequence[Place]) -> Staging:
+        """Return the staging for a fleet in which the gap's endpoints are these, ascending; fewer are all there are.
 
-        They are those of endpoints that could come to the version, or run it.
+        They could come to the version, or run it.
         """
         number = self._unknown
         if number is None:
             return self
         step = self.steps[number]
-        found = ranks[: step.least]
-        if step.own:
-            outside = next((rank for rank in found if rank >= step.limit), None)
-            known = Step(limit=step.limit, filter_id=step.filter_id, spot=outside)
-        else:
-            known = Step(limit=max([step.limit, *(rank + 1 for rank in found)]), filter_id=step.filter_id)
+        members = frozenset(place.key for place in places[: step.least] if place.rank >= step.limit)
+        known = Step(limit=step.limit, filter_id=step.filter_id, members=members)
         return replace(self, steps=(*self.steps[:number], known, *self.steps[number + 1 :]))
 
     @property
@@ -154,16 +158,15 @@ def of(catalogue: Catalogue, counted: Collection[Version]) -> list[Staging]:
 def _staging(item: Software, application: str, *, counted: bool) -> Staging:
     stages = item.policy.staging
     present = min(item.rollout.stage, len(stages) - 1)
-    # The limit of a stage that was entered is kept, even where another fleet would have another one.
+    # Whom a stage that was entered has taken in is kept, even where another fleet would have others.
     whole = any(stage.rank_limit >= COHORTS for stage in stages)
     steps = []
     for number, stage in enumerate(stages):
-        kept = item.rollout.kept(number)
-        limit, spot = stage.ranks(kept)
+        members, limit = item.rollout.members_of(number), stage.rank_limit
         matters = counted or number <= present or not whole
-        unknown = matters and stage.filter_id is None and not kept and limit < COHORTS
+        unknown = matters and stage.filter_id is None and not members and limit < COHORTS
         least = (stage.count or 1) if unknown else 0
-        steps.append(Step(limit, stage.filter_id, least, own=unknown and stage.count is None, spot=spot))
+        steps.append(Step(limit, stage.filter_id, least, own=unknown and stage.count is None, members=members))
     return Staging(
         version=item.version,
         turned=shift(application, item.version),

@@ -83,16 +83,16 @@ def standing(endpoint: Endpoint, catalogue: Catalogue, now: datetime) -> Standin
         soaking=attempt.version if attempt is not None and attempt.state is AttemptState.SOAKING else None,
         consented=_consents(endpoint, catalogue, granted=True),
         refused=_consents(endpoint, catalogue, granted=False),
-        held=held(endpoint.cohort, endpoint.filters, catalogue) if catalogue.restrictions else 0,
+        held=held(endpoint, catalogue) if catalogue.restrictions else 0,
         zone=endpoint.zone if catalogue.zoned else None,
     )
 
 
-def held(cohort: int, filters: frozenset[str], catalogue: Catalogue) -> int:
+def held(endpoint: Endpoint, catalogue: Catalogue) -> int:
     """Return the numbers of the software whose stages do not admit an endpoint yet."""
     found = 0
     for restriction in catalogue.restrictions:
-        if not restriction.admits(cohort, filters):
+        if not restriction.admits(endpoint):
             found |= 1 << restriction.number
     return found
 

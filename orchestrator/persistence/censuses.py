@@ -23,6 +23,7 @@ from orchestrator.application.memberships import ZONE
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.cohorts import COHORTS
 from orchestrator.domain.kinds import Crowd, Kind
+from orchestrator.domain.stagings import Place
 from orchestrator.persistence import dialects, elements, filters, schema
 from orchestrator.persistence.filters import Names
 from orchestrator.persistence.instants import to_ms
@@ -82,24 +83,26 @@ class Census:
             _join(found, kind, crowd)
         return found
 
-    async def ranks(self, connection: AsyncConnection, turned: int, low: int, high: int) -> dict[Kind, list[int]]:
-        """The ranks of at least `low` and below `high`, in a rollout that is turned so, of the endpoints of each kind.
+    async def places(self, connection: AsyncConnection, turned: int, low: int, high: int) -> dict[Kind, list[Place]]:
+        """Where the endpoints of each kind stand, from rank `low` to below `high`, in a rollout that is turned so.
 
-        One for each endpoint, in no order.
+        In no order.
         """
         columns = [*self._columns, *self._marks]
         named = [column.label(f"c{place}") for place, column in enumerate(columns)]
         rank = (schema.endpoint.c.cohort + turned) % COHORTS
         grouped = (
-            select(*named, elements.NumbersAsJson(rank).label("ranks"))
+            # Both aggregates see the rows of a group in one order.
+            select(*named, elements.NumbersAsJson(rank).label("ranks"), elements.NumbersAsJson(_state.id).label("keys"))
             .select_from(self._joined)
             .where(schema.endpoint.c.application_id == self._application, _cohorts(turned, low, high))
             .group_by(*named)
             .subquery()
         )
-        found: dict[Kind, list[int]] = {}
-        for *row, ranks in await dialects.fetch(connection, dialects.rows(list(grouped.columns))):
-            found.setdefault(self._kind(row, len(self._columns)), []).extend(orjson.loads(ranks))
+        found: dict[Kind, list[Place]] = {}
+        for *row, ranks, keys in await dialects.fetch(connection, dialects.rows(list(grouped.columns))):
+            standing = map(Place, orjson.loads(ranks), orjson.loads(keys))
+            found.setdefault(self._kind(row, len(self._columns)), []).extend(standing)
         return found
 
     async def _running(self, connection: AsyncConnection) -> Counter[Version | None]:
@@ -156,7 +159,7 @@ class Census:
         """Whether a stage, or one before it, admits an endpoint."""
         rank, reach = (schema.endpoint.c.cohort + staging.turned) % COHORTS, staging.reach(stage)
         matched = [self._matches[name] for name in sorted(reach.filters) if name in self._matches]
-        return or_(elements.ranked(rank, reach.limit, reach.spots), *matched)
+        return or_(elements.admitted(rank, reach.limit, _state.id, reach.members), *matched)
 
     @cached_property
     def _sums(self) -> list[ColumnElement[Any]]:

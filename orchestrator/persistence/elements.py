@@ -142,10 +142,12 @@ def listed_here(items: Sequence[int]) -> Select[Any]:
     return listed(literal(listing(items), Text()), "given", int).values
 
 
-def ranked(rank: ColumnElement[int], limit: int, spots: Collection[int]) -> ColumnElement[bool]:
-    """Whether a rank is below a limit, or one of these."""
+def admitted(
+    rank: ColumnElement[int], limit: int, key: ColumnElement[int], members: Collection[int]
+) -> ColumnElement[bool]:
+    """Whether a rank is below a limit, or a key one of these."""
     below = rank < limit
-    return or_(below, rank.in_(listed_here(sorted(spots)))) if spots else below
+    return or_(below, key.in_(listed_here(sorted(members)))) if members else below
 
 
 def listing(items: Sequence[object]) -> str:

@@ -3,8 +3,8 @@
 Rules:
 - It is one consistent read beside the writer, which it never holds up.
 - Nobody is in a stage who gives no verdict for it: pinned and rescued endpoints, and those that refuse the version.
-- A stage of a percentage that nobody falls into takes in the one endpoint of the lowest rank, as long as that is so; a
-  stage of a number takes in as many as that.
+- A stage of a percentage that nobody falls into takes in the one endpoint of the lowest rank, as long as that is so.
+- A stage of a number takes in those of the lowest ranks, but first whom stages took in already, or it has tried.
 
 Layer: persistence; reads on the connection that is handed in.
 """
@@ -20,7 +20,7 @@ from orchestrator.application.measures import Measured, leading
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.cohorts import COHORTS
 from orchestrator.domain.gates import Size
-from orchestrator.domain.rollouts import shift
+from orchestrator.domain.rollouts import NOBODY, shift
 from orchestrator.domain.software import Strategy
 from orchestrator.persistence import elements, filters, schema
 from orchestrator.persistence.filters import Names
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from orchestrator.persistence.dictionaries import Dictionary
 
 _state, _endpoint = schema.endpoint_state.c, schema.endpoint.c
+_NONE = false()
 _HELD = [ATTEMPT_CODES[state] for state in AttemptState if state is not AttemptState.WITHDRAWN]
 
 
@@ -51,27 +52,37 @@ class Measure:
         self._dictionary = dictionary
         self._names = Names.of(dictionary, entry.application.key)
         self._stage = item.policy.stage(item.rollout.stage)
-        self._kept = item.rollout.kept(item.rollout.stage)
+        self._members = item.rollout.members_of(item.rollout.stage)
         self._rank = (_endpoint.cohort + shift(entry.application.name, item.version)) % COHORTS
 
     async def take(self, connection: AsyncConnection) -> Measured:
         """Measure."""
         size = await self._count(connection)
-        limit = None
+        members = None
         if self._stage.count is not None:
-            limit = await self._rank_of(connection, self._stage.count)
-            limit = None if limit is not None and limit <= self._item.admission.limit else limit
-        elif self._stage.percent is not None and (self._kept or not size.endpoints):
-            limit = await self._taken_in(connection)
-        return Measured(size=size, limit=limit)
+            members = await self._filled(connection, self._stage.count)
+        elif self._stage.percent is not None and (self._members or not size.endpoints):
+            members = await self._taken_in(connection)
+        return Measured(size=size, members=members)
 
-    async def _taken_in(self, connection: AsyncConnection) -> int | None:
-        """The rank above that of the one endpoint that a percentage takes in, 0 for nobody; None: as it is."""
-        lowest = await self._rank_of(connection, 1, not_(self._earlier))
+    async def _filled(self, connection: AsyncConnection, number: int) -> frozenset[int] | None:
+        """Whom a number takes in; None: as it is."""
+        present = or_(self._earlier, self._admitted(self._item.rollout.stage))
+        kept = _state.id.in_(elements.listed_here(sorted(self._item.admission.members)))
+        tried = and_(self._tried, _state.stage == stage_code(self._item.rollout.stage))
+        first = case((or_(kept, tried), 0), else_=1)
+        chosen = self._among(select(_state.id, present), others=tried).order_by(first, self._rank, _state.id)
+        found = (await connection.execute(chosen.limit(number))).all()
+        return frozenset(key for key, _ in found) if any(not inside for _, inside in found) else None
+
+    async def _taken_in(self, connection: AsyncConnection) -> frozenset[int] | None:
+        """The one endpoint that a percentage takes in, or nobody; None: as it is."""
+        chosen = self._among(select(_state.id, self._rank), not_(self._earlier)).order_by(self._rank, _state.id)
+        lowest = (await connection.execute(chosen.limit(1))).first()
         if lowest is None:
             return None
-        wanted = 0 if lowest <= self._stage.rank_limit else lowest
-        return None if wanted == self._kept else wanted
+        wanted = NOBODY if lowest[1] < self._stage.rank_limit else frozenset({lowest[0]})
+        return None if wanted == self._members else wanted
 
     async def _count(self, connection: AsyncConnection) -> Size:
         waits = and_(self._to_come, not_(self._tried), not_(self._has(_state.setbacks, schema.setback)))
@@ -80,18 +91,12 @@ class Measure:
         row = (await connection.execute(self._among(counted, admitted, not_(self._earlier)))).one()
         return Size(endpoints=row[0], waiting=row[1])
 
-    async def _rank_of(self, connection: AsyncConnection, number: int, *conditions: ColumnElement[bool]) -> int | None:
-        """The rank above that of the candidate that is the `number`th in order of rank, or the last there is."""
-        ranks = self._among(select(self._rank.label("place")), *conditions).order_by(self._rank).limit(number)
-        found: int | None = (await connection.execute(select(func.max(ranks.subquery().c.place)))).scalar()
-        return None if found is None else found + 1
-
-    def _among(self, statement: Any, *conditions: ColumnElement[bool]) -> Any:  # noqa: ANN401 - a select of any columns
+    def _among(self, statement: Any, *conditions: ColumnElement[bool], others: ColumnElement[bool] = _NONE) -> Any:  # noqa: ANN401 - a select of any columns
+        """The endpoints that give a verdict on the version, by these conditions, and others."""
         joined = schema.endpoint.join(schema.endpoint_state, _state.id == _endpoint.id)
         inside = _endpoint.application_id == self._entry.application.key
-        return statement.select_from(joined).where(
-            inside, _state.token_state == 0, or_(self._to_come, self._tried), *self._targets, *conditions
-        )
+        belong = and_(_state.token_state == 0, or_(self._to_come, self._tried), *self._targets, *conditions)
+        return statement.select_from(joined).where(inside, or_(belong, others))
 
     @property
     def _targets(self) -> list[ColumnElement[bool]]:
@@ -143,10 +148,9 @@ class Measure:
 
     def _admitted(self, number: int) -> ColumnElement[bool]:
         stage = self._item.policy.stage(number)
-        limit, spot = stage.ranks(self._item.rollout.kept(number))
+        members = self._item.rollout.members_of(number)
         named = [] if stage.filter_id is None else [stage.filter_id]
-        ranked = elements.ranked(self._rank, limit, [] if spot is None else [spot])
-        return or_(ranked, *self._matching(named))
+        return or_(elements.admitted(self._rank, stage.rank_limit, _state.id, members), *self._matching(named))
 
     def _matching(self, names: Iterable[str]) -> list[ColumnElement[bool]]:
         known = self._entry.filters

@@ -333,7 +333,7 @@ def _plain(kept: Kept) -> bool:
 def _class(endpoint: Endpoint, entry: Entry) -> EndpointClass:
     attempt = endpoint.attempt
     restrictions = enumerate(entry.catalogue.restrictions)
-    held = (1 << place for place, item in restrictions if not item.admits(endpoint.cohort, endpoint.filters))
+    held = (1 << place for place, item in restrictions if not item.admits(endpoint))
     of = EndpointClass(
         running=endpoint.running,
         attempt=None,
@@ -344,6 +344,7 @@ def _class(endpoint: Endpoint, entry: Entry) -> EndpointClass:
         held=sum(held),
         zone=endpoint.zone,
         cohort=endpoint.cohort,
+        key=endpoint.key,
     )
     if attempt is None:
         return of

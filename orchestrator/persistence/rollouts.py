@@ -25,7 +25,7 @@ def build(rollout: Rollout, status: RolloutStatus) -> str | None:
         {
             "phase": rollout.phase.value,
             "stage": rollout.stage,
-            "limits": list(rollout.limits),
+            "members": [sorted(members) for members in rollout.members],
             "sinceMs": to_ms_or_none(status.since),
             "by": status.by,
             "reason": status.reason,
@@ -39,7 +39,9 @@ def parse(text: str | None) -> tuple[Rollout, RolloutStatus]:
     if text is None:
         return STARTED, _FRESH
     stored = orjson.loads(text)
-    rollout = Rollout(phase=Phase(stored["phase"]), stage=stored["stage"], limits=tuple(stored["limits"]))
+    # Databases from before stages knew whom they take in by name have none: the gates take them in again.
+    members = tuple(map(frozenset, stored.get("members", ())))
+    rollout = Rollout(phase=Phase(stored["phase"]), stage=stored["stage"], members=members)
     status = RolloutStatus(
         since=from_ms_or_none(stored["sinceMs"]),
         by=stored["by"],

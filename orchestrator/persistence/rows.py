@@ -123,6 +123,7 @@ def _decode_endpoint(
         asked=dictionary.version(asked_id) if asked_id > 0 else None,
         consulted=asked_id != 0,
         cohort=cohort,
+        key=row[0],
     )
 
 

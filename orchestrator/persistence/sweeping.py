@@ -168,11 +168,10 @@ class Sweep:
         """The classes of a page with their sizes, and the keys of its particular endpoints."""
         concerned = self._concerned(end)
         # One of the class stands for all: which restrictions hold it is what they have in common.
-        cohort = func.min(schema.endpoint.c.cohort) if self._looks_beside else literal(0)
+        cohort = schema.endpoint.c.cohort if self._looks_beside else literal(0)
+        one = func.min(cohort * literal(KEY_SPAN, BigInteger) + _state.id - self._first)
         grouped = (
-            select(
-                *self._columns, cohort.label("cohort"), func.count().label("size"), func.min(_state.id).label("first")
-            )
+            select(*self._columns, one.label("one"), func.count().label("size"), func.min(_state.id).label("first"))
             .select_from(self._source)
             .where(concerned, ~self._one_by_one())
             .group_by(*self._columns)
@@ -185,7 +184,8 @@ class Sweep:
         return {self._class(row): row[-2] for row in rows}, [key for (key,) in keys]
 
     def _class(self, row: Sequence[Any]) -> EndpointClass:
-        *numbers, cohort, _size, _first = row
+        *numbers, one, _size, _first = row
+        cohort, key = divmod(one, KEY_SPAN)
         running_id, attempt_id, origin_id, state, stage, reached, healthy, lapsed, asked_id, *marks = numbers
         bits = marks[: len(self._bits)]
         holds = marks[len(self._bits) : len(self._bits) + len(self._holds)]
@@ -203,6 +203,7 @@ class Sweep:
             held=sum(bit << place for place, bit in enumerate(holds)),
             zone=marks[-1] or None if self._zoned else None,
             cohort=cohort,
+            key=self._first + key,
             numbers=tuple(numbers),
         )
 
@@ -295,4 +296,4 @@ def _hold(restriction: Restriction, matches: Mapping[str, ColumnElement[bool]]) 
     """1 for endpoints that a restriction holds."""
     rank = (schema.endpoint.c.cohort + restriction.turned) % COHORTS
     matched = [matches[name] for name in sorted(restriction.filters) if name in matches]
-    return case((or_(elements.ranked(rank, restriction.limit, restriction.spots), *matched), 0), else_=1)
+    return case((or_(elements.admitted(rank, restriction.limit, _state.id, restriction.members), *matched), 0), else_=1)

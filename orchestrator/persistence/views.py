@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.freezes import Freeze
     from orchestrator.domain.kinds import Crowd, Inquiry, Kind
     from orchestrator.domain.software import Software
+    from orchestrator.domain.stagings import Place
 
 
 class SqlViews(SqlQueues):
@@ -98,12 +99,12 @@ class SqlViews(SqlQueues):
         async with self.reading() as connection:
             return await Census(application, inquiry, self._dictionary).take(connection)
 
-    async def ranks(
+    async def places(
         self, application: int, inquiry: Inquiry, turned: int, low: int, high: int
-    ) -> Mapping[Kind, Sequence[int]]:
-        """See `editing.EditingStorage.ranks`."""
+    ) -> Mapping[Kind, Sequence[Place]]:
+        """See `editing.EditingStorage.places`."""
         async with self.reading() as connection:
-            return await Census(application, inquiry, self._dictionary).ranks(connection, turned, low, high)
+            return await Census(application, inquiry, self._dictionary).places(connection, turned, low, high)
 
     async def app_version_used(self, application: int, name: str) -> bool:
         """See `editing.EditingStorage.app_version_used`."""

@@ -23,6 +23,7 @@ from orchestrator.domain.policies import OnClose, RolloutPolicy, Stage, Window
 from orchestrator.domain.rollouts import Phase, Rollout
 from orchestrator.domain.software import FilterUse, Software, Strategy
 from orchestrator.domain.versions import Constraint, Version
+from orchestrator.persistence.schema import KEY_SPAN
 from protocol.payloads import Limits
 from protocol.topics import Instances
 from tests.contract.storages import APP, NOW, newcomer
@@ -109,11 +110,18 @@ _windows = st.builds(
     time_zone=st.sampled_from(("UTC", None, None, "Asia/Tokyo")),
     on_close=st.sampled_from(OnClose),
 )
+
+
+def _keys(numbers: frozenset[int]) -> frozenset[int]:
+    """Those of the endpoints that are stored so many in a row, in memory and in the database's first application."""
+    return numbers | {KEY_SPAN + number for number in numbers}
+
+
 _rollouts = st.builds(
     Rollout,
     phase=st.sampled_from((*[Phase.RUNNING] * 4, *Phase)),
     stage=st.integers(0, 2),
-    limits=st.lists(st.sampled_from((0, 200_000, 700_000)), max_size=3).map(tuple),
+    members=st.lists(st.frozensets(st.integers(1, 12), max_size=4).map(_keys), max_size=3).map(tuple),
 )
 _policies = st.builds(
     RolloutPolicy,

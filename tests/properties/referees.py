@@ -262,12 +262,11 @@ def admitted(item: Software, document: EndpointDocument, stage: int | None = Non
     """Whether a stage admits the endpoint, the present one unless it is said, or one before it."""
     last = item.rollout.stage if stage is None else stage
     for number, given in enumerate(item.policy.staging[: last + 1]):
-        widened = item.rollout.limits[number] if number < len(item.rollout.limits) else 0
-        own = place(item, document)
-        # Beside its percentage, one endpoint at most.
-        by_percent = given.percent is not None and (own < given.percent * COHORTS / 100 or own == widened - 1)
-        by_number = given.percent is None and own < widened
-        if by_percent or by_number or (given.filter_id is not None and in_lab(document)):
+        taken = item.rollout.members[number] if number < len(item.rollout.members) else frozenset()
+        # Beside its percentage, one endpoint at most; of a number, no more than that.
+        assert len(taken) <= (given.count or 1)
+        by_percent = given.percent is not None and place(item, document) < given.percent * COHORTS / 100
+        if by_percent or document.record.key in taken or (given.filter_id is not None and in_lab(document)):
             return True
     return False
 

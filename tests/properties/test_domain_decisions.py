@@ -65,7 +65,7 @@ rollouts = st.just(Rollout()) | st.builds(
     # Those that run are drawn more often, or nothing would be open.
     phase=st.sampled_from((*[Phase.RUNNING] * 6, *Phase)),
     stage=st.integers(0, 2),
-    limits=st.lists(st.sampled_from((0, 250_000, COHORTS)), max_size=3).map(tuple),
+    members=st.lists(st.frozensets(st.integers(1, 3)), max_size=3).map(tuple),
 )
 
 
@@ -120,6 +120,7 @@ endpoints = st.builds(
         soaking_at=st.just(NOW - HOUR),
     ),
     cohort=st.integers(0, COHORTS - 1),
+    key=st.integers(0, 3),
     zone=st.sampled_from((None, "Asia/Tokyo", "America/New_York", "Mars/Olympus")),
 )
 
@@ -167,11 +168,9 @@ class Oracle:
             return True
         rank = (self.endpoint.cohort + shift(self.catalogue.application, item.version)) % COHORTS
         for number, stage in enumerate(item.policy.stages[: item.rollout.stage + 1]):
-            known = item.rollout.limits[number] if number < len(item.rollout.limits) else 0
-            if stage.percent is None:
-                by_rank = rank < known
-            else:
-                by_rank = rank < stage.percent * COHORTS / 100 or rank == known - 1
+            taken = item.rollout.members[number] if number < len(item.rollout.members) else frozenset()
+            by_rank = stage.percent is not None and rank < stage.percent * COHORTS / 100
+            by_rank = by_rank or self.endpoint.key in taken
             if by_rank or stage.filter_id in self.endpoint.filters:
                 return True
         return False

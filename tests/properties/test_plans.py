@@ -24,6 +24,7 @@ from orchestrator.domain.plans import Planner
 from orchestrator.domain.policies import OnClose, RolloutPolicy, Stage, Window
 from orchestrator.domain.rollouts import Phase, Rollout, rank
 from orchestrator.domain.software import Strategy
+from orchestrator.domain.stagings import Place
 from tests.contract.storages import NOW, SqlShelf, entry_of, found, open_sqlite, store
 from tests.properties import fleets
 
@@ -126,7 +127,7 @@ def kind_of(endpoint: Endpoint, stages: Iterable[Staging] = ()) -> Kind:
     installs = tried.get(AttemptState.INSTALLING)
     offered = tried.get(AttemptState.OFFERED)
     setbacks = endpoint.setbacks.items()
-    places = {staging: staging.first(endpoint.cohort, endpoint.filters) for staging in stages}
+    places = {staging: staging.first(endpoint) for staging in stages}
     never = frozenset(staging.version for staging, place in places.items() if place > staging.last)
     later = frozenset(staging.version for staging, place in places.items() if place > staging.present)
     return Kind(
@@ -153,10 +154,10 @@ def filled(planner: Planner, fleet: Sequence[Endpoint]) -> list[Staging]:
     for staging in planner.stagings:
         while (gap := staging.gap) is not None:
             chosen = [
-                place
+                Place(place, endpoint.key)
                 for endpoint in fleet
                 if (place := rank(endpoint.cohort, staging.turned)) >= gap.low
-                and place not in gap.taken
+                and endpoint.key not in gap.taken
                 and endpoint.filters.isdisjoint(gap.without)
                 and planner.belongs(kind_of(endpoint), staging.version)
             ]
@@ -166,12 +167,9 @@ def filled(planner: Planner, fleet: Sequence[Endpoint]) -> list[Staging]:
 
 
 def entered(software: Iterable[Software], stages: Iterable[Staging]) -> tuple[Software, ...]:
-    """The software with the limits of stages written down, as a gatekeeper does."""
-    limits = {
-        staging.version: tuple(step.limit if step.spot is None else step.spot + 1 for step in staging.steps)
-        for staging in stages
-    }
-    return tuple(replace(item, rollout=replace(item.rollout, limits=limits.get(item.version, ()))) for item in software)
+    """The software with whom stages take in written down, as a gatekeeper does."""
+    taken = {staging.version: tuple(step.members for step in staging.steps) for staging in stages}
+    return tuple(replace(item, rollout=replace(item.rollout, members=taken.get(item.version, ()))) for item in software)
 
 
 def over(software: Iterable[Software]) -> tuple[Software, ...]:
@@ -216,7 +214,7 @@ async def check_census(shelf: SqlShelf, entry: Entry, planner: Planner, fleet: S
     for endpoint in fleet:
         for staging in known:
             if staging.counted and planner.comes(kind_of(endpoint, known), staging.version):
-                expected[staging.version][staging.first(endpoint.cohort, endpoint.filters)] += 1
+                expected[staging.version][staging.first(endpoint)] += 1
     stages = planner.forecast.stages
     assert {version: Counter(dict(enumerate(sizes))) for version, sizes in stages.items()} == expected
     return known
@@ -368,15 +366,19 @@ def members(draw: st.DrawFn) -> Endpoint:
     """An endpoint of any cohort."""
     endpoint = draw(fleets.endpoints().map(plannable).filter(active))
     filters = frozenset(draw(st.sets(st.sampled_from(("lab", "first")))))
-    return replace(endpoint, filters=filters, cohort=draw(st.integers(0, COHORTS - 1)))
+    return replace(endpoint, filters=filters, cohort=draw(st.integers(0, COHORTS - 1)), key=1)
 
 
 @settings(max_examples=200, deadline=None)
 @given(
-    endpoint=members(), software=candidates(), limit=st.integers(1, COHORTS), looked_at=st.sampled_from(fleets.VERSIONS)
+    endpoint=members(),
+    software=candidates(),
+    limit=st.integers(1, COHORTS),
+    taken=st.sampled_from((1, 2)),
+    looked_at=st.sampled_from(fleets.VERSIONS),
 )
 def test_a_kind_travels_as_an_endpoint_of_it_does(
-    endpoint: Endpoint, software: tuple[Software, ...], limit: int, looked_at: Version
+    endpoint: Endpoint, software: tuple[Software, ...], limit: int, taken: int, looked_at: Version
 ) -> None:
     planner = Planner(Catalogue.of(software), None, AT, about=fleets.VERSIONS)
     catalogue = planner.catalogue
@@ -384,7 +386,7 @@ def test_a_kind_travels_as_an_endpoint_of_it_does(
     known = []
     for staging in planner.stagings:
         while staging.gap is not None:
-            staging = staging.filled([limit - 1] * staging.gap.wanted)  # noqa: PLW2901 - gap by gap
+            staging = staging.filled([Place(limit - 1, taken)] * staging.gap.wanted)  # noqa: PLW2901 - gap by gap
         known.append(staging)
     staged = entered(software, known)
     kind = kind_of(endpoint, known)
@@ -397,7 +399,7 @@ def test_a_kind_travels_as_an_endpoint_of_it_does(
     for staging in (staging for staging in known if staging.version != offered):
         version, comes = staging.version, planner.comes(kind, staging.version)
         if comes or version == looked_at:
-            own, stages = staging.first(endpoint.cohort, endpoint.filters), range(len(staging.steps))
+            own, stages = staging.first(endpoint), range(len(staging.steps))
             admitted = [version in way(endpoint, staged, {version: stage})[1] for stage in stages]
             event(f"admitted: {sum(admitted)} of {len(admitted)}")
             assert admitted == [comes and own <= stage for stage in stages]

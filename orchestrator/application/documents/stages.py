@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 MOST_STAGES = 100
 MOST_REPORTS = 1000
 MOST_ENDPOINTS = 1_000_000_000
+MOST_TAKEN = 10_000
+"""Endpoints that one stage takes in by name."""
 PRESET: Literal["standard"] = "standard"
 
 _PERCENT = 100
@@ -41,8 +43,17 @@ def _rate(rate: float) -> float:
     return rate
 
 
+def _count(count: int) -> int:
+    if count > MOST_TAKEN:
+        raise ValueError(f"must be at most {MOST_TAKEN}: for more endpoints give a percent")
+    if count < 1:
+        raise ValueError("must be at least 1: so many endpoints are in the stage")
+    return count
+
+
 Rate = Annotated[float, AfterValidator(_rate), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})]
 Amount = Annotated[int, Field(ge=1, le=MOST_ENDPOINTS)]
+Count = Annotated[int, AfterValidator(_count), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MOST_TAKEN})]
 
 
 class StageBody(Body):
@@ -50,7 +61,7 @@ class StageBody(Body):
 
     percent: Annotated[float, Field(gt=0, le=_PERCENT)] | None = None
     """Of the fleet; more than that of earlier stages."""
-    count: Amount | None = None
+    count: Count | None = None
     """So many endpoints; more than that of earlier stages."""
     filter: Annotated[str, Field(pattern=FILTER_ID)] | None = None
     """The endpoints that it matches."""

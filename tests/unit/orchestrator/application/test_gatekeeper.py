@@ -65,7 +65,7 @@ async def keeper(desk: Desk) -> Keeper:
 async def test_a_stage_that_is_just_being_widened_is_not_judged_by_its_size(keeper: Keeper) -> None:
     """It has no endpoints before it is widened; one verdict would be all that such a stage can have."""
     await keeper.define({"count": 4, "minAttempted": 2})
-    assert (await keeper.tick()).record.software.rollout.limits[0] > 0
+    assert len((await keeper.tick()).record.software.rollout.members[0]) == 4
     await keeper.desk.report((await keeper.holders())[0], "1.1.0")
     view = await keeper.tick()
     assert view.sizes[0].endpoints == 4
@@ -132,7 +132,7 @@ async def test_a_fleet_that_comes_after_its_highest_rank_is_not_let_in_with_it(d
     # The stage has endpoints of its own: whoever was taken in, and has not begun, is not in it any more.
     assert await offered(keeper, names) == own
     view = await keeper.tick()
-    assert (view.record.software.rollout.limits, view.sizes[0].endpoints) == ((0,), len(own))
+    assert (view.record.software.rollout.members, view.sizes[0].endpoints) == ((frozenset(),), len(own))
 
 
 async def test_who_is_taken_in_is_the_lowest_until_one_has_begun(desk: Desk) -> None:
@@ -151,6 +151,64 @@ async def test_who_is_taken_in_is_the_lowest_until_one_has_begun(desk: Desk) -> 
     assert await offered(keeper, [low, middle, high]) == []
 
 
+async def test_a_number_takes_in_no_more_than_so_many_of_a_fleet_that_comes_later(desk: Desk) -> None:
+    """Fewer were known than the number: whoever comes fills it up by the gate alone, wherever it stands."""
+    keeper, names = Keeper(desk), by_rank(30)
+    early, late = names[20:22], names[:20]
+    await keeper.define({"count": 5, "soak": "PT1H"})
+    await grow(keeper, early)
+    await keeper.tick()
+    assert await offered(keeper, early) == early
+    await grow(keeper, late)
+    # They stand before those that were taken in, and are offered nothing.
+    assert await offered(keeper, names[:22]) == early
+    await look_again(keeper)
+    assert await offered(keeper, names[:22]) == [*names[:3], *early]
+    await grow(keeper, names[22:])
+    await look_again(keeper)
+    view = await keeper.tick()
+    assert await offered(keeper, names) == [*names[:3], *early]
+    assert view.sizes[0].endpoints == 5
+
+
+async def test_a_number_that_grows_keeps_the_offers_that_were_made(keeper: Keeper) -> None:
+    await keeper.define({"count": 2, "soak": "PT1H"})
+    await keeper.tick()
+    before = {name: await keeper.desk.offer_of(name) for name in await keeper.holders()}
+    await keeper.define({"count": 6, "soak": "PT1H"})
+    await keeper.tick()
+    after = {name: await keeper.desk.offer_of(name) for name in await keeper.holders()}
+    assert (len(before), len(after)) == (2, 6)
+    assert {name: after[name] for name in before} == before
+
+
+async def test_a_number_that_becomes_smaller_keeps_whoever_has_begun(keeper: Keeper) -> None:
+    await keeper.define({"count": 8, "soak": "PT1H"})
+    await keeper.tick()
+    begun = sorted(await keeper.holders())[-2:]
+    for name in begun:
+        await keeper.desk.report(name, "1.1.0")
+    await keeper.define({"count": 3, "soak": "PT1H"})
+    view = await keeper.tick(2)
+    assert len(await keeper.holders()) == 1
+    assert (view.tallies[0].offered, view.tallies[0].soaking) == (1, 2)
+
+
+async def test_a_number_after_a_filter_is_filled_up_though_the_filter_has_made_more_attempts(desk: Desk) -> None:
+    await desk.group("lab", "attributes.site == 'lab'")
+    keeper, names = Keeper(desk), by_rank(12)
+    for name in names[6:]:
+        await desk.enrol(name, "1.0.0", attributes={"site": "lab"})
+    await grow(keeper, names[:6])
+    await keeper.define({"filter": "lab", "minAttempted": 1}, {"count": 2})
+    await keeper.tick()
+    assert await offered(keeper, names) == names[6:]
+    for name in names[6:]:
+        await desk.report(name, "1.1.0")
+    await keeper.tick(3)
+    assert await offered(keeper, names) == names[:2]
+
+
 async def test_the_audit_says_why_a_stage_admits_others(desk: Desk) -> None:
     keeper, names = Keeper(desk), by_rank(200)
     await keeper.define({"percent": 1})
@@ -164,7 +222,7 @@ async def test_the_audit_says_why_a_stage_admits_others(desk: Desk) -> None:
     assert [entry.author.reason for entry in moves] == [
         "stage 1: no endpoint is in its 1 %; it takes in the one of the lowest rank",
         "stage 1: endpoints are in its 1 % now; it takes in no other",
-        "stage 1: it admits the lowest ranks, 3 endpoints if there are so many",
+        "stage 1: it takes in the lowest ranks, 3 of 3 endpoints",
     ]
 
 

@@ -43,7 +43,7 @@ class Scale:
         del entry
         self.looks.append(item.rollout.stage)
         self.now += self.seconds
-        return Measured(size=Size(endpoints=self.endpoints, waiting=0), limit=None)
+        return Measured(size=Size(endpoints=self.endpoints, waiting=0), members=None)
 
 
 class Bench:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.domain.catalogues import Catalogue, Restriction, VersionConflict
+from orchestrator.domain.endpoints import Endpoint
 from orchestrator.domain.policies import DEFAULT_POLICY, Attempts, Limits, RolloutPolicy, Stage, Window
 from orchestrator.domain.rollouts import Phase, Rollout, shift
 from tests.unit.orchestrator.domain.builders import (
@@ -154,7 +155,7 @@ def test_software_whose_stages_do_not_admit_everybody_is_restricted() -> None:
         [
             with_policy(general("1.0.0"), STAGED),
             general("1.1.0"),
-            with_policy(general("1.2.0"), STAGED, Rollout(stage=1, limits=(20_000,))),
+            with_policy(general("1.2.0"), STAGED, Rollout(stage=1, members=(frozenset({7}),))),
             with_policy(general("1.3.0"), STAGED, Rollout(stage=2)),
             with_policy(suspended("1.4.0"), STAGED),
             with_policy(general("1.5.0"), STAGED, Rollout(phase=Phase.ABORTED)),
@@ -163,7 +164,7 @@ def test_software_whose_stages_do_not_admit_everybody_is_restricted() -> None:
     )
     assert made.restrictions == [
         Restriction(0, shift("kettle", v("1.0.0")), 10_000, frozenset()),
-        Restriction(2, shift("kettle", v("1.2.0")), 10_000, frozenset({"lab"}), frozenset({19_999})),
+        Restriction(2, shift("kettle", v("1.2.0")), 10_000, frozenset({"lab"}), frozenset({7})),
     ]
     assert made.particular
     assert not catalogue(general("1.0.0")).particular
@@ -177,13 +178,13 @@ def test_a_restriction_admits_low_ranks_and_whom_its_filters_match(
     cohort: int, filters: set[str], admitted: bool
 ) -> None:
     restriction = Restriction(number=0, turned=100_000, limit=10, filters=frozenset({"lab"}))
-    assert restriction.admits(cohort, frozenset(filters)) is admitted
+    assert restriction.admits(Endpoint(registered_at=NOW, cohort=cohort, filters=frozenset(filters))) is admitted
 
 
-@pytest.mark.parametrize(("cohort", "admitted"), [(900_076, False), (900_077, True), (900_078, False)])
-def test_a_restriction_admits_the_one_that_is_taken_in_and_nobody_before_it(cohort: int, admitted: bool) -> None:
-    restriction = Restriction(0, turned=100_000, limit=10, filters=frozenset(), spots=frozenset({77}))
-    assert restriction.admits(cohort, frozenset()) is admitted
+@pytest.mark.parametrize(("key", "admitted"), [(0, False), (76, False), (77, True), (78, False)])
+def test_a_restriction_admits_who_is_taken_in_and_nobody_else(key: int, admitted: bool) -> None:
+    restriction = Restriction(0, turned=100_000, limit=10, filters=frozenset(), members=frozenset({77}))
+    assert restriction.admits(Endpoint(registered_at=NOW, cohort=900_077, key=key)) is admitted
 
 
 def test_windows_are_dates_too_and_ends_are() -> None:

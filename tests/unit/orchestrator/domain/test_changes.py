@@ -287,7 +287,7 @@ STAGED = replace(
     ("before", "made", "stage"),
     [
         (endpoint("1.0.0"), catalogue(STAGED), 1),
-        (endpoint("1.0.0"), catalogue(replace(STAGED, rollout=Rollout(stage=7, limits=(1_000_000,)))), 2),
+        (endpoint("1.0.0"), catalogue(replace(STAGED, rollout=Rollout(stage=7, members=(frozenset({0}),)))), 2),
         (replace(endpoint("1.0.0"), pinned=v("1.1.0")), catalogue(STAGED), None),
         (endpoint("1.0.0"), catalogue(recalled("1.0.0"), STAGED), None),
     ],

@@ -41,12 +41,15 @@ def test_a_message_changes_what_it_says_and_keeps_every_other_field() -> None:
         consulted=True,
         cohort=7,
         zone="Europe/Berlin",
+        key=7,
     )
     fresh = Endpoint(registered_at=NOW)
     assert all(getattr(full, field.name) != getattr(fresh, field.name) for field in fields(full))
     assert full.heard(NOW, running=v("1.0.0"), attempt=full.attempt) == replace(full, last_seen_at=NOW)
     expected = replace(full, running=v("1.1.0"), running_since=NOW, last_seen_at=NOW, attempt=None)
     assert full.heard(NOW, running=v("1.1.0"), attempt=None) == expected
+    # It takes no part in comparison.
+    assert full.heard(NOW, attempt=None).key == 7
 
 
 def test_other_build_metadata_is_the_same_version_and_is_kept_as_reported() -> None:

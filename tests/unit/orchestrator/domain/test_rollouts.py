@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from orchestrator.domain import rollouts
 from orchestrator.domain.cohorts import COHORTS
-from orchestrator.domain.rollouts import LEGAL, STARTED, IllegalRolloutMove, Phase, Rollout
+from orchestrator.domain.rollouts import LEGAL, NOBODY, STARTED, IllegalRolloutMove, Phase, Rollout
 from tests.unit.orchestrator.domain.builders import v
 
 P = Phase
+A, B = frozenset({7}), frozenset({8, 9})
 MOVES = {
     (P.RUNNING, P.PAUSED),
     (P.RUNNING, P.WAITING_APPROVAL),
@@ -35,7 +36,7 @@ MOVES = {
 
 @pytest.mark.parametrize(("before", "after"), list(itertools.product(Phase, repeat=2)))
 def test_nothing_moves_a_rollout_but_the_table(before: Phase, after: Phase) -> None:
-    rollout = Rollout(phase=before, stage=1, limits=(5, 10))
+    rollout = Rollout(phase=before, stage=1, members=(frozenset({5}),))
     if before is after:
         assert rollouts.move(rollout, after) is rollout
     elif (before, after) in MOVES:
@@ -64,8 +65,8 @@ def test_only_a_pause_holds_and_only_an_abort_ends() -> None:
 
 @pytest.mark.parametrize("phase", [P.RUNNING, P.WAITING_APPROVAL, P.FINISHED])
 def test_the_next_stage_runs_and_admits_at_first_whom_its_percentage_does(phase: Phase) -> None:
-    before = Rollout(phase=phase, stage=0, limits=(10_000,))
-    assert rollouts.advance(before, 3) == Rollout(stage=1, limits=(10_000,))
+    before = Rollout(phase=phase, stage=0, members=(A,))
+    assert rollouts.advance(before, 3) == Rollout(stage=1, members=(A,))
 
 
 @pytest.mark.parametrize("stages", [1, 2])
@@ -87,31 +88,20 @@ def test_a_rollout_that_is_stopped_does_not_advance(phase: Phase, stage: int, se
     assert str(caught.value) == sentence
 
 
-def test_widening_raises_the_present_stage_and_no_other() -> None:
-    assert rollouts.widen(STARTED, 7) == Rollout(limits=(7,))
-    assert rollouts.widen(Rollout(stage=2, limits=(5,)), 7) == Rollout(stage=2, limits=(5, 0, 7))
-    assert rollouts.widen(Rollout(stage=1, limits=(5, 6)), 7) == Rollout(stage=1, limits=(5, 7))
+def test_whom_the_present_stage_takes_in_may_change_either_way_and_no_other_stage_does() -> None:
+    assert rollouts.take_in(STARTED, A) == Rollout(members=(A,))
+    assert rollouts.take_in(Rollout(stage=2, members=(A,)), B) == Rollout(stage=2, members=(A, NOBODY, B))
+    assert rollouts.take_in(Rollout(stage=1, members=(A, B)), A) == Rollout(stage=1, members=(A, A))
+    assert rollouts.take_in(Rollout(members=(A,)), NOBODY) == Rollout(members=(NOBODY,))
 
 
-@pytest.mark.parametrize("limit", [0, 6, 7])
-def test_widening_never_admits_fewer_than_before(limit: int) -> None:
-    rollout = Rollout(stage=1, limits=(5, 7))
-    assert rollouts.widen(rollout, limit) is rollout
+@pytest.mark.parametrize(("rollout", "members"), [(STARTED, NOBODY), (Rollout(members=(A,)), A)])
+def test_who_is_taken_in_already_changes_nothing(rollout: Rollout, members: frozenset[int]) -> None:
+    assert rollouts.take_in(rollout, members) is rollout
 
 
-def test_whom_a_percentage_takes_in_may_change_either_way() -> None:
-    assert rollouts.take_in(STARTED, 7) == Rollout(limits=(7,))
-    assert rollouts.take_in(Rollout(stage=1, limits=(5, 7)), 3) == Rollout(stage=1, limits=(5, 3))
-    assert rollouts.take_in(Rollout(limits=(7,)), 0) == Rollout(limits=(0,))
-
-
-@pytest.mark.parametrize(("rollout", "limit"), [(STARTED, 0), (Rollout(limits=(7,)), 7)])
-def test_who_is_taken_in_already_changes_nothing(rollout: Rollout, limit: int) -> None:
-    assert rollouts.take_in(rollout, limit) is rollout
-
-
-def test_what_was_not_kept_is_none() -> None:
-    assert [Rollout(limits=(5, 0)).kept(stage) for stage in range(3)] == [5, 0, 0]
+def test_a_stage_that_was_not_entered_has_taken_nobody_in() -> None:
+    assert [Rollout(members=(A, NOBODY)).members_of(stage) for stage in range(3)] == [A, NOBODY, NOBODY]
 
 
 def test_the_turn_of_a_version_is_that_of_its_application_and_text() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.domain.cohorts import COHORTS
 from orchestrator.domain.policies import DEFAULT_POLICY, RolloutPolicy, Stage
-from orchestrator.domain.rollouts import STARTED, Phase, Rollout
+from orchestrator.domain.rollouts import NOBODY, STARTED, Phase, Rollout
 from orchestrator.domain.software import Admission, Software, Strategy, revised
 from tests.unit.orchestrator.domain.builders import DAY, HOUR, NOW, general, recalled, suspended, targeted, use
 
@@ -82,6 +82,7 @@ def test_the_start_of_the_rollout_holds_whatever_the_filters_say() -> None:
     assert general("1.0.0").opens_at(frozenset()) is None
 
 
+A, B = frozenset({7}), frozenset({8, 9})
 STAGES = (
     Stage(percent=1),
     Stage(filter_id="lab"),
@@ -105,13 +106,10 @@ def test_without_stages_everybody_is_admitted() -> None:
     ("rollout", "limit", "filters"),
     [
         (Rollout(stage=0), 10_000, set()),
-        (Rollout(stage=0, limits=(10_000,)), 10_000, set()),
         (Rollout(stage=1), 10_000, {"lab"}),
         # Nobody of the third stage before it was measured.
         (Rollout(stage=2), 10_000, {"lab"}),
-        (Rollout(stage=2, limits=(0, 0, 15_000)), 15_000, {"lab"}),
-        (Rollout(stage=3, limits=(0, 0, 15_000)), 200_000, {"lab"}),
-        (Rollout(stage=3, limits=(0, 0, 300_000)), 300_000, {"lab"}),
+        (Rollout(stage=3), 200_000, {"lab"}),
         (Rollout(stage=4), 200_000, {"lab", "field"}),
         (Rollout(stage=5), COHORTS, {"lab", "field"}),
         (Rollout(stage=9), COHORTS, {"lab", "field"}),
@@ -124,19 +122,20 @@ def test_a_stage_admits_whom_it_names_and_all_before_it(rollout: Rollout, limit:
 
 
 @pytest.mark.parametrize(
-    ("rollout", "limit", "spots"),
+    ("rollout", "limit", "members"),
     [
         # A percentage of a small fleet may be nobody: one is let in all the same, and nobody else.
-        (Rollout(stage=0, limits=(12_345,)), 10_000, {12_344}),
-        (Rollout(stage=1, limits=(12_345,)), 10_000, {12_344}),
-        (Rollout(stage=2, limits=(12_345, 0, 15_000)), 15_000, set()),
-        (Rollout(stage=2, limits=(999_999, 0, 15_000)), 15_000, {999_998}),
-        (Rollout(stage=0, limits=(COHORTS,)), 10_000, {COHORTS - 1}),
+        (Rollout(stage=0, members=(A,)), 10_000, A),
+        (Rollout(stage=1, members=(A,)), 10_000, A),
+        (Rollout(stage=2, members=(A, NOBODY, B)), 10_000, A | B),
+        (Rollout(stage=3, members=(A, NOBODY, B)), 200_000, A | B),
+        # What is kept for a stage to come does not count yet.
+        (Rollout(stage=1, members=(A, NOBODY, B)), 10_000, A),
     ],
 )
-def test_a_percentage_that_took_one_in_admits_nobody_else(rollout: Rollout, limit: int, spots: set[int]) -> None:
+def test_stages_admit_whom_they_have_taken_in(rollout: Rollout, limit: int, members: frozenset[int]) -> None:
     admission = staged(*STAGES, rollout=rollout).admission
-    assert admission == Admission(limit=limit, filters=admission.filters, spots=frozenset(spots))
+    assert admission == Admission(limit=limit, filters=admission.filters, members=members)
     assert not admission.everybody
 
 
@@ -148,7 +147,7 @@ def test_an_offer_belongs_to_the_present_stage_unless_stages_are_set_aside(stage
     assert item.stage_for(pinned=False, rescue=True) is None
 
 
-MEASURED = Rollout(phase=Phase.PAUSED, stage=2, limits=(1, 2, 3))
+MEASURED = Rollout(phase=Phase.PAUSED, stage=2, members=(A, NOBODY, B))
 
 
 @pytest.mark.parametrize(
@@ -158,11 +157,13 @@ MEASURED = Rollout(phase=Phase.PAUSED, stage=2, limits=(1, 2, 3))
         # What a stage asks of its endpoints says nothing of who they are.
         ((replace(STAGES[0], soak=HOUR, max_failure_rate=0.5), *STAGES[1:3]), MEASURED),
         ((*STAGES[:3], Stage(percent=100)), MEASURED),
-        ((Stage(percent=2), *STAGES[1:3]), replace(MEASURED, limits=())),
-        ((STAGES[0], Stage(filter_id="field"), STAGES[2]), replace(MEASURED, limits=(1,))),
-        ((*STAGES[:2], Stage(count=40)), replace(MEASURED, limits=(1, 2))),
-        (STAGES[:2], replace(MEASURED, stage=1, limits=(1, 2))),
-        ((), replace(MEASURED, stage=0, limits=())),
+        ((Stage(percent=2), *STAGES[1:3]), replace(MEASURED, members=())),
+        ((STAGES[0], Stage(filter_id="field"), STAGES[2]), replace(MEASURED, members=(A,))),
+        # A number may grow, and goes on with whom it has taken in; with fewer it begins anew.
+        ((*STAGES[:2], Stage(count=51)), MEASURED),
+        ((*STAGES[:2], Stage(count=49)), replace(MEASURED, members=(A, NOBODY))),
+        (STAGES[:2], replace(MEASURED, stage=1, members=(A, NOBODY))),
+        ((), replace(MEASURED, stage=0, members=())),
     ],
 )
 def test_a_revised_policy_keeps_where_its_rollout_is_and_whom_unchanged_stages_admit(

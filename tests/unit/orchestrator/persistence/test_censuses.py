@@ -31,6 +31,11 @@ async def put(shelf: SqlShelf, entry: Entry, *endpoints: Endpoint, attributes: s
     await store(shelf, entry, *drafts)
 
 
+def standing(entry: Entry, place: int, filters: frozenset[str] = frozenset()) -> Endpoint:
+    """One of those that were put, as far as stages look at it."""
+    return replace(ONE, cohort=cohort(entry.application.name, f"tok{place}"), filters=filters)
+
+
 async def fill(shelf: SqlShelf, entry: Entry) -> None:
     lone = replace(ONE, pinned=v("1.0.0"))
     await put(shelf, entry, ONE, ONE, lone, Endpoint(registered_at=NOW), attributes='{"site":"lab"}')
@@ -117,8 +122,7 @@ async def test_stages_are_counted_and_tell_apart_only_who_is_held(shelf: SqlShel
     given = replace(staging(Step(COHORTS // 10), Step(0, "lab"), Step(COHORTS // 2), present=1), turned=last)
     census = await shelf.storage.census(entry.application.key, Inquiry(at=NOW, filters=(LAB,), stagings=(given,)))
     firsts = [
-        given.first(cohort(entry.application.name, f"tok{place}"), frozenset({"lab"} if place == 0 else ()))
-        for place in range(200)
+        given.first(standing(entry, place, filters=frozenset({"lab"} if place == 0 else ()))) for place in range(200)
     ]
     sizes = [firsts.count(stage) for stage in range(4)]
     crowds: dict[tuple[bool, bool], Crowd] = {}
@@ -139,7 +143,7 @@ async def test_very_many_stages_are_counted(shelf: SqlShelf, entry: Entry) -> No
     steps = tuple(Step((place + 1) * COHORTS // 50) for place in range(50))
     many = tuple(replace(staging(*steps), version=v(f"{place}.0.0")) for place in range(2, 2 + MOST_STAGES // 50))
     census = await shelf.storage.census(entry.application.key, Inquiry(at=NOW, stagings=many))
-    places = [many[0].first(cohort(entry.application.name, f"tok{place}"), frozenset()) for place in range(50)]
+    places = [many[0].first(standing(entry, place)) for place in range(50)]
     for number in range(len(many)):
         staged = [sum(crowd.staged[number][stage] for crowd in census.values()) for stage in range(50)]
         assert staged == [places.count(stage) for stage in range(50)]
@@ -147,8 +151,10 @@ async def test_very_many_stages_are_counted(shelf: SqlShelf, entry: Entry) -> No
 
 async def test_whom_a_percentage_takes_in_is_counted_alone(shelf: SqlShelf, entry: Entry) -> None:
     await put(shelf, entry, *[ONE] * 50)
-    ranks = sorted(cohort(entry.application.name, f"tok{place}") for place in range(50))
-    steps = Step(ranks[1], spot=ranks[40]), Step(ranks[20], spot=ranks[30]), Step(COHORTS)
+    found = await shelf.storage.places(entry.application.key, EVERYTHING, 0, 0, COHORTS)
+    (places,) = map(sorted, found.values())
+    ranks, keys = [place.rank for place in places], [frozenset({place.key}) for place in places]
+    steps = Step(ranks[1], members=keys[40]), Step(ranks[20], members=keys[30] | keys[40]), Step(COHORTS)
     given = replace(staging(*steps), turned=0)
     census = await shelf.storage.census(entry.application.key, Inquiry(at=NOW, stagings=(given,)))
     assert [sum(crowd.staged[0][stage] for crowd in census.values()) for stage in range(3)] == [2, 20, 28]
@@ -162,14 +168,18 @@ async def test_stages_that_are_not_counted_only_hold(shelf: SqlShelf, entry: Ent
     }
 
 
-async def test_ranks_are_found_in_a_range_that_goes_round(shelf: SqlShelf, entry: Entry) -> None:
+async def test_places_are_found_in_a_range_that_goes_round(shelf: SqlShelf, entry: Entry) -> None:
     await put(shelf, entry, *[ONE] * 30, Endpoint(registered_at=NOW), attributes='{"site":"lab"}')
     places = [cohort(entry.application.name, f"tok{place}") for place in range(31)]
     inquiry = Inquiry(at=NOW, filters=(LAB,))
     for turned, low, high in ((0, 0, COHORTS), (700_000, 0, COHORTS), (700_000, 200_000, 600_000), (1, 0, 1)):
         ranks = [rank(place, turned) for place in places]
-        page = await shelf.storage.ranks(entry.application.key, inquiry, turned, low, high)
-        found = {kind: sorted(inside) for kind, inside in page.items()}
+        page = await shelf.storage.places(entry.application.key, inquiry, turned, low, high)
+        found = {kind: sorted(place.rank for place in inside) for kind, inside in page.items()}
+        async with shelf.storage.transaction() as transaction:
+            for stood in (place for inside in page.values() for place in inside):
+                (record,) = await transaction.find_keys([stood.key], None)
+                assert rank(record.endpoint.cohort, turned) == stood.rank
         expected = {
             Kind(running=v("1.0.0"), filters=frozenset({"lab"})): ranks[:1],
             Kind(running=v("1.0.0")): ranks[1:30],
@@ -184,4 +194,4 @@ async def test_another_application_is_not_counted(shelf: SqlShelf, entry: Entry)
     other = entry.application.key + 1
     assert await shelf.storage.census(other, EVERYTHING) == {}
     assert await shelf.storage.census(other, Inquiry(at=NOW, filters=(LAB,))) == {}
-    assert await shelf.storage.ranks(other, EVERYTHING, 0, 0, COHORTS) == {}
+    assert await shelf.storage.places(other, EVERYTHING, 0, 0, COHORTS) == {}

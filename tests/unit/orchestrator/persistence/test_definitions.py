@@ -30,7 +30,7 @@ RICH = replace(
             ),
             recalled_at=NOW + MINUTE,
             rollout_date=NOW - MINUTE,
-            rollout=Rollout(phase=Phase.PAUSED, stage=1, limits=(10, 20)),
+            rollout=Rollout(phase=Phase.PAUSED, stage=1, members=(frozenset({10, 20}),)),
         )
     ),
     status=RolloutStatus(since=NOW, by="anna", reason="too many failures", marks=(StageMark(acknowledged=2),)),

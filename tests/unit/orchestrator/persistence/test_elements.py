@@ -45,14 +45,14 @@ async def test_a_listing_can_be_written_into_a_statement(shelf: SqlShelf) -> Non
         assert (await connection.execute(chosen)).scalar() == 1
 
 
-@pytest.mark.parametrize(("spots", "expected"), [((), [1, 2]), ((5,), [1, 2, 5]), ((2, 9, 5), [1, 2, 5, 9])])
-async def test_ranks_are_below_a_limit_or_among_some(
-    shelf: SqlShelf, spots: tuple[int, ...], expected: list[int]
+@pytest.mark.parametrize(("members", "expected"), [((), [1, 2]), ((5,), [1, 2, 5]), ((2, 9, 5), [1, 2, 5, 9])])
+async def test_ranks_are_below_a_limit_or_keys_among_some(
+    shelf: SqlShelf, members: tuple[int, ...], expected: list[int]
 ) -> None:
     found = []
     async with shelf.storage.reading() as connection:
         for rank in (1, 2, 3, 5, 9):
-            chosen = select(func.count()).where(elements.ranked(literal(rank), 3, spots))
+            chosen = select(func.count()).where(elements.admitted(literal(rank), 3, literal(rank), members))
             found += [rank] * (await connection.execute(chosen)).scalar_one()
     assert found == expected
 

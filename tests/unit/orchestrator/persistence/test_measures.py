@@ -13,12 +13,15 @@ from orchestrator.domain.cohorts import COHORTS, cohort
 from orchestrator.domain.endpoints import Consent, Endpoint, Setback, TokenState
 from orchestrator.domain.gates import Size
 from orchestrator.domain.policies import RolloutPolicy, Stage
-from orchestrator.domain.rollouts import Rollout, rank, shift
+from orchestrator.domain.rollouts import NOBODY, Rollout, rank, shift
+from orchestrator.persistence.schema import KEY_SPAN
 from tests.contract.storages import APP, NOW, newcomer, store
 from tests.unit.orchestrator.domain.builders import HOUR, general, recalled, suspended, targeted, use, v
 from tests.unit.orchestrator.persistence.groups import LAB
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from orchestrator.domain.software import Software
     from tests.contract.storages import SqlShelf
 
@@ -29,11 +32,17 @@ TRIED = Attempt(version=NEXT, number=1, sequence=1, origin=v("1.0.0"), offered_a
 WHOLE = (Stage(percent=100),)
 
 
-def staged(*stages: Stage, stage: int = 0, limits: tuple[int, ...] = ()) -> Software:
-    """1.1.0 over 1.0.0, in one of its stages."""
+def staged(*stages: Stage, stage: int = 0, members: Iterable[str] = ()) -> Software:
+    """1.1.0 over 1.0.0, in one of its stages, which has taken in members: endpoints of `ORDER`."""
+    taken = (*(NOBODY for _ in range(stage)), keys(*members))
     return replace(
-        general("1.1.0", "1.0.0"), policy=RolloutPolicy(stages=stages), rollout=Rollout(stage=stage, limits=limits)
+        general("1.1.0", "1.0.0"), policy=RolloutPolicy(stages=stages), rollout=Rollout(stage=stage, members=taken)
     )
+
+
+def keys(*names: str) -> frozenset[int]:
+    """Those of endpoints in a fleet that is stored in `ORDER`, the first one of the first application."""
+    return frozenset(KEY_SPAN + 1 + ORDER.index(name) for name in names)
 
 
 def tried(state: AttemptState, **changes: object) -> Endpoint:
@@ -59,7 +68,7 @@ async def measured(
 
 
 def size(endpoints: int, waiting: int | None = None) -> Measured:
-    return Measured(size=Size(endpoints=endpoints, waiting=endpoints if waiting is None else waiting), limit=None)
+    return Measured(size=Size(endpoints=endpoints, waiting=endpoints if waiting is None else waiting), members=None)
 
 
 def test_the_ranks_are_as_these_tests_take_them() -> None:
@@ -82,13 +91,13 @@ async def test_whom_an_earlier_stage_admits_is_not_in_a_later_one(shelf: SqlShel
     assert await measured(shelf, staged(*stages, stage=1), dict.fromkeys(ORDER, OLD)) == size(2)
 
 
-async def test_a_stage_that_was_widened_admits_what_it_was_widened_to(shelf: SqlShelf) -> None:
-    item = staged(Stage(count=3), limits=(place("e6") + 1,))
+async def test_a_number_admits_whom_it_has_taken_in_and_nobody_between_them(shelf: SqlShelf) -> None:
+    item = staged(Stage(count=3), members=("e4", "e6", "e8"))
     assert await measured(shelf, item, dict.fromkeys(ORDER, OLD)) == size(3)
 
 
 async def test_a_percentage_that_took_one_in_admits_nobody_else(shelf: SqlShelf) -> None:
-    item = staged(Stage(percent=1), limits=(place("e4") + 1,))
+    item = staged(Stage(percent=1), members=["e4"])
     assert await measured(shelf, item, dict.fromkeys(ORDER, OLD)) == size(1)
 
 
@@ -97,9 +106,9 @@ async def test_whom_a_percentage_took_in_is_looked_at_again_when_the_fleet_has_g
     shelf: SqlShelf, percent: float, wanted: str | None
 ) -> None:
     """It is the one of the lowest rank, or nobody where the percentage has endpoints of its own."""
-    item = staged(Stage(percent=percent), limits=(place("e8") + 1,))
+    item = staged(Stage(percent=percent), members=["e8"])
     found = await measured(shelf, item, dict.fromkeys(ORDER, OLD))
-    assert found.limit == (0 if wanted is None else place(wanted) + 1)
+    assert found.members == keys(*([] if wanted is None else [wanted]))
     assert found.size.endpoints == (1 if wanted else 2)
 
 
@@ -122,32 +131,58 @@ async def test_targeted_software_has_only_whom_it_lists(shelf: SqlShelf) -> None
 # How far it has to admit
 
 
-@pytest.mark.parametrize(("count", "last"), [(1, "e4"), (3, "e6"), (5, "e8"), (9, "e8")])
-async def test_a_number_admits_so_many_of_the_lowest_ranks(shelf: SqlShelf, count: int, last: str) -> None:
+@pytest.mark.parametrize("count", [1, 3, 5, 9])
+async def test_a_number_takes_in_so_many_of_the_lowest_ranks(shelf: SqlShelf, count: int) -> None:
     found = await measured(shelf, staged(Stage(count=count)), dict.fromkeys(ORDER, OLD))
-    assert found == Measured(size=Size(endpoints=0, waiting=0), limit=place(last) + 1)
+    assert found == Measured(size=Size(endpoints=0, waiting=0), members=keys(*ORDER[:count]))
+
+
+async def test_a_number_that_has_room_keeps_whom_it_has_and_takes_in_the_lowest_others(shelf: SqlShelf) -> None:
+    """Those between the ones that it has came later; one that it had is gone."""
+    item = staged(Stage(count=3), members=("e7", "e6", "e8"))
+    fleet = {**dict.fromkeys(ORDER, OLD), "e6": replace(OLD, pinned=v("1.0.0"))}
+    assert (await measured(shelf, item, fleet)).members == keys("e7", "e8", "e4")
+
+
+async def test_whom_a_number_has_tried_is_taken_in_first_also_when_it_is_suspended(shelf: SqlShelf) -> None:
+    """Each has had its offer: others in their place would be more than the number."""
+    suspended_one = replace(tried(AttemptState.FAILED), token_state=TokenState.SUSPENDED)
+    fleet = {**dict.fromkeys(ORDER, OLD), "e2": suspended_one, "e8": tried(AttemptState.OFFERED)}
+    assert (await measured(shelf, staged(Stage(count=3)), fleet)).members == keys("e2", "e8", "e4")
+
+
+async def test_a_later_number_counts_whom_an_earlier_one_has_taken_in(shelf: SqlShelf) -> None:
+    item = staged(Stage(count=2), Stage(count=4))
+    item = replace(item, rollout=Rollout(stage=1, members=(keys("e2", "e8"),)))
+    found = await measured(shelf, item, dict.fromkeys(ORDER, OLD))
+    assert found == Measured(size=Size(endpoints=0, waiting=0), members=keys("e2", "e8", "e4", "e7"))
+
+
+async def test_a_number_whose_endpoints_are_all_in_an_earlier_stage_takes_in_nobody(shelf: SqlShelf) -> None:
+    item = staged(Stage(percent=41), Stage(count=3), stage=1)
+    assert await measured(shelf, item, dict.fromkeys(ORDER, OLD)) == size(0)
 
 
 async def test_a_number_that_is_filled_up_asks_for_no_more(shelf: SqlShelf) -> None:
-    item = staged(Stage(count=3), limits=(place("e6") + 1,))
+    item = staged(Stage(count=3), members=ORDER[:3])
     assert await measured(shelf, item, dict.fromkeys(ORDER, OLD)) == size(3)
 
 
 async def test_those_that_have_come_still_count(shelf: SqlShelf) -> None:
-    item = staged(Stage(count=3), limits=(place("e6") + 1,))
+    item = staged(Stage(count=3), members=ORDER[:3])
     fleet = {**dict.fromkeys(ORDER, OLD), "e7": tried(AttemptState.CONFIRMED), "e6": tried(AttemptState.FAILED)}
     assert await measured(shelf, item, fleet) == size(3, waiting=1)
 
 
 async def test_a_percentage_that_nobody_falls_into_takes_in_the_lowest_rank(shelf: SqlShelf) -> None:
     found = await measured(shelf, staged(Stage(percent=1)), dict.fromkeys(ORDER, OLD))
-    assert found == Measured(size=Size(endpoints=0, waiting=0), limit=place("e4") + 1)
+    assert found == Measured(size=Size(endpoints=0, waiting=0), members=keys("e4"))
 
 
 async def test_a_later_percentage_that_adds_nobody_takes_in_the_next_rank(shelf: SqlShelf) -> None:
     item = staged(Stage(percent=3), Stage(percent=4), stage=1)
     found = await measured(shelf, item, dict.fromkeys(ORDER, OLD))
-    assert found == Measured(size=Size(endpoints=0, waiting=0), limit=place("e7") + 1)
+    assert found == Measured(size=Size(endpoints=0, waiting=0), members=keys("e7"))
 
 
 @pytest.mark.parametrize("stage", [Stage(percent=1), Stage(count=3)])

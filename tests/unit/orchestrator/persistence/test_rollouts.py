@@ -18,7 +18,7 @@ states = st.builds(
     Rollout,
     phase=st.sampled_from(Phase),
     stage=st.integers(0, 20),
-    limits=st.lists(st.integers(0, 1_000_000), max_size=5).map(tuple),
+    members=st.lists(st.frozensets(st.integers(1, 1_000_000), max_size=5), max_size=5).map(tuple),
 )
 marks = st.builds(
     StageMark,
@@ -44,14 +44,14 @@ def test_build_and_parse_are_inverse(rollout: Rollout, status: RolloutStatus) ->
 def test_a_rollout_that_nothing_has_happened_to_is_no_text() -> None:
     assert rollouts.build(STARTED, RolloutStatus()) is None
     assert rollouts.parse(None) == (STARTED, RolloutStatus())
-    assert rollouts.build(Rollout(limits=(1,)), RolloutStatus()) is not None
+    assert rollouts.build(Rollout(members=(frozenset({1}),)), RolloutStatus()) is not None
     assert rollouts.build(STARTED, RolloutStatus(by="anna")) is not None
 
 
 def test_the_text_is_what_databases_hold() -> None:
     """A member that changes makes every database lie."""
     text = rollouts.build(
-        Rollout(phase=Phase.WAITING_APPROVAL, stage=1, limits=(10, 20)),
+        Rollout(phase=Phase.WAITING_APPROVAL, stage=1, members=(frozenset({20, 10}), frozenset())),
         RolloutStatus(
             since=datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC),
             by="anna",
@@ -60,6 +60,11 @@ def test_the_text_is_what_databases_hold() -> None:
         ),
     )
     assert text == (
-        '{"phase":"waiting-approval","stage":1,"limits":[10,20],"sinceMs":1000,"by":"anna","reason":"why",'
+        '{"phase":"waiting-approval","stage":1,"members":[[10,20],[]],"sinceMs":1000,"by":"anna","reason":"why",'
         '"marks":[{"acknowledged":1,"unhealthy":2,"passedMs":null,"endpoints":3}]}'
     )
+
+
+def test_a_text_from_before_members_were_known_has_none() -> None:
+    text = '{"phase":"running","stage":1,"limits":[10,20],"sinceMs":null,"by":"otao","reason":null,"marks":[]}'
+    assert rollouts.parse(text)[0] == Rollout(stage=1)
