@@ -55,11 +55,11 @@ async def _known(
     barren = COHORTS
     while (gap := staging.gap) is not None:
         found: list[Place] = []
-        if gap.low < barren:
+        if gap.wanted and gap.low < barren:
             found = await _lowest(planner, storage, application, inquiry, staging, gap)
-        if not found:
-            # Later gaps begin higher, and are of fewer endpoints.
-            barren = min(barren, gap.low)
+            if not found:
+                # Later gaps begin higher, and are of fewer endpoints.
+                barren = gap.low
         staging = staging.filled(found)
     return staging
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from orchestrator.domain.catalogues import Catalogue
     from orchestrator.domain.endpoints import Endpoint
+    from orchestrator.domain.policies import Stage
     from orchestrator.domain.software import Software
     from orchestrator.domain.versions import Version
 
@@ -120,21 +121,24 @@ class Staging:
         number = self._unknown
         if number is None:
             return None
-        step = self.steps[number]
-        # Of a number it does not matter whom earlier stages admit.
-        earlier = self.reach(number - 1) if number and step.own else Reach(0, _NO_FILTERS)
-        return Gap(earlier.limit, step.least, earlier.filters, earlier.members)
+        step, members = self.steps[number], self.reach(number).members
+        if not step.own:
+            # Of a number it does not matter whom earlier stages admit, but those that were taken in count.
+            return Gap(0, max(0, step.least - len(members)), _NO_FILTERS, members)
+        earlier = self.reach(number - 1) if number else Reach(0, _NO_FILTERS)
+        return Gap(earlier.limit, step.least, earlier.filters, members)
 
     def filled(self, places: Sequence[Place]) -> Staging:
         """Return the staging for a fleet in which the gap's endpoints are these, ascending; fewer are all there are.
 
         They could come to the version, or run it.
         """
-        number = self._unknown
-        if number is None:
+        number, gap = self._unknown, self.gap
+        if number is None or gap is None:
             return self
         step = self.steps[number]
-        members = frozenset(place.key for place in places[: step.least] if place.rank >= step.limit)
+        found = frozenset(place.key for place in places[: gap.wanted] if place.rank >= step.limit)
+        members = found if step.own else found | gap.taken
         known = Step(limit=step.limit, filter_id=step.filter_id, members=members)
         return replace(self, steps=(*self.steps[:number], known, *self.steps[number + 1 :]))
 
@@ -164,9 +168,8 @@ def _staging(item: Software, application: str, *, counted: bool) -> Staging:
     for number, stage in enumerate(stages):
         members, limit = item.rollout.members_of(number), stage.rank_limit
         matters = counted or number <= present or not whole
-        unknown = matters and stage.filter_id is None and not members and limit < COHORTS
-        least = (stage.count or 1) if unknown else 0
-        steps.append(Step(limit, stage.filter_id, least, own=unknown and stage.count is None, members=members))
+        least = _least(stage, members, passed=number < present) if matters else 0
+        steps.append(Step(limit, stage.filter_id, least, own=least > 0 and stage.count is None, members=members))
     return Staging(
         version=item.version,
         turned=shift(application, item.version),
@@ -174,3 +177,10 @@ def _staging(item: Software, application: str, *, counted: bool) -> Staging:
         steps=tuple(steps),
         counted=counted,
     )
+
+
+def _least(stage: Stage, members: frozenset[int], *, passed: bool) -> int:
+    """How many endpoints a stage is to have, where it is not known whom."""
+    if stage.count is not None:
+        return 0 if passed or len(members) >= stage.count else stage.count
+    return 0 if stage.filter_id is not None or members or stage.rank_limit >= COHORTS else 1

@@ -71,6 +71,21 @@ def test_numbers_are_of_the_lowest_ranks_those_of_earlier_stages_included() -> N
     assert staging.filled([]).steps[2] == Step(0)
 
 
+def test_a_number_is_filled_up_beside_whom_it_and_earlier_stages_have_taken_in() -> None:
+    stages = Stage(count=2), Stage(count=5), Stage(count=6)
+    staging = one(*stages, rollout=Rollout(stage=1, members=(frozenset({7}), frozenset({8, 9}))))
+    assert staging.gap == Gap(0, 2, NOBODY, frozenset({7, 8, 9}))
+    staging = staging.filled(places(0, 1, 2))
+    assert [sorted(step.members) for step in staging.steps] == [[7], [1, 2, 7, 8, 9], []]
+    assert staging.gap == Gap(0, 1, NOBODY, frozenset({1, 2, 7, 8, 9}))
+
+
+def test_numbers_that_earlier_stages_have_filled_up_want_nobody() -> None:
+    staging = one(Stage(percent=1), Stage(count=1), rollout=Rollout(members=(frozenset({7}),)))
+    assert staging.gap == Gap(0, 0, NOBODY, frozenset({7}))
+    assert staging.filled(places(0)).steps[1] == Step(0, members=frozenset({7}))
+
+
 def test_what_is_known_is_not_filled() -> None:
     staging = one(Stage(filter_id="lab"), Stage(percent=100))
     assert staging.gap is None
@@ -129,7 +144,7 @@ def test_what_is_not_counted_needs_nobody_of_stages_to_come() -> None:
     entered = Rollout(members=(frozenset({3}),))
     assert one(*stages, counted=False).filled(places(2)).gap is None
     assert one(*stages, counted=False, rollout=entered).gap is None
-    assert one(*stages[:2], counted=False, rollout=entered).gap == Gap(0, 7, NOBODY)
+    assert one(*stages[:2], counted=False, rollout=entered).gap == Gap(0, 6, NOBODY, frozenset({3}))
 
 
 def test_a_rollout_with_fewer_stages_than_before_is_in_its_last_one() -> None:
