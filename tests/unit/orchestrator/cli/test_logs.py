@@ -56,3 +56,10 @@ def test_a_traceback_on_a_terminal_shows_no_local_variables(
     told = capsys.readouterr().err
     assert "ZeroDivisionError" in told
     assert "hunter2" not in told
+
+
+def test_a_log_that_cannot_be_written_ends_nothing() -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device, on which every write fails
+        command = [sys.executable, "-c", SCRIPT.replace("LEVEL", "info") + "print('alive')"]
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, check=True, text=True, timeout=30)
+    assert result.stdout == "alive\n"
