@@ -188,7 +188,11 @@ class Driver:
         return self._shared or self._wanted[line]
 
     def opened(self, carrier: Connection) -> None:
-        """Tell the devices that a connection carries that it is there."""
+        """Tell the devices that a connection carries that it is there; one that is not wanted any more is closed."""
+        if not self.is_wanted(carrier.number):
+            # Its device has gone to restart or to sleep while the connection was being made.
+            carrier.close()
+            return
         self.watch(carrier)
         for number in self._carried(carrier):
             if self._wanted[number]:

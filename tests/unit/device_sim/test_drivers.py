@@ -236,3 +236,32 @@ def test_a_device_that_loses_its_gateway_finds_it_again() -> None:
     assert lost > 0
     assert sum(command.startswith("subscribe") for command in told) >= lost
     assert not [command for command in told if command in {"abort", "close"}]
+
+
+def test_a_connection_that_comes_up_while_its_device_restarts_is_closed_and_made_again_when_it_is_wanted() -> None:
+    stage = Stage(replace(PLAN, devices=1))
+    stage.after(0.1)
+    stage.open(0)
+    stage.driver.received(stage.lines[0], push(0))
+    stage.close(0)
+    # The install goes on without a connection, while the next one is being made.
+    assert 0 in stage.after(5.0)
+    for _ in range(40):
+        stage.after(0.1)
+        if _state(stage) is State.REBOOTING:
+            break
+    assert _state(stage) is State.REBOOTING
+    stage.lines[0].take()
+    stage.open(0)
+    assert stage.lines[0].take() == ["close"]
+    stage.after(5.0)
+    assert _state(stage) is State.CHECKING
+    stage.close(0)
+    stage.after(5.0)
+    stage.open(0)
+    stage.after(5.0)
+    assert (_state(stage), stage.driver.devices[0].running) == (State.IDLE, "1.1.0")
+
+
+def _state(stage: Stage) -> State:
+    return stage.driver.devices[0].state
