@@ -138,7 +138,20 @@ def parse(
         repeat = inbound.duplicate and delivered.get(inbound.packet_id) == digest
         place = entry.application.key, request.address.token
         parsed.append(Parsed(place, inbound, request, entry, digest, repeat, topic))
-    return _without_floods(parsed, batch)
+    return _marked(_without_floods(parsed, batch))
+
+
+def _marked(parsed: Sequence[Parsed]) -> list[Parsed]:
+    """Mark what came before in the same batch: some brokers deliver again on one connection, while we are slow."""
+    if not any(item.inbound.duplicate for item in parsed):
+        return list(parsed)
+    marked, seen = [], dict[int, int]()
+    for item in parsed:
+        again = item.inbound.duplicate and seen.get(item.inbound.packet_id) == item.digest
+        marked.append(replace(item, repeat=True) if again else item)
+        if item.inbound.qos:
+            seen[item.inbound.packet_id] = item.digest
+    return marked
 
 
 def _entry_of(inbound: Inbound, address: Address, directory: Directory) -> Entry:

@@ -213,6 +213,15 @@ async def test_invariant_2_a_repeat_is_answered_again_and_changes_nothing(desk: 
     assert payloads(again) == payloads(first) == payloads(later) == [b""]
 
 
+async def test_invariant_2_a_repeat_in_the_same_batch_changes_nothing_either(desk: Desk) -> None:
+    # On one connection: some brokers deliver again what we have not acknowledged for long.
+    older, newer = report("1.1.0", qos=1, packet_id=7), report("2.0.0", qos=1, packet_id=8)
+    batch = await desk.take(older, newer, replace(older, duplicate=True), replace(newer, duplicate=True))
+    assert (batch.repeats, batch.accepted.total(), [number for number, _ in batch.deliveries]) == (2, 2, [7, 8])
+    assert (await desk.one("tok")).endpoint.running == v("2.0.0")
+    assert payloads(batch) == [b""] * 4
+
+
 async def test_a_message_that_was_not_stored_takes_effect_though_it_says_that_it_is_a_repeat(desk: Desk) -> None:
     batch = await desk.take(report("1.1.0", qos=1, packet_id=7, duplicate=True))
     assert (batch.repeats, batch.accepted.total()) == (0, 1)
