@@ -44,6 +44,7 @@ from orchestrator.application.directory import Directory
 from orchestrator.application.endpoints import Endpoints
 from orchestrator.application.engine import assemble
 from orchestrator.application.feeds import Feed
+from orchestrator.application.floods import Floods
 from orchestrator.application.freezes import Freezes
 from orchestrator.application.groups import Groups
 from orchestrator.application.imports import Imports
@@ -163,6 +164,7 @@ async def _serve(
         installation=storage.name,
         generation=storage.generation,
         steps=steps,
+        floods=Floods(settings.endpoint_messages_per_minute),
         feed=Feed(start=int(clock.now().timestamp() * 1_000_000)),
     )
     engine = await assemble(parts, batch_size=settings.batch_size, sample_every=settings.audit_interval)
@@ -243,7 +245,11 @@ def _context(settings: Settings, parts: Parts, engine: Engine, link: MqttLink, a
     revisions, wake = engine.revisions, engine.announcer
 
     def gauges() -> Mapping[str, float]:
-        return {"ready": float(engine.ready), "push_watermark": engine.publisher.watermark}
+        return {
+            "ready": float(engine.ready),
+            "push_watermark": engine.publisher.watermark,
+            "flooding_endpoints": parts.floods.count(clock.now()),
+        }
 
     plans = _plans(settings, parts)
     declarations = Declarations(storage, revisions, plans, clock, registration=settings.registration, steps=parts.steps)
@@ -266,7 +272,7 @@ def _context(settings: Settings, parts: Parts, engine: Engine, link: MqttLink, a
         groups=Groups(revisions),
         imports=Imports(storage, directory, clock, wake, rooms=parts.rooms, instances=settings.instances),
         endpoints=Endpoints(storage, directory, clock, gate, wake, rooms=parts.rooms, instances=settings.instances),
-        observations=Observations(storage, directory, clock),
+        observations=Observations(storage, directory, clock, parts.floods),
         plans=plans,
         rollouts=engine.rollouts,
         now=clock.now,

@@ -27,6 +27,7 @@ from pydantic_settings import (
 )
 from pydantic_settings.exceptions import SettingsError
 
+from orchestrator.application.floods import PER_MINUTE
 from orchestrator.application.records import Registration
 from protocol.errors import ProtocolError
 from protocol.payloads import Limits
@@ -157,6 +158,8 @@ class Settings(BaseSettings):
     payload_depth: Annotated[int, Field(ge=1, le=200)] = 32
     offer_bytes_warning: Annotated[int, Field(ge=64, le=16_777_216)] = 1023
     """Plans warn of offers with longer payloads; the packet buffer of Kaa's ESP32 sketch."""
+    endpoint_messages_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = PER_MINUTE
+    """What one endpoint may send for good; of more only its newest messages are taken."""
     batch_size: Annotated[int, Field(ge=1, le=5000)] = 500
     """Most messages in one transaction."""
     audit_interval_seconds: Annotated[int, Field(ge=1, le=86400)] = 60

@@ -5,7 +5,8 @@ Rules:
 - A message with DUP that was stored before is answered again and has no effect (invariant 2).
 - A refused message changes nothing and creates nothing (invariant 10); an unknown token creates an endpoint only where
   registration is open, and only by a message that is accepted.
-- Messages of one endpoint keep their order. One that floods is cut down to its newest message of each kind.
+- Messages of one endpoint keep their order. One that floods, in one batch or for long (`floods`), is cut down to its
+  newest message of each kind.
 
 Layer: application.
 """
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.application.directory import Directory, Entry
+    from orchestrator.application.floods import Floods
     from orchestrator.application.ports import Steps, Transaction
     from orchestrator.application.records import Draft, EndpointRecord
     from orchestrator.application.rooms import Ledger, Rooms
@@ -120,9 +122,16 @@ class Batch:
 
 
 def parse(
-    messages: Sequence[Inbound], directory: Directory, settings: Settings, delivered: dict[int, int], batch: Batch
+    messages: Sequence[Inbound],
+    directory: Directory,
+    settings: Settings,
+    delivered: dict[int, int],
+    batch: Batch,
+    *,
+    floods: Floods | None = None,
+    at: datetime | None = None,
 ) -> list[Parsed]:
-    """Read the messages; refusals go to `batch`. Pure."""
+    """Read the messages, which have come by `at`; refusals go to `batch`, and who floods is noted in `floods`."""
     parsed = []
     for inbound in messages:
         try:
@@ -138,7 +147,7 @@ def parse(
         repeat = inbound.duplicate and delivered.get(inbound.packet_id) == digest
         place = entry.application.key, request.address.token
         parsed.append(Parsed(place, inbound, request, entry, digest, repeat, topic))
-    return _marked(_without_floods(parsed, batch))
+    return _marked(_without_floods(parsed, batch, floods, at))
 
 
 def _marked(parsed: Sequence[Parsed]) -> list[Parsed]:
@@ -169,18 +178,20 @@ def digest_of(inbound: Inbound) -> int:
     return int.from_bytes(blake2b(text, digest_size=8).digest()) >> 1
 
 
-def _without_floods(parsed: list[Parsed], batch: Batch) -> list[Parsed]:
-    if len(parsed) <= FLOOD:
-        return parsed
+def _without_floods(parsed: list[Parsed], batch: Batch, floods: Floods | None, at: datetime | None) -> list[Parsed]:
     amounts = Counter(item.place for item in parsed)
-    floods = {place for place, amount in amounts.items() if amount > FLOOD}
-    if not floods:
+    flooding = {place for place, amount in amounts.items() if amount > FLOOD}
+    if floods is not None and at is not None:
+        flooding |= floods.over(amounts, at)
+    if not flooding:
         return parsed
-    newest = {(item.place, type(item.request)): item for item in parsed if item.place in floods}
+    newest = {(item.place, type(item.request)): item for item in parsed if item.place in flooding}
     kept = []
     for item in parsed:
-        if item.place in floods and newest[item.place, type(item.request)] is not item:
-            batch.refuse(FloodError(FLOOD), item.inbound, topics.error_topic(item.inbound.topic))
+        if item.place in flooding and newest[item.place, type(item.request)] is not item:
+            batch.refuse(FloodError(), item.inbound, topics.error_topic(item.inbound.topic))
+            if floods is not None:
+                floods.refuse(item.place)
         else:
             kept.append(item)
     return kept

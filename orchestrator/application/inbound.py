@@ -51,6 +51,7 @@ class InboundPipeline:
         self._presence = parts.presence
         self._clock = parts.clock
         self._rooms = parts.rooms
+        self._floods = parts.floods
         self._settings = parts.settings
         self._batch_size = batch_size
         self._marker_topic = topics.marker_topic(parts.partition)
@@ -105,11 +106,26 @@ class InboundPipeline:
         """Let messages have their effect, all of them in one transaction, unless one makes that fail."""
         batch = Batch()
         mine = [message for message in messages if message.topic != self._marker_topic]
-        parsed = batches.parse(mine, self._directory, self._settings, self._delivered, batch)
+        parsed = batches.parse(
+            mine,
+            self._directory,
+            self._settings,
+            self._delivered,
+            batch,
+            floods=self._floods,
+            at=self._clock.now(),
+        )
+        self._name_floods()
         if parsed:
             await self._persist(parsed, batch)
         else:
             self._conclude(batch)
+
+    def _name_floods(self) -> None:
+        for key, token in self._floods.begun():
+            entry = self._directory.by_key(key)
+            name = None if entry is None else entry.application.name
+            log.warning("an endpoint floods; only its newest messages are taken", application=name, token=token)
 
     async def _persist(self, parsed: Sequence[Parsed], batch: Batch) -> None:
         """Commit, retry what may pass, and bisect what does not."""

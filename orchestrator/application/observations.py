@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.application.documents.texts import Document
     from orchestrator.application.drawings.charts import Chart
     from orchestrator.application.editing import EditingStorage
+    from orchestrator.application.floods import Floods
     from orchestrator.application.ports import Clock
     from orchestrator.application.records import (
         AttentionPlace,
@@ -35,11 +36,12 @@ if TYPE_CHECKING:
 class Observations:
     """Views of all applications."""
 
-    def __init__(self, storage: EditingStorage, directory: Directory, clock: Clock) -> None:
+    def __init__(self, storage: EditingStorage, directory: Directory, clock: Clock, floods: Floods) -> None:
         """Take what the views need."""
         self._storage = storage
         self._directory = directory
         self._clock = clock
+        self._floods = floods
 
     def entry(self, application: str) -> Entry:
         """An application as it is now.
@@ -71,16 +73,19 @@ class Observations:
         return await self._storage.history(await self._document(application, endpoint_id), before, limit)
 
     async def explanation(self, application: str, endpoint_id: str) -> Document:
-        """Why an endpoint is offered what it is offered, or nothing, with pushes that the broker refuses.
+        """Why an endpoint is offered what it is offered, or nothing; whether it floods, what the broker refuses.
 
         Raises:
             NotFoundError: there is no such application, or it has no such endpoint.
         """
         entry = self.entry(application)
         document = await self._document(application, endpoint_id)
-        explanation = explanations.explain(document.record.endpoint, entry.catalogue, self._clock.now())
+        now = self._clock.now()
+        explanation = explanations.explain(document.record.endpoint, entry.catalogue, now)
         parked = await self._storage.parked_topics(document.record.key)
         notes = [f"the broker refuses its push topic {topic} (reason code 0x{code:02x})" for topic, code in parked]
+        flood = self._floods.of((entry.application.key, document.record.token), now)
+        notes += [] if flood is None else [str(flood)]
         return documents.build_explanation(endpoint_id, explanation, notes)
 
     async def attention(self, application: str, after: AttentionPlace | None, limit: int) -> Sequence[StoredTrouble]:

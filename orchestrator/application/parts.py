@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.application import paces
 from orchestrator.application.feeds import Feed
+from orchestrator.application.floods import Floods
 from orchestrator.application.presence import Presence
 from orchestrator.application.rooms import Rooms
 from orchestrator.application.signals import Signals
@@ -51,6 +52,7 @@ class Parts:
     feed: Feed = field(default_factory=Feed)
     presence: Presence = field(default_factory=Presence)
     rooms: Rooms = field(default_factory=Rooms)
+    floods: Floods = field(default_factory=Floods)
     signals: Signals = field(default_factory=Signals)
     tallies: Tallies = field(default_factory=Tallies)
 

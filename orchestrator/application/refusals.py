@@ -71,9 +71,9 @@ class FloodError(MessageError):
     code = "too-many-messages"
     status_code = 429
 
-    def __init__(self, limit: int) -> None:
-        """Name the limit."""
-        super().__init__(f"more than {limit} messages of this endpoint were waiting; only the newest of them are taken")
+    def __init__(self) -> None:
+        """Say what is taken all the same."""
+        super().__init__("this endpoint sends more messages than it may; only the newest of them are taken")
 
 
 class OperatorKeyError(MessageError):

@@ -19,6 +19,7 @@ from orchestrator.application.definitions import Definitions
 from orchestrator.application.diagnoses import Diagnoses, Door
 from orchestrator.application.directory import Directory
 from orchestrator.application.endpoints import Endpoints
+from orchestrator.application.floods import Floods
 from orchestrator.application.freezes import Freezes
 from orchestrator.application.gatekeeper import Gatekeeper
 from orchestrator.application.groups import Groups
@@ -238,7 +239,7 @@ def _context(storage: SqlStorage, directory: Directory, fakes: _Fakes, sizes: Si
         groups=Groups(revisions),
         imports=Imports(storage, directory, clock, wake, rooms=Rooms(), instances=Instances()),
         endpoints=Endpoints(storage, directory, clock, gate, wake, rooms=Rooms(), instances=Instances()),
-        observations=Observations(storage, directory, clock),
+        observations=Observations(storage, directory, clock, Floods()),
         plans=plans,
         rollouts=Rollouts(storage, revisions, sizes),
         declarations=Declarations(storage, revisions, plans, clock, registration=Registration.CLOSED),

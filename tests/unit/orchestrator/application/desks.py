@@ -18,6 +18,7 @@ from orchestrator.application.documents import software
 from orchestrator.application.documents.applications import ApplicationBody
 from orchestrator.application.documents.endpoints import EndpointBody
 from orchestrator.application.endpoints import Endpoints
+from orchestrator.application.floods import Floods
 from orchestrator.application.freezes import Freezes
 from orchestrator.application.groups import Groups
 from orchestrator.application.imports import Imports
@@ -140,7 +141,8 @@ class Desk:
         self.freezes = Freezes(storage, directory, clock, self.gate, self.bells)
         self.rollouts = Rollouts(storage, self.revisions, Sizes(storage, clock, no_time))
         self.audits = Audits(storage)
-        self.observations = Observations(storage, directory, clock)
+        self.floods = Floods()
+        self.observations = Observations(storage, directory, clock, self.floods)
         closed = Registration.CLOSED
         self.plans = Plans(storage, directory, clock, self.downloads, registration=closed, offer_bytes=1023)
         self.declarations = Declarations(

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from orchestrator.application import batches
 from orchestrator.application.batches import FLOOD, Batch, Settings
 from orchestrator.application.directory import Directory
+from orchestrator.application.floods import Floods
 from orchestrator.application.records import Registration
 from orchestrator.application.rooms import Rooms
 from orchestrator.application.tallies import Tallies
@@ -58,11 +59,12 @@ class Desk:
     delivered: dict[int, int] = field(default_factory=dict)
     steps: list[str] = field(default_factory=list)
     settings: Settings = SETTINGS
+    floods: Floods = field(default_factory=Floods)
 
     async def take(self, *messages: Inbound) -> Batch:
         """Process messages as one batch."""
         batch, directory = Batch(), Directory([self.open, self.closed])
-        parsed = batches.parse(messages, directory, self.settings, self.delivered, batch)
+        parsed = batches.parse(messages, directory, self.settings, self.delivered, batch, floods=self.floods, at=NOW)
         if parsed:
             async with self.shelf.storage.transaction() as transaction:
                 application = batches.Application(
@@ -445,6 +447,20 @@ async def test_an_endpoint_that_floods_is_cut_down_to_its_newest_message_of_each
     assert len(errors) == FLOOD - 1
     assert errors[0].topic == "kp1/kettle-v1/cmx_ota/tok/applied/json/1/error"
     assert b"429" in errors[0].payload
+
+
+async def test_an_endpoint_that_floods_for_long_is_cut_down_however_few_come_in_a_batch(desk: Desk) -> None:
+    desk.floods = Floods(60)
+    for _ in range(6):
+        batch = await desk.take(*(report("1.1.0") for _ in range(10)))
+        assert batch.refused == {}
+    batch = await desk.take(*(report(f"1.1.{number}") for number in range(10)), report("0.5.0", who="calm"))
+    assert batch.refused == {"too-many-messages": 9}
+    assert batch.accepted == {"applied/json": 2}
+    assert (await desk.one("tok")).endpoint.running == v("1.1.9")
+    flood = desk.floods.of((desk.open.application.key, "tok"), NOW)
+    assert flood is not None
+    assert flood.refused == 9
 
 
 async def test_as_many_messages_as_may_come_are_all_taken(desk: Desk) -> None:

@@ -104,6 +104,18 @@ async def test_an_explanation_tells_of_pushes_that_the_broker_refuses(desk: Desk
     assert explained == {**plain, "summary": noted}
 
 
+async def test_an_explanation_names_a_flood(desk: Desk) -> None:
+    await fleet(desk)
+    plain = await desk.observations.explanation(APP, "e1")
+    token = (await desk.endpoints.get(APP, "e1")).record.token
+    place = desk.observations.entry(APP).application.key, token
+    desk.floods.over({place: 10_000}, desk.clock.at)
+    desk.floods.refuse(place)
+    told = str((await desk.observations.explanation(APP, "e1"))["summary"])
+    assert told.startswith(f"{plain['summary']}; it floods since ")
+    assert "1 of them were refused" in told
+
+
 async def test_an_explanation_follows_the_clock(desk: Desk) -> None:
     await desk.define("1.1.0", "1.0.0", rollout={"start": "2026-03-01T13:00:00Z"})
     await desk.enrol("e1", "1.0.0")
