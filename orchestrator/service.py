@@ -47,6 +47,7 @@ from orchestrator.application.feeds import Feed
 from orchestrator.application.floods import Floods
 from orchestrator.application.freezes import Freezes
 from orchestrator.application.groups import Groups
+from orchestrator.application.housekeeper import Housekeeper
 from orchestrator.application.imports import Imports
 from orchestrator.application.observations import Observations
 from orchestrator.application.parts import Parts, no_steps
@@ -173,7 +174,8 @@ async def _serve(
     app = api.build(context, hosts=settings.http_hosts, access=access)
     dashboard.install(app, access=access)
     watch = Watch(operators_link, parts, _use_cases(context), events=settings.mqtt_events)
-    loops = {**storage.loops(), **engine.loops(), **watch.loops()}
+    house = Housekeeper(parts, storage, settings.retention)
+    loops = {**storage.loops(), **engine.loops(), **house.loops(), **watch.loops()}
     await _run(loops, watch, lambda: server.serve(app, *settings.address, started=announce))
     await _note_watermark(storage, engine.publisher.watermark, clock.now())
 

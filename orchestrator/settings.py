@@ -28,7 +28,9 @@ from pydantic_settings import (
 from pydantic_settings.exceptions import SettingsError
 
 from orchestrator.application.floods import PER_MINUTE
+from orchestrator.application.documents import durations
 from orchestrator.application.records import Registration
+from orchestrator.application.retentions import Retention, Term
 from protocol.errors import ProtocolError
 from protocol.payloads import Limits
 from protocol.topics import Instances
@@ -41,6 +43,7 @@ CONFIG_FILE = Path("otao.toml")
 CONFIG_VARIABLE = "OTAO_CONFIG"
 _SECRETS = ("mqtt_url", "database_url")
 EMBEDDED = "embedded"
+FOREVER = "forever"
 _MOST_PORTS = 65535
 
 
@@ -90,6 +93,14 @@ def _allowances(items: tuple[str, ...]) -> tuple[str, ...]:
     return items
 
 
+def _span(value: object) -> object:
+    if value is None or isinstance(value, timedelta):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"must be an ISO 8601 duration such as P180D, or the word {FOREVER}")  # noqa: TRY004 - told so
+    return None if value.strip().lower() == FOREVER else durations.parse(value.strip())
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -97,6 +108,8 @@ def _lower(value: object) -> object:
 _Listen: TypeAlias = Annotated[str, AfterValidator(_listen)]
 _Loopback: TypeAlias = Annotated[str, AfterValidator(_loopback)]
 _Broker: TypeAlias = Annotated[SecretStr, AfterValidator(_broker)]
+_Span: TypeAlias = Annotated[timedelta | None, BeforeValidator(_span)]
+_Amount: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
 class Settings(BaseSettings):
@@ -165,6 +178,17 @@ class Settings(BaseSettings):
     audit_interval_seconds: Annotated[int, Field(ge=1, le=86400)] = 60
     """How often some retained offers are read back and compared."""
 
+    history_retention: _Span = timedelta(days=180)
+    """How long history entries, and attempts that a newer one has replaced, are kept; None: for ever."""
+    history_per_endpoint: _Amount = 200
+    """Most history entries of one endpoint; 0: all."""
+    audit_retention: _Span = timedelta(days=730)
+    audit_entries: _Amount = 1_000_000
+    """Most entries of the audit; 0: all."""
+    dead_letter_retention: _Span = timedelta(days=30)
+    dead_letters: _Amount = 1000
+    """Most messages that could not be processed; 0: all."""
+
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
 
     @property
@@ -193,6 +217,16 @@ class Settings(BaseSettings):
     def audit_interval(self) -> timedelta:
         """How often some retained offers are read back."""
         return timedelta(seconds=self.audit_interval_seconds)
+
+    @property
+    def retention(self) -> Retention:
+        """What is kept, and for how long."""
+        return Retention(
+            history=self.history_retention,
+            per_endpoint=self.history_per_endpoint or None,
+            audit=Term(span=self.audit_retention, most=self.audit_entries or None),
+            dead_letters=Term(span=self.dead_letter_retention, most=self.dead_letters or None),
+        )
 
     @model_validator(mode="after")
     def _check_together(self) -> Settings:

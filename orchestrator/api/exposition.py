@@ -25,6 +25,7 @@ _LABELLED = (
     ("commands_refused", "otao_commands_refused", "The same that were refused.", "code"),
     ("answers_refused", "otao_answers_refused", "Answers that did not reach the broker.", "reason"),
     ("changes", "otao_changes", "What operators changed.", "action"),
+    ("removed", "otao_removed_rows", "Rows of the database that had been kept for long enough.", "kind"),
     (
         "reconciliations",
         "otao_reconciliations",

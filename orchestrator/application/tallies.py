@@ -36,6 +36,8 @@ class Tallies:
     deadlines: int = 0
     """Timers that were worked off."""
     swept_pages: int = 0
+    removed: Counter[str] = field(default_factory=Counter)
+    """Rows that had been kept for long enough, by kind."""
     changes: Counter[str] = field(default_factory=Counter)
     """What operators did, by action."""
     commands: Counter[str] = field(default_factory=Counter)

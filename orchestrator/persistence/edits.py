@@ -20,7 +20,18 @@ from orchestrator.application.records import AppVersionTakenError, EndpointRecor
 from orchestrator.domain.attempts import SETTLED, AttemptState, move
 from orchestrator.domain.cohorts import cohort
 from orchestrator.domain.endpoints import Endpoint
-from orchestrator.persistence import audits, definitions, dialects, documents, particulars, rows, schema, writes
+from orchestrator.persistence import (
+    audits,
+    definitions,
+    dialects,
+    documents,
+    particulars,
+    remnants,
+    retentions,
+    rows,
+    schema,
+    writes,
+)
 from orchestrator.persistence.instants import to_ms
 from orchestrator.persistence.schema import KEY_SPAN
 from orchestrator.persistence.transactions import SqlTransaction
@@ -39,6 +50,7 @@ if TYPE_CHECKING:
         NewEndpoint,
         SoftwareRecord,
     )
+    from orchestrator.application.retentions import Stretch
     from orchestrator.domain.freezes import Freeze
     from orchestrator.domain.versions import Version
 
@@ -86,7 +98,8 @@ class SqlEdit(SqlTransaction):
     async def delete_application(self, key: int) -> None:
         """See `editing.Edit.delete_application`."""
         self.redefined = True
-        for table in (schema.software, schema.endpoint_filter, schema.counter, schema.work, schema.app_version):
+        counted = (schema.counter, remnants.attempt_sum)
+        for table in (schema.software, schema.endpoint_filter, *counted, schema.work, schema.app_version):
             await self._connection.execute(delete(table).where(table.c.application_id == key))
         await self._connection.execute(delete(schema.version).where(schema.version.c.application_id == key))
         await self._connection.execute(delete(schema.application).where(schema.application.c.id == key))
@@ -251,6 +264,14 @@ class SqlEdit(SqlTransaction):
         await self._connection.execute(delete(parked).where(parked.c.endpoint_id == record.key))
         for keyed in (schema.endpoint_state, schema.endpoint):
             await self._connection.execute(delete(keyed).where(keyed.c.id == record.key))
+
+    async def remove(self, stretch: Stretch) -> int:
+        """Remove rows that are kept for long enough; return how many there were."""
+        return await retentions.remove(self._connection, stretch)
+
+    async def remove_entries(self, entries: Sequence[int]) -> int:
+        """The same for history entries by number."""
+        return await retentions.remove_entries(self._connection, entries)
 
     async def clear_topic(self, topic: str) -> None:
         """See `editing.Edit.clear_topic`."""

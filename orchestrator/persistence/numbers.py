@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
-from orchestrator.persistence import schema
+from orchestrator.application.retentions import Remains
+from orchestrator.persistence import remnants, schema
 from orchestrator.persistence.schema import KEY_SPAN
 
 if TYPE_CHECKING:
+    from sqlalchemy import Column
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 
@@ -28,12 +30,12 @@ class Numbers:
     _serials: dict[int, int] = field(default_factory=dict)
 
     async def load(self, connection: AsyncConnection) -> None:
-        """Continue after what is stored; revisions also after the watermark, whose pushes may be pruned."""
+        """Continue after what is stored, and after what was and is removed; pushes are, up to the watermark."""
         pushed = (await connection.execute(select(func.max(schema.push.c.revision)))).scalar() or 0
         raised = (await connection.execute(select(func.max(schema.installation.c.watermark)))).scalar() or 0
         self.revision = max(pushed, raised)
-        self.history = (await connection.execute(select(func.max(schema.history.c.id)))).scalar() or 0
-        self.attempt = (await connection.execute(select(func.max(schema.attempt.c.id)))).scalar() or 0
+        self.history = await _highest(connection, schema.history.c.id, Remains.HISTORY)
+        self.attempt = await _highest(connection, schema.attempt.c.id, Remains.ATTEMPTS)
         self._serials.clear()
 
     def take(self, kind: str, amount: int) -> int:
@@ -52,3 +54,10 @@ class Numbers:
             last = (await connection.execute(query)).scalar() or first
         self._serials[application] = last + 1
         return last + 1
+
+
+async def _highest(connection: AsyncConnection, number: Column[int], what: Remains) -> int:
+    until = remnants.removed_until.c
+    stored = (await connection.execute(select(func.max(number)))).scalar() or 0
+    removed = (await connection.execute(select(until.number).where(until.kind == what.value))).scalar() or 0
+    return max(stored, removed)

@@ -4,7 +4,7 @@ Rules:
 - A transaction waits for the one before; readers wait for nobody.
 - Errors of the driver become `StorageError`: what concurrency or a full disk may cause is transient.
 
-Layer: persistence; implements `ports.Storage` and `editing.EditingStorage`.
+Layer: persistence; implements `ports.Storage`, `editing.EditingStorage` and `retentions.Archive`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from orchestrator.persistence.numbers import Numbers
 from orchestrator.persistence.views import SqlViews
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from orchestrator.application.ports import StorageError
+    from orchestrator.application.retentions import Stretch
     from orchestrator.persistence.databases import Database
 
 
@@ -92,6 +93,16 @@ class SqlStorage(SqlViews):
             async with self.reading() as connection:
                 await self._dictionary.load(connection)
             self._stale = False
+
+    async def remove(self, stretch: Stretch) -> int:
+        """See `retentions.Archive.remove`."""
+        async with self.transaction() as edit:
+            return await edit.remove(stretch)
+
+    async def remove_entries(self, entries: Sequence[int]) -> int:
+        """See `retentions.Archive.remove_entries`."""
+        async with self.transaction() as edit:
+            return await edit.remove_entries(entries)
 
     def loops(self) -> Mapping[str, Callable[[], Coroutine[None, None, None]]]:
         """What whoever keeps the storage open for long runs, by name."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from orchestrator.persistence import attentions, audits, counts, definitions, documents, inspections, schema
+from orchestrator.persistence import attentions, audits, counts, definitions, documents, inspections, retentions, schema
 from orchestrator.persistence.censuses import Census
 from orchestrator.persistence.measures import Measure
 from orchestrator.persistence.queues import SqlQueues
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         StoredHistory,
         StoredTrouble,
     )
+    from orchestrator.application.retentions import Remains, Stretch, Surplus
     from orchestrator.domain.freezes import Freeze
     from orchestrator.domain.kinds import Crowd, Inquiry, Kind
     from orchestrator.domain.software import Software
@@ -81,6 +82,16 @@ class SqlViews(SqlQueues):
         """See `editing.EditingStorage.audits`."""
         async with self.reading() as connection:
             return await audits.listed(connection, application, before, limit)
+
+    async def oldest(self, what: Remains, before: datetime | None, most: int | None, limit: int) -> Stretch | None:
+        """See `retentions.Archive.oldest`."""
+        async with self.reading() as connection:
+            return await retentions.oldest(connection, what, before, most, limit)
+
+    async def surplus(self, after: int, endpoints: int, most: int) -> Surplus:
+        """See `retentions.Archive.surplus`."""
+        async with self.reading() as connection:
+            return await retentions.surplus(connection, after, endpoints, most)
 
     async def inspect(self) -> Inspection:
         """See `diagnoses.Inspected.inspect`."""

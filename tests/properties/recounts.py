@@ -1,4 +1,7 @@
-"""The numbers of an application, counted anew from the rows of its endpoints and of their earlier attempts."""
+"""The numbers of an application, counted anew from the rows of its endpoints and of their earlier attempts.
+
+Of attempts that housekeeping has removed, the sums are left.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from sqlalchemy import select
 
 from orchestrator.application.counters import CounterKey
 from orchestrator.domain.attempts import AttemptState
-from orchestrator.persistence import schema
+from orchestrator.persistence import remnants, schema
 from orchestrator.persistence.rows import ATTEMPT_STATES
 from orchestrator.persistence.schema import KEY_SPAN
 
@@ -97,8 +100,32 @@ async def trials(storage: SqlStorage, application: int) -> Sequence[Trial]:
     ]
 
 
+async def removed(storage: SqlStorage, application: int) -> Counter[CounterKey]:
+    """What attempts that housekeeping has removed had counted for."""
+    table, version = remnants.attempt_sum, storage._dictionary.version
+    async with storage.reading() as connection:
+        rows = (await connection.execute(select(table).where(table.c.application_id == application))).all()
+    total: Counter[CounterKey] = Counter()
+    for row in rows:
+        trial = Trial(
+            key=0,
+            version=storage._dictionary.versions[row.version_id],
+            origin=version(row.origin_id),
+            state=ATTEMPT_STATES[row.state],
+            stage=row.stage - 1 if row.stage else None,
+            reached=bool(row.reached),
+            unhealthy=bool(row.unhealthy),
+            lapsed=False,
+            reason=None,
+            latest=False,
+        )
+        for key in _of(application, trial):
+            total[key] += row.amount
+    return total
+
+
 async def recount(storage: SqlStorage, application: int) -> Counter[CounterKey]:
-    """All numbers of an application."""
+    """All numbers of an application, with what housekeeping has removed."""
     first, end = application * KEY_SPAN, (application + 1) * KEY_SPAN
     running = schema.endpoint_state.c.running_id
     kept = select(running).where(schema.endpoint_state.c.id.between(first, end))
@@ -107,7 +134,7 @@ async def recount(storage: SqlStorage, application: int) -> Counter[CounterKey]:
     total = Counter(CounterKey(application, "running", storage._dictionary.version(number)) for number in rows)
     for trial in await trials(storage, application):
         total.update(_of(application, trial))
-    return total
+    return total + await removed(storage, application)
 
 
 def _of(application: int, trial: Trial) -> list[CounterKey]:

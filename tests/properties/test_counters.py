@@ -19,6 +19,7 @@ from orchestrator.application.batches import Batch
 from orchestrator.application.counters import CounterKey
 from orchestrator.application.directory import Directory
 from orchestrator.application.imports import Imports, Line
+from orchestrator.application.retentions import Remains
 from orchestrator.application.rooms import Rooms
 from orchestrator.domain import changes
 from orchestrator.domain.attempts import AttemptState
@@ -29,6 +30,7 @@ from orchestrator.persistence.schema import KEY_SPAN
 from protocol.links import Inbound
 from tests.contract.storages import NOW, open_sqlite, store
 from tests.properties import fleets
+from tests.properties.recounts import removed
 from tests.unit.orchestrator.application.desks import Bells
 
 if TYPE_CHECKING:
@@ -92,7 +94,12 @@ class Imported:
     """Version by endpointId, which is the token."""
 
 
-Event: TypeAlias = Spoke | Redefined | Waited | Deleted | Imported
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """Housekeeping removed what was older than a day."""
+
+
+Event: TypeAlias = Spoke | Redefined | Waited | Deleted | Imported | Kept
 
 versions = st.sampled_from(("0.5.0", "1.0.0", "1.1.0", "1.1.0+built.again", "2.0.0", "3.0.0"))
 payloads = (
@@ -120,6 +127,7 @@ events = st.lists(
     | st.builds(Redefined, software=fleets.catalogues)
     | st.builds(Waited, span=st.sampled_from((timedelta(minutes=11), timedelta(days=2))))
     | st.builds(Deleted, token=st.sampled_from(TOKENS))
+    | st.builds(Kept)
     | st.builds(Imported, said=st.dictionaries(st.sampled_from((*TOKENS, "new3")), versions, min_size=1)),
     min_size=2,
     max_size=8,
@@ -151,6 +159,14 @@ class World:
                 await self.delete(item.token)
             case Imported():
                 await self.bring(item.said)
+            case Kept():
+                await self.keep_house()
+
+    async def keep_house(self) -> None:
+        storage = self.shelf.storage
+        for what in (Remains.HISTORY, Remains.ATTEMPTS):
+            while (stretch := await storage.oldest(what, self.clock.at - timedelta(days=1), None, 2)) is not None:
+                assert await storage.remove(stretch) > 0
 
     async def speak(self, messages: list[Said]) -> None:
         app_version = self.entry.application.app_versions[0]
@@ -227,7 +243,7 @@ async def recount(shelf: SqlShelf, application: int) -> Counter[CounterKey]:
         label = ATTEMPT_STATES[row.state].value
         total[CounterKey(application, "attempts", version(row.version_id), version(row.origin_id), label)] += 1
         total.update(_of_stage(application, row, version(row.version_id), reached=row.reached_ms is not None))
-    return total
+    return total + await removed(shelf.storage, application)
 
 
 def _of_latest(application: int, row: Any, named: CounterKey) -> list[CounterKey]:  # noqa: ANN401 - a row of the database

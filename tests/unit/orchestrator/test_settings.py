@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from orchestrator import settings
 from orchestrator.application.records import Registration
+from orchestrator.application.retentions import Term
 from orchestrator.settings import BadSettingsError, split_address
 
 if TYPE_CHECKING:
@@ -151,6 +153,27 @@ def test_every_wrong_setting_gets_its_sentence() -> None:
 def test_what_cannot_work_is_refused_with_a_sentence(name: str, value: str, sentence: str) -> None:
     (reason,) = reasons({name: value})
     assert sentence in reason
+
+
+def test_what_is_kept_is_bounded_unless_somebody_says_otherwise() -> None:
+    kept = settings.load({}).retention
+    assert (kept.history, kept.per_endpoint) == (timedelta(days=180), 200)
+    assert kept.audit == Term(span=timedelta(days=730), most=1_000_000)
+    assert kept.dead_letters == Term(span=timedelta(days=30), most=1000)
+
+
+def test_spans_are_iso_8601_and_may_be_for_ever(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "otao.toml").write_text('history_retention = "P2W"\naudit_entries = 0\nhistory_per_endpoint = 0\n')
+    monkeypatch.setenv("OTAO_AUDIT_RETENTION", "Forever")
+    kept = settings.load({}).retention
+    assert (kept.history, kept.per_endpoint, kept.audit) == (timedelta(weeks=2), None, Term())
+
+
+@pytest.mark.parametrize("line", ["history_retention = 86400", 'history_retention = "180 days"'])
+def test_a_span_is_no_number_and_no_prose(tmp_path: Path, line: str) -> None:
+    (tmp_path / "otao.toml").write_text(f"{line}\n")
+    (reason,) = reasons()
+    assert reason.startswith("OTAO_HISTORY_RETENTION: must be an ISO 8601 duration")
 
 
 @pytest.mark.parametrize(
