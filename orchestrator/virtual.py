@@ -13,7 +13,7 @@ import tempfile
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -24,6 +24,7 @@ from orchestrator.application.directory import Directory
 from orchestrator.application.documents import declarations as documents
 from orchestrator.application.documents import progress, texts
 from orchestrator.application.engine import assemble
+from orchestrator.application.housekeeper import Housekeeper
 from orchestrator.application.parts import Parts
 from orchestrator.application.plans import Plans
 from orchestrator.application.records import Registration
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.application.engine import Engine
+    from orchestrator.application.retentions import Retention
     from orchestrator.persistence.storage import SqlStorage
     from protocol.links import Outbound, Received
 
@@ -96,6 +98,14 @@ class VirtualLink:
         return {}
 
 
+class Pages(NamedTuple):
+    """The size of a database."""
+
+    size_bytes: int
+    free_bytes: int
+    """Of it, in pages that are used again before it grows."""
+
+
 class VirtualEngine:
     """One engine that is moved by hand."""
 
@@ -145,6 +155,23 @@ class VirtualEngine:
         for work in await self._storage.works():
             await self._engine.sweeper.work_off(work)
         await self._engine.publisher.drain()
+
+    async def keep_house(self, retention: Retention) -> Mapping[str, int]:
+        """Remove what the present instant and `retention` let go; return how many rows so far, by kind."""
+        parts = self._engine.parts
+        keeper = Housekeeper(parts, self._storage, retention, sleep=_at_once)
+        await keeper.keep_ages()
+        await keeper.keep_lengths()
+        await self._engine.timers.prune()
+        return parts.tallies.removed
+
+    async def pages(self) -> Pages:
+        """How large the database is."""
+        async with self._storage.reading() as connection:
+            found = [await connection.exec_driver_sql(f"PRAGMA {name}") for name in ("page_size", "page_count")]
+            size, count = (int(each.scalar_one()) for each in found)
+            free = int((await connection.exec_driver_sql("PRAGMA freelist_count")).scalar_one())
+        return Pages(size_bytes=size * count, free_bytes=size * free)
 
     async def next_at(self) -> datetime | None:
         """The next instant, after the present one, that asks for something; None: none does."""
@@ -217,6 +244,10 @@ def _memory() -> str | None:
     """A folder in memory, where there is such; else the usual one."""
     shared = Path("/dev/shm")  # noqa: S108 - what is put there goes with the engine
     return str(shared) if shared.is_dir() else None
+
+
+async def _at_once(_seconds: float) -> None:
+    """Nobody rests in virtual time."""
 
 
 def _stopped() -> float:

@@ -209,12 +209,12 @@ class Timers:
             self._raised, self._raised_at = self._publisher.watermark, now
             await self._publisher.raise_sentinel()
         await self._publisher.retry_parked()
-        await self._prune()
+        await self.prune()
         if now - self._sampled_at >= self._sample_every:
             self._sampled_at = now
             await self._reconciler.sample()
 
-    async def _prune(self) -> None:
+    async def prune(self) -> None:
         """Drop superseded pushes, a stretch at a time, so that the log stays as long as there are topics."""
         now = self._clock.now()
         if now < self._prune_at:

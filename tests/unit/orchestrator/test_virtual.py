@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from orchestrator.application.problems import RequestError
-from orchestrator.virtual import BATCH, VirtualClock, VirtualLink, open_engine
+from orchestrator.application.retentions import Retention, Term
+from orchestrator.virtual import BATCH, Pages, VirtualClock, VirtualLink, open_engine
 from protocol.links import Outbound
 
 APP = "kettle"
@@ -128,6 +130,42 @@ async def test_who_waits_for_room_is_known() -> None:
         assert not await engine.paced()
         await engine.say([report("b", "1.0.0")])
         assert await engine.paced()
+
+
+async def grow(retention: Retention) -> list[Pages]:
+    """The size of the database in each month of a year in which everybody says something every other day."""
+    sizes = []
+    async with open_engine(BEGIN, lambda _topic, _payload: None) as engine:
+        await engine.apply(APP, catalogue())
+        for _ in range(12):
+            for _ in range(15):
+                engine.clock.at += timedelta(days=2)
+                await engine.say([report(f"e{number}", "1.0.0") for number in range(20)])
+            await engine.settle()
+            await engine.keep_house(retention)
+            sizes.append(await engine.pages())
+    return sizes
+
+
+async def test_with_retention_a_year_of_reports_does_not_make_the_database_grow() -> None:
+    forever = await grow(Retention())
+    assert all(one.size_bytes < other.size_bytes for one, other in pairwise(forever))
+    by_age = await grow(Retention(history=timedelta(days=60)))
+    by_number = await grow(Retention(per_endpoint=30))
+    for kept in (by_age, by_number):
+        # What is freed is used again: after the second month nothing is added.
+        assert kept[-1].size_bytes <= kept[2].size_bytes * 1.1
+        assert kept[-1].size_bytes < forever[-1].size_bytes
+        assert 0 <= kept[-1].free_bytes < kept[-1].size_bytes
+
+
+async def test_what_was_removed_is_counted_by_kind() -> None:
+    async with open_engine(BEGIN, lambda _topic, _payload: None) as engine:
+        await engine.apply(APP, catalogue())
+        await engine.say([report("a", "1.0.0")] * 5)
+        removed = await engine.keep_house(Retention(per_endpoint=2, audit=Term(most=1)))
+        assert removed["history"] == 4
+        assert set(removed) <= {"history", "audit"}
 
 
 async def test_what_is_refused_is_refused_here_as_well() -> None:
