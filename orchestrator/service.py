@@ -53,6 +53,7 @@ from orchestrator.application.observations import Observations
 from orchestrator.application.parts import Parts, no_steps
 from orchestrator.application.plans import Plans
 from orchestrator.application.ports import StorageError
+from orchestrator.application.retirements import Retirer
 from orchestrator.application.watches import Watch
 from orchestrator.downloads import Allowances, HttpDownloads
 from orchestrator.persistence.databases import check_address
@@ -169,15 +170,23 @@ async def _serve(
         feed=Feed(start=int(clock.now().timestamp() * 1_000_000)),
     )
     engine = await assemble(parts, batch_size=settings.batch_size, sample_every=settings.audit_interval)
+    retirer = _retirer(settings, parts, engine, storage)
     access = _access(settings, parts)
-    context = _context(settings, parts, engine, link, access)
+    context = _context(settings, parts, engine, link, access, retirer)
     app = api.build(context, hosts=settings.http_hosts, access=access)
     dashboard.install(app, access=access)
     watch = Watch(operators_link, parts, _use_cases(context), events=settings.mqtt_events)
     house = Housekeeper(parts, storage, settings.retention)
-    loops = {**storage.loops(), **engine.loops(), **house.loops(), **watch.loops()}
+    loops = {**storage.loops(), **engine.loops(), **house.loops(), **retirer.loops(), **watch.loops()}
     await _run(loops, watch, lambda: server.serve(app, *settings.address, started=announce))
     await _note_watermark(storage, engine.publisher.watermark, clock.now())
+
+
+def _retirer(settings: Settings, parts: Parts, engine: Engine, storage: SqlStorage) -> Retirer:
+    unseen_after, retire_after = settings.unseen_after, settings.retire_after
+    return Retirer(
+        parts, storage, engine.publisher, engine.outages, unseen_after=unseen_after, retire_after=retire_after
+    )
 
 
 async def _note_watermark(storage: SqlStorage, watermark: int, at: datetime) -> None:
@@ -242,7 +251,9 @@ def _diagnoses(settings: Settings, parts: Parts, access: Access) -> Diagnoses:
     return Diagnoses(parts.link, parts.editing, parts.clock, door, partition=parts.partition, instances=parts.instances)
 
 
-def _context(settings: Settings, parts: Parts, engine: Engine, link: MqttLink, access: Access) -> api.ApiContext:
+def _context(
+    settings: Settings, parts: Parts, engine: Engine, link: MqttLink, access: Access, retirer: Retirer
+) -> api.ApiContext:
     storage, directory, clock, gate = parts.editing, parts.directory, parts.clock, engine.publisher
     revisions, wake = engine.revisions, engine.announcer
 
@@ -251,6 +262,8 @@ def _context(settings: Settings, parts: Parts, engine: Engine, link: MqttLink, a
             "ready": float(engine.ready),
             "push_watermark": engine.publisher.watermark,
             "flooding_endpoints": parts.floods.count(clock.now()),
+            "endpoints_unseen": float(retirer.unseen),
+            "endpoints_retired": float(retirer.retired),
         }
 
     plans = _plans(settings, parts)

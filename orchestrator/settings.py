@@ -36,14 +36,13 @@ from protocol.payloads import Limits
 from protocol.topics import Instances
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 PREFIX = "OTAO_"
 CONFIG_FILE = Path("otao.toml")
 CONFIG_VARIABLE = "OTAO_CONFIG"
 _SECRETS = ("mqtt_url", "database_url")
 EMBEDDED = "embedded"
-FOREVER = "forever"
 _MOST_PORTS = 65535
 
 
@@ -93,12 +92,17 @@ def _allowances(items: tuple[str, ...]) -> tuple[str, ...]:
     return items
 
 
-def _span(value: object) -> object:
-    if value is None or isinstance(value, timedelta):
-        return value
-    if not isinstance(value, str):
-        raise ValueError(f"must be an ISO 8601 duration such as P180D, or the word {FOREVER}")  # noqa: TRY004 - told so
-    return None if value.strip().lower() == FOREVER else durations.parse(value.strip())
+def _span_or(word: str) -> Callable[[object], object]:
+    """Reads a span of time, or the word for an endless one."""
+
+    def read(value: object) -> object:
+        if value is None or isinstance(value, timedelta):
+            return value
+        if not isinstance(value, str):
+            raise ValueError(f"must be an ISO 8601 duration such as P180D, or the word {word}")  # noqa: TRY004 - told so
+        return None if value.strip().lower() == word else durations.parse(value.strip())
+
+    return read
 
 
 def _lower(value: object) -> object:
@@ -108,7 +112,8 @@ def _lower(value: object) -> object:
 _Listen: TypeAlias = Annotated[str, AfterValidator(_listen)]
 _Loopback: TypeAlias = Annotated[str, AfterValidator(_loopback)]
 _Broker: TypeAlias = Annotated[SecretStr, AfterValidator(_broker)]
-_Span: TypeAlias = Annotated[timedelta | None, BeforeValidator(_span)]
+_Span: TypeAlias = Annotated[timedelta | None, BeforeValidator(_span_or("forever"))]
+_Silence: TypeAlias = Annotated[timedelta | None, BeforeValidator(_span_or("never"))]
 _Amount: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
@@ -188,6 +193,11 @@ class Settings(BaseSettings):
     dead_letter_retention: _Span = timedelta(days=30)
     dead_letters: _Amount = 1000
     """Most messages that could not be processed; 0: all."""
+
+    unseen_after: _Silence = timedelta(days=30)
+    """From when on a silent endpoint counts as unseen; None: never."""
+    retire_after: _Silence = None
+    """After how much silence an endpoint is offered nothing until it is heard; None: never."""
 
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
 

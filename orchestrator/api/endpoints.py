@@ -5,6 +5,7 @@ Layer: api.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -15,12 +16,13 @@ from orchestrator.api.contexts import Context
 from orchestrator.api.requests import LIMITS, Cursor, Limit
 from orchestrator.application import preconditions
 from orchestrator.application.directory import Entry
-from orchestrator.application.documents import bodies
+from orchestrator.application.documents import bodies, durations
 from orchestrator.application.documents import endpoints as documents
 from orchestrator.application.documents.endpoints import ConsentBody, EndpointBody, RetryBody, TokenBody
 from orchestrator.application.problems import FilterUnknownError, MemberError, NotFoundError
 from orchestrator.application.records import EndpointDocument, EndpointQuery
 from orchestrator.domain.attempts import AttemptState
+from orchestrator.domain.endpoints import TokenState
 from orchestrator.domain.filters import Filter
 from orchestrator.domain.versions import Version
 from protocol import topics
@@ -35,6 +37,10 @@ _HISTORY = "history"
 VersionQuery = Annotated[str | None, Query(description="What they run; `unknown`: those that reported nothing.")]
 StateQuery = Annotated[AttemptState | None, Query(description="Of their latest attempt.")]
 FilterQuery = Annotated[str | None, Query(alias="filter", description="A filter that matches them.")]
+TokenStateQuery = Annotated[TokenState | None, Query(alias="tokenState", description="Of their token.")]
+UnseenQuery = Annotated[
+    str | None, Query(alias="unseenFor", description="Not heard for so long, as an ISO 8601 duration: `P30D`.")
+]
 TokenQuery = Annotated[str | None, Query(description="Their token, exactly.")]
 
 
@@ -48,6 +54,8 @@ async def list_endpoints(  # noqa: PLR0913 - each parameter of the query is one 
     state: StateQuery = None,
     filter_id: FilterQuery = None,
     token: TokenQuery = None,
+    token_state: TokenStateQuery = None,
+    unseen_for: UnseenQuery = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
@@ -60,6 +68,8 @@ async def list_endpoints(  # noqa: PLR0913 - each parameter of the query is one 
         unknown=version == UNKNOWN,
         state=state,
         token=token,
+        token_state=token_state,
+        silent_since=None if unseen_for is None else context.now() - _span(unseen_for),
         filter=_filter(entry, filter_id),
     )
     found = await context.observations.endpoints(app, query)
@@ -166,6 +176,13 @@ async def change_token(request: Request, app: str, endpoint_id: str, context: Co
     """Suspend, revoke or reinstate an endpoint's token, or exchange it; without a body, for one made of chance."""
     body = TokenBody.read(await requests.optional_members(request), LIMITS)
     return _shown(context, app, await context.endpoints.change_token(app, endpoint_id, body.state, body.token, by=by))
+
+
+def _span(text: str) -> timedelta:
+    try:
+        return durations.parse(text)
+    except ValueError as error:
+        raise MemberError(f"unseenFor: {error}") from error
 
 
 def _filter(entry: Entry, filter_id: str | None) -> Filter | None:

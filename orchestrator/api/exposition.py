@@ -49,6 +49,7 @@ _PLAIN = (
     ("events_dropped", "otao_events_dropped", "Events that were not published because there were too many."),
     ("failed_requests", "otao_http_failures", "HTTP requests that ended in an error of ours."),
     ("refused_keys", "otao_api_keys_refused", "API keys that were none."),
+    ("retired", "otao_endpoints_put_aside", "Endpoints that were retired because they were silent for too long."),
     ("swept_pages", "otao_swept_pages", "Pages of endpoints that were decided anew after a change."),
 )
 

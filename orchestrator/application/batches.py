@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 Place: TypeAlias = tuple[int, str]
 """Application and token."""
 
+_GOOD = frozenset({TokenState.ACTIVE, TokenState.RETIRED})
 FLOOD = 50
 """Messages of one endpoint in one batch above which it floods."""
 
@@ -287,7 +288,7 @@ class Application:
         draft = self._drafts.get(place)
         if draft is None:
             draft = drafts.begin(self._newcomer(item, at), self._ledger.room(item.entry))
-        elif draft.after.token_state is not TokenState.ACTIVE:
+        elif draft.after.token_state not in _GOOD:
             raise TokenRefusedError(draft.after.token_state)
         attributes = self._attributes.get(place, {})
         if item.repeat:
@@ -311,6 +312,7 @@ class Application:
             implicit=self._settings.implicit_reports,
         )
         handling.check(request)
+        drafts.awaken(draft)
         drafts.relocate(draft, request.address.app_version, self._settings.instances)
         handling.apply(request, at)
         self._batch.accepted[str(request.address.resource)] += 1

@@ -19,7 +19,7 @@ from orchestrator.application import pushes
 from orchestrator.application.records import Draft, EndpointRecord, PushMode
 from orchestrator.domain import changes
 from orchestrator.domain.attempts import SETTLED, AttemptState, move
-from orchestrator.domain.endpoints import HistoryKind
+from orchestrator.domain.endpoints import HistoryEntry, HistoryKind, TokenState
 from orchestrator.domain.facts import HealthReported, Heard, ObserveAsked, Reported
 from protocol import topics
 
@@ -85,6 +85,19 @@ def settle(draft: Draft, entry: Entry, at: datetime) -> None:
         change = changes.replan(draft.after, decision, entry.catalogue, at, draft.room)
         draft.held = change.held
         _take(draft, change, at)
+
+
+def retire(draft: Draft, entry: Entry, at: datetime) -> None:
+    """The endpoint was silent for too long: it is offered nothing until it is heard."""
+    draft.after = replace(draft.after, token_state=TokenState.RETIRED)
+    draft.entries.append(HistoryEntry(at=at, kind=HistoryKind.RETIRED))
+    settle(draft, entry, at)
+
+
+def awaken(draft: Draft) -> None:
+    """A retired endpoint speaks: what it says is taken as anybody's."""
+    if draft.after.token_state is TokenState.RETIRED:
+        draft.after = replace(draft.after, token_state=TokenState.ACTIVE)
 
 
 def relocate(draft: Draft, app_version: str, instances: Instances) -> None:

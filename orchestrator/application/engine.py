@@ -39,6 +39,7 @@ class Engine:
     announcer: Announcer
     revisions: Revisions
     rollouts: Rollouts
+    outages: Outages
     parts: Parts
 
     def loops(self) -> dict[str, Callable[[], Coroutine[None, None, None]]]:
@@ -82,5 +83,6 @@ async def assemble(parts: Parts, *, batch_size: int, sample_every: timedelta) ->
         announcer=announcer,
         revisions=revisions,
         rollouts=rollouts,
+        outages=outages,
         parts=parts,
     )

@@ -231,6 +231,9 @@ class EndpointQuery:
     state: AttemptState | None = None
     """Of the latest attempt."""
     token: str | None = None
+    token_state: TokenState | None = None
+    silent_since: datetime | None = None
+    """Only those that were not heard since; those that never were: not registered since."""
     filter: Filter | None = None
     """Only those that are in it."""
 

@@ -36,6 +36,8 @@ class Tallies:
     deadlines: int = 0
     """Timers that were worked off."""
     swept_pages: int = 0
+    retired: int = 0
+    """Endpoints that were retired because they were not heard for long."""
     removed: Counter[str] = field(default_factory=Counter)
     """Rows that had been kept for long enough, by kind."""
     changes: Counter[str] = field(default_factory=Counter)

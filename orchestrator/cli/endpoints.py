@@ -21,6 +21,8 @@ COLUMNS = ("endpoint", "token", "runs", "offered", "state", "last seen")
 
 _STATES = ("offered", "installing", "soaking", "confirmed", "failed", "reverted", "expired", "withdrawn")
 
+_TOKEN_STATES = ("active", "suspended", "revoked", "retired")
+
 
 @click.group(cls=LazyGroup)
 def endpoint() -> None:
@@ -32,11 +34,15 @@ def endpoint() -> None:
 @click.option("--state", type=click.Choice(_STATES), help="Of their latest attempt.")
 @click.option("--filter", "filter_", metavar="FILTER", help="That matches them.")
 @click.option("--token", help="Their name in topics.")
+@click.option("--token-state", type=click.Choice(_TOKEN_STATES), help="Of their token; retired: silent for too long.")
+@click.option("--unseen-for", metavar="DURATION", help="Not heard for so long, such as P30D.")
 @desks.limited
 @desks.connected()
-def list_(desk: Desk, limit: int, filter_: str | None, **parameters: object) -> None:
+def list_(desk: Desk, limit: int, **given: object) -> None:
     """List endpoints."""
-    desk.list(desk.at("endpoints"), COLUMNS, row, limit=desks.most(limit), filter=filter_, **parameters)
+    renamed = {"filter_": "filter", "token_state": "tokenState", "unseen_for": "unseenFor"}
+    named = {renamed.get(name, name): value for name, value in given.items()}
+    desk.list(desk.at("endpoints"), COLUMNS, row, limit=desks.most(limit), **named)
 
 
 @endpoint.command(epilog="\b\nExample: otao endpoint get kettle-7")

@@ -34,6 +34,8 @@ class TokenState(Enum):
     ACTIVE = "active"
     SUSPENDED = "suspended"
     REVOKED = "revoked"
+    RETIRED = "retired"
+    """It is good, but its endpoint was not heard for long: offered nothing until it speaks."""
 
 
 class HistoryKind(Enum):
@@ -68,6 +70,8 @@ class HistoryKind(Enum):
     """It said that it is well again."""
     ASKED = "asked"
     """It was asked for consent to `version`."""
+    RETIRED = "retired"
+    """It was not heard for so long that it is offered nothing until it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ _EVERYTHING = ~0
 def name(standing: Standing, catalogue: Catalogue, target: Software, at: datetime) -> str:
     """Return why an endpoint of this standing, which nothing is offered from `at` on, does not come to `target`."""
     if not standing.active:
-        return "the token is suspended or revoked"
+        return "the token is suspended, revoked or retired"
     pinned = standing.pinned
     if pinned is not None and pinned != target.version:
         return f"pinned to {pinned}"

@@ -22,5 +22,5 @@ class Outcome(Enum):
     UNKNOWN_VERSION = "unknown-version"
     """Nothing was reported, and no software is for that."""
     SUSPENDED = "suspended"
-    """The token is suspended or revoked."""
+    """The token is suspended, revoked or retired."""
     UP_TO_DATE = "up-to-date"

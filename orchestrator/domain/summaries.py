@@ -37,7 +37,7 @@ def of(decision: Decision) -> str:
         case Outcome.UNKNOWN_VERSION:
             return f"{runs}, and no software is upgradable from '*'"
         case Outcome.SUSPENDED:
-            return f"{runs}; its token is suspended or revoked"
+            return f"{runs}; its token is suspended, revoked or retired"
         case Outcome.UP_TO_DATE:
             return f"{runs}; no higher version is connected to it"
         case _:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, literal, select
+from sqlalchemy import delete, func, literal, select
 
 from orchestrator.application.memberships import Belonging, zone_of
 from orchestrator.application.records import EndpointDocument, StoredHistory
 from orchestrator.domain.endpoints import HistoryEntry
 from orchestrator.persistence import elements, filters, narrowing, particulars, schema
 from orchestrator.persistence.filters import Names
-from orchestrator.persistence.instants import from_ms, from_ms_or_none
-from orchestrator.persistence.rows import ATTEMPT_CODES, HISTORY_KINDS, STATE_COLUMNS, decode, grouped
+from orchestrator.persistence.instants import from_ms, from_ms_or_none, to_ms
+from orchestrator.persistence.rows import ATTEMPT_CODES, HISTORY_KINDS, STATE_COLUMNS, TOKEN_CODES, decode, grouped
 from orchestrator.persistence.schema import KEY_SPAN
 
 if TYPE_CHECKING:
@@ -103,6 +103,10 @@ def _conditions(entry: Entry, query: EndpointQuery, dictionary: Dictionary) -> l
         conditions.append(_state.running_id.in_(ids))
     if query.state is not None:
         conditions += [_state.attempt_version_id != 0, _state.attempt_state == ATTEMPT_CODES[query.state]]
+    if query.token_state is not None:
+        conditions.append(_state.token_state == TOKEN_CODES[query.token_state])
+    if query.silent_since is not None:
+        conditions.append(func.coalesce(_state.seen_ms, _endpoint.registered_ms) < to_ms(query.silent_since))
     if query.token is not None:
         conditions += [_endpoint.application_id == entry.application.key, _endpoint.token == query.token]
     if query.filter is not None:

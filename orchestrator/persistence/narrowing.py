@@ -70,6 +70,8 @@ def apart(query: EndpointQuery) -> bool:
     """Whether a query asks for a filter that looks at nothing that reports rewrite, and for nothing else."""
     if query.filter is None or query.filter.reads & REPORTED:
         return False
+    if query.token_state is not None or query.silent_since is not None:
+        return False
     return query.running is None and query.state is None and query.token is None and not query.unknown
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.persistence.instants import Milliseconds
 
 # The position in each of these tuples is what the database holds: append, never reorder.
-TOKEN_STATES = (TokenState.ACTIVE, TokenState.SUSPENDED, TokenState.REVOKED)
+TOKEN_STATES = (TokenState.ACTIVE, TokenState.SUSPENDED, TokenState.REVOKED, TokenState.RETIRED)
 ATTEMPT_STATES = (
     AttemptState.OFFERED,
     AttemptState.INSTALLING,

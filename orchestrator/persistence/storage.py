@@ -4,7 +4,7 @@ Rules:
 - A transaction waits for the one before; readers wait for nobody.
 - Errors of the driver become `StorageError`: what concurrency or a full disk may cause is transient.
 
-Layer: persistence; implements `ports.Storage`, `editing.EditingStorage` and `retentions.Archive`.
+Layer: persistence; implements `ports.Storage`, `editing.EditingStorage`, `retentions.Archive`, `retirements.Register`.
 """
 
 from __future__ import annotations

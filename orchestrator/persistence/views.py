@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from orchestrator.persistence import attentions, audits, counts, definitions, documents, inspections, retentions, schema
+from orchestrator.persistence import (
+    attentions,
+    audits,
+    counts,
+    definitions,
+    documents,
+    inspections,
+    retentions,
+    schema,
+    silences,
+)
 from orchestrator.persistence.censuses import Census
 from orchestrator.persistence.measures import Measure
 from orchestrator.persistence.queues import SqlQueues
@@ -32,6 +42,7 @@ if TYPE_CHECKING:
         StoredTrouble,
     )
     from orchestrator.application.retentions import Remains, Stretch, Surplus
+    from orchestrator.application.retirements import Page
     from orchestrator.domain.freezes import Freeze
     from orchestrator.domain.kinds import Crowd, Inquiry, Kind
     from orchestrator.domain.software import Software
@@ -92,6 +103,11 @@ class SqlViews(SqlQueues):
         """See `retentions.Archive.surplus`."""
         async with self.reading() as connection:
             return await retentions.surplus(connection, after, endpoints, most)
+
+    async def silent(self, after: int, endpoints: int, since: datetime) -> Page:
+        """See `retirements.Register.silent`."""
+        async with self.reading() as connection:
+            return await silences.silent(connection, after, endpoints, since)
 
     async def inspect(self) -> Inspection:
         """See `diagnoses.Inspected.inspect`."""

@@ -292,6 +292,9 @@ async def test_endpoints_are_listed_by_what_they_are(kettle: Rest) -> None:
     assert await listed("filter=canary") == ["a"]
     assert await listed("token=tok") == ["c"]
     assert await listed("token=none") == []
+    assert await listed("tokenState=active&version=1.1.0") == ["b", "c"]
+    assert await listed("tokenState=retired") == []
+    assert await listed("unseenFor=P30D") == []
     item = (await kettle.get(f"{ENDPOINTS}?token=tok"))["items"][0]
     assert item == await kettle.get(f"{ENDPOINTS}/c")
 
@@ -301,6 +304,8 @@ async def test_endpoints_are_listed_by_what_they_are(kettle: Rest) -> None:
     [
         ("version=latest", (422, "invalid-version")),
         ("state=lost", (400, "parameter-invalid")),
+        ("tokenState=lost", (400, "parameter-invalid")),
+        ("unseenFor=long", (422, "member-invalid")),
         ("filter=none", (422, "filter-unknown")),
         ("limit=0", (400, "parameter-invalid")),
         ("limit=501", (400, "parameter-invalid")),

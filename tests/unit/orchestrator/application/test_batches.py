@@ -88,10 +88,9 @@ async def desk_on(shelf: Shelf) -> Desk:
     for entry in (desk.open, desk.closed):
         suspended = replace(OFFERED, token_state=TokenState.SUSPENDED)
         revoked = replace(OFFERED, token_state=TokenState.REVOKED)
-        drafts = [
-            newcomer(entry, token, state)
-            for token, state in (("tok", OFFERED), ("suspended", suspended), ("revoked", revoked))
-        ]
+        retired = replace(endpoint("1.0.0"), token_state=TokenState.RETIRED)
+        states = {"tok": OFFERED, "suspended": suspended, "revoked": revoked, "retired": retired}
+        drafts = [newcomer(entry, token, state) for token, state in states.items()]
         await store(shelf, entry, *drafts)
     return desk
 
@@ -516,9 +515,18 @@ RUBBISH = [
     ("token-suspended", report("1.1.0", who="suspended")),
     ("token-revoked", message("config/json/1", who="revoked", app_version="kettle-v2")),
     ("operator-key", message("update/keys/1", '{"site":"lab","ring":0}')),
+    ("operator-key", message("update/keys/1", '{"ring":0}', who="retired")),
     ("operator-key", message("delete/keys/1", '["ring"]', app_version="kettle-v2")),
 ]
 UNANSWERED = {"topic-malformed", "configuration-not-served"}
+
+
+async def test_a_retired_endpoint_is_heard_as_anybody_and_is_offered_what_it_should_run(desk: Desk) -> None:
+    batch = await desk.take(message("config/json/1", "{}", who="retired"))
+    woken = (await desk.one("retired")).endpoint
+    assert woken.token_state is TokenState.ACTIVE
+    assert woken.offer is not None
+    assert not batch.refused
 
 
 def dump(folder: Path) -> list[str]:

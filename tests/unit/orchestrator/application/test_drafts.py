@@ -8,7 +8,7 @@ import pytest
 from orchestrator.application import drafts
 from orchestrator.application.records import Draft, EndpointRecord, PushMode
 from orchestrator.domain.attempts import AttemptState, move
-from orchestrator.domain.endpoints import HistoryKind
+from orchestrator.domain.endpoints import HistoryKind, TokenState
 from orchestrator.domain.facts import Consented, HealthReported, Heard, ObserveAsked, Progressed, Reported
 from protocol.topics import Instances
 from tests.contract.storages import APP, MINUTE, NOW, entry_of
@@ -264,3 +264,22 @@ def test_what_a_draft_leaves_behind() -> None:
         push_revision=8,
         last_history=9,
     )
+
+
+def test_a_retired_endpoint_loses_its_offer_and_its_next_word_brings_it_back() -> None:
+    draft = begin(OFFERED)
+    drafts.retire(draft, entry(), AT)
+    assert (draft.after.token_state, draft.after.offer, draft.push) == (TokenState.RETIRED, None, True)
+    assert kinds(draft) == [HistoryKind.RETIRED, HistoryKind.WITHDRAWN]
+    again = begin(draft.after)
+    drafts.awaken(again)
+    hear(again, Heard(at=AT))
+    assert again.after.token_state is TokenState.ACTIVE
+    assert again.after.offer is not None
+
+
+@pytest.mark.parametrize("state", [TokenState.SUSPENDED, TokenState.REVOKED])
+def test_what_an_operator_has_ended_is_not_awakened(state: TokenState) -> None:
+    draft = begin(replace(OFFERED, token_state=state))
+    drafts.awaken(draft)
+    assert not drafts.changed(draft)

@@ -79,4 +79,5 @@ def test_history_kinds_keep_their_places() -> None:
         "unhealthy",
         "recovered",
         "asked",
+        "retired",
     ]

@@ -65,7 +65,7 @@ def test_whose_token_is_suspended_goes_nowhere_whatever_it_has_begun() -> None:
     kind = Kind(running=v("1.0.0"), installing=v("1.1.0"), origin=v("1.0.0"), token_state=TokenState.SUSPENDED)
     planner = planned({kind: 2}, catalogue(*UPWARDS), "2.0.0")
     assert planner.forecast.moves == {}
-    assert planner.forecast.unreachable == {"the token is suspended or revoked": 2}
+    assert planner.forecast.unreachable == {"the token is suspended, revoked or retired": 2}
 
 
 def test_a_rescue_leads_down_and_counts_as_reached_only_at_the_target() -> None:
@@ -91,7 +91,7 @@ def test_what_cannot_matter_does_not_tell_kinds_apart() -> None:
     [
         (Kind(running=None), "no version reported"),
         (Kind(running=v("0.5.0")), "no edge leads on from 0.5.0"),
-        (Kind(running=v("1.0.0"), token_state=TokenState.SUSPENDED), "the token is suspended or revoked"),
+        (Kind(running=v("1.0.0"), token_state=TokenState.SUSPENDED), "the token is suspended, revoked or retired"),
         (Kind(running=v("1.0.0"), pinned=v("1.0.0")), "pinned to 1.0.0"),
         (
             Kind(running=v("1.0.0"), exhausted=frozenset({v("2.0.0")})),

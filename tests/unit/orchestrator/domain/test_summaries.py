@@ -39,7 +39,7 @@ FAILED = replace(at("1.0.0"), exhausted=frozenset({v("1.1.0")}))
             "runs 1.0.0; 1.1.0 is not eligible: strategy suspended",
         ),
         (at(None), STEPS, "has not reported a version, and no software is upgradable from '*'"),
-        (replace(at("1.0.0"), active=False), STEPS, "runs 1.0.0; its token is suspended or revoked"),
+        (replace(at("1.0.0"), active=False), STEPS, "runs 1.0.0; its token is suspended, revoked or retired"),
         (
             at("2.0.0"),
             (general("1.0.0", "2.0.0"), recalled("2.0.0")),

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from orchestrator.application.records import EndpointQuery
+from orchestrator.domain.endpoints import TokenState
 from orchestrator.domain.filters import Filter
 from orchestrator.persistence import narrowing
 from orchestrator.persistence.narrowing import Span
@@ -51,6 +53,8 @@ def test_what_an_expression_demands_of_the_endpoint_id(expression: str, demanded
         (EndpointQuery(filter=by("attributes.a == 1 || registeredAt > timestamp('2026-01-01T00:00:00Z')")), True),
         (EndpointQuery(filter=by("attributes.a == 1"), token="tok"), False),
         (EndpointQuery(filter=by("attributes.a == 1"), unknown=True), False),
+        (EndpointQuery(filter=by("attributes.a == 1"), token_state=TokenState.RETIRED), False),
+        (EndpointQuery(filter=by("attributes.a == 1"), silent_since=datetime(2026, 1, 1, tzinfo=UTC)), False),
         (EndpointQuery(filter=by("attributes.a == 1 && runningVersion == '1.0.0'")), False),
         (EndpointQuery(filter=by("attributes.a == 1 && appVersion == 'kettle-v1'")), False),
         (EndpointQuery(filter=by("lastSeenAt > timestamp('2026-01-01T00:00:00Z')")), False),

@@ -118,7 +118,7 @@ def test_codes_are_what_databases_hold() -> None:
         "expired",
         "withdrawn",
     ]
-    assert [state.value for state in rows.TOKEN_STATES] == ["active", "suspended", "revoked"]
+    assert [state.value for state in rows.TOKEN_STATES] == ["active", "suspended", "revoked", "retired"]
     assert [kind.value for kind in rows.HISTORY_KINDS] == [
         "reported",
         "offered",
@@ -137,6 +137,7 @@ def test_codes_are_what_databases_hold() -> None:
         "unhealthy",
         "recovered",
         "asked",
+        "retired",
     ]
     assert set(rows.ATTEMPT_STATES) == set(AttemptState)
     assert set(rows.TOKEN_STATES) == set(TokenState)
