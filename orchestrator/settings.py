@@ -27,8 +27,8 @@ from pydantic_settings import (
 )
 from pydantic_settings.exceptions import SettingsError
 
-from orchestrator.application.floods import PER_MINUTE
 from orchestrator.application.documents import durations
+from orchestrator.application.floods import PER_MINUTE
 from orchestrator.application.records import Registration
 from orchestrator.application.retentions import Retention, Term
 from protocol.errors import ProtocolError
