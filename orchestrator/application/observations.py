@@ -112,7 +112,7 @@ class Observations:
             NotFoundError: there is no such application.
         """
         entry = self.entry(application)
-        return fleets.chart(await self._storage.counters(entry.application.key), entry)
+        return fleets.chart(await self._storage.counters(entry.application.key), entry, self._clock.now())
 
     async def graph(self, application: str) -> Document:
         """The document of the application's upgrade graph.

@@ -183,6 +183,19 @@ class Catalogue:
         """Return how many defined versions are lower: a defined one's own number."""
         return bisect_left(self._bounds, (version.key, 0))
 
+    def ended(self, now: datetime) -> int:
+        """Return the software whose rollout's end has come."""
+        found = 0
+        for end, number in self._ends:
+            if end > now:
+                break
+            found |= 1 << number
+        return found
+
+    def next_end_after(self, now: datetime, among: int) -> datetime | None:
+        """Return when the next rollout ends, of the software of a set of numbers; None when none does."""
+        return next((end for end, number in self._ends if end > now and among >> number & 1), None)
+
     @cached_property
     def filters_in_use(self) -> frozenset[str]:
         """The filters that targeted software lists, and those that are stages."""
@@ -270,6 +283,11 @@ class Catalogue:
     @cached_property
     def _dates(self) -> Sequence[datetime]:
         return sorted({date for item in self.software for date in _dates_of(item)})
+
+    @cached_property
+    def _ends(self) -> Sequence[tuple[datetime, int]]:
+        ends = ((item.policy.end, number) for number, item in enumerate(self.software))
+        return sorted((end, number) for end, number in ends if end is not None)
 
     @cached_property
     def _bounds(self) -> Sequence[Bound]:

@@ -36,7 +36,7 @@ def of(planner: Planner, about: Iterable[Version], now: datetime) -> list[str]:
     versions = set(about)
     chosen = [item for item in catalogue.software if item.version in versions]
     # Newcomers have not reported anything yet.
-    graph = graphs.of(catalogue, [None, *forecast.running, *forecast.resting])
+    graph = graphs.of(catalogue, [None, *forecast.running, *forecast.resting], now)
     reachable = {node.version for node in graph.nodes if node.reachable}
     found: list[str] = []
     for item in chosen:
@@ -62,7 +62,7 @@ def _about(item: Software, planner: Planner, now: datetime, *, reachable: bool) 
     yield from hindrances.of(item, planner, now)
     if not item.upgradable_from:
         yield f"{item.version} is never reached: it has no upgradableFrom"
-    elif not reachable:
+    elif not reachable and not item.over(now):
         yield f"{item.version} is never reached: nothing that is run, nor anything servable from there, leads to it"
 
 

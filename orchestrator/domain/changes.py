@@ -207,6 +207,8 @@ def _why_withdrawn(offer: Attempt, decision: Decision, catalogue: Catalogue) -> 
         return "frozen"
     if item.rollout.held or item.rollout.aborted:
         return f"its rollout is {item.rollout.phase.value}"
+    if item.over(decision.now):
+        return "its rollout has ended"
     return decision.outcome.value if decision.hop is None else f"{decision.hop} is offered instead"
 
 

@@ -7,6 +7,7 @@ Rules:
 - The hop is an open direct successor on a route to the goal, with the fewest hops left, ties to the higher.
   Later hops need not be open.
 - Which hops are open, `openings` says; where only consent is wanting, the endpoint is to be asked.
+- Time takes from what is eligible, when rollouts end: what an endpoint waits for may open because the goal falls.
 - No cycles, ever: see `routes`.
 
 Layer: orchestrator.domain; pure.
@@ -15,7 +16,7 @@ Layer: orchestrator.domain; pure.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.domain import openings, rules, summaries
 from orchestrator.domain.bitsets import highest
@@ -49,8 +50,6 @@ class Decision:
     """Only with `offer` and `waiting`."""
     path: tuple[Version, ...] = ()
     """From the hop, or from the one that is waited for, to the goal, both included; empty without a goal."""
-    waits_until: datetime | None = None
-    """The earliest instant at which a hop opens that is not open now; None when none is known."""
     asks: Version | None = None
     """The hop for which only consent is wanting: the endpoint is to be asked."""
     kept: frozenset[Version] = frozenset()
@@ -65,6 +64,11 @@ class Decision:
         return rules.verdicts(self.standing, self.catalogue, self.now)
 
     @property
+    def waits_until(self) -> datetime | None:
+        """The earliest instant at which a hop opens that is not open now; None when none is known."""
+        return _opens_at(self)
+
+    @property
     def summary(self) -> str:
         """The decision and its reason in one sentence."""
         return summaries.of(self)
@@ -74,13 +78,11 @@ def decide(standing: Standing, catalogue: Catalogue, now: datetime) -> Decision:
     """Return the decision for every endpoint of this standing."""
     if not standing.active:
         return Decision(outcome=Outcome.SUSPENDED, standing=standing, catalogue=catalogue, now=now)
-    allowed = rules.eligible(standing, catalogue)
-    goal = _goal(standing, catalogue, allowed)
-    if goal is None:
-        outcome = _without_goal(standing, catalogue)
+    outlook = _outlook(standing, catalogue, now)
+    if outlook is None:
+        outcome = _without_goal(standing, catalogue, now)
         return Decision(outcome=outcome, standing=standing, catalogue=catalogue, now=now)
-    routes = Routes.of(catalogue, rules.start(standing, catalogue), goal, allowed)
-    found = openings.of(routes.hops, standing, catalogue, now)
+    routes, found = outlook.routes, outlook.found
     hop = routes.choose(found.open)
     asked = routes.choose(found.asking) if hop is None else None
     ahead = next((number for number in (hop, asked) if number is not None), routes.choose(routes.hops))
@@ -88,9 +90,8 @@ def decide(standing: Standing, catalogue: Catalogue, now: datetime) -> Decision:
     return Decision(
         outcome=_with_goal(hop, routes.hops, found),
         hop=None if hop is None else software[hop].version,
-        goal=software[goal].version,
+        goal=software[routes.goal].version,
         path=() if ahead is None else tuple(software[number].version for number in routes.path(ahead)),
-        waits_until=found.until,
         asks=None if asked is None else software[asked].version,
         kept=frozenset(item.version for item in catalogue.among(found.kept)),
         standing=standing,
@@ -126,6 +127,38 @@ class Decider:
         return decision
 
 
+class _Outlook(NamedTuple):
+    allowed: int
+    """The software that is eligible."""
+    routes: Routes
+    found: Openness
+    """Of the routes' hops."""
+
+
+def _outlook(standing: Standing, catalogue: Catalogue, now: datetime) -> _Outlook | None:
+    """What lies before an endpoint; None without a goal."""
+    allowed = rules.eligible(standing, catalogue, now)
+    goal = _goal(standing, catalogue, allowed)
+    if goal is None:
+        return None
+    routes = Routes.of(catalogue, rules.start(standing, catalogue), goal, allowed)
+    return _Outlook(allowed, routes, openings.of(routes.hops, standing, catalogue, now))
+
+
+def _opens_at(decision: Decision) -> datetime | None:
+    """When a hop opens: of the present goal, or of the one that is left when a rollout has ended before that."""
+    standing, catalogue, at = decision.standing, decision.catalogue, decision.now
+    while standing.active and (outlook := _outlook(standing, catalogue, at)) is not None:
+        if at > decision.now and outlook.routes.choose(outlook.found.open) is not None:
+            return at
+        until = outlook.found.until
+        end = None if decision.hop is not None else catalogue.next_end_after(at, outlook.allowed)
+        if end is None or (until is not None and until < end):
+            return until
+        at = end
+    return None
+
+
 def _goal(standing: Standing, catalogue: Catalogue, allowed: int) -> int | None:
     reached = reachable(catalogue, catalogue.successors(standing.running), allowed)
     if standing.pinned is not None:
@@ -142,11 +175,11 @@ def _with_goal(hop: int | None, hops: int, found: Openness) -> Outcome:
     return Outcome.REFUSED if found.refused and found.refused == hops else Outcome.WAITING
 
 
-def _without_goal(standing: Standing, catalogue: Catalogue) -> Outcome:
+def _without_goal(standing: Standing, catalogue: Catalogue, now: datetime) -> Outcome:
     if standing.running is None and not catalogue.successors(None):
         return Outcome.UNKNOWN_VERSION
     if standing.exhausted:
-        forgiving = rules.eligible(standing, catalogue, exhaustion=False)
+        forgiving = rules.eligible(standing, catalogue, now, exhaustion=False)
         if _goal(standing, catalogue, forgiving) is not None:
             return Outcome.EXHAUSTED
     return Outcome.BLOCKED if _wanting(standing, catalogue) else Outcome.UP_TO_DATE

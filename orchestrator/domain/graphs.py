@@ -18,6 +18,7 @@ from orchestrator.domain.routes import reachable, reaching
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Set as AbstractSet
+    from datetime import datetime
 
     from orchestrator.domain.catalogues import Catalogue
     from orchestrator.domain.software import Software
@@ -32,12 +33,12 @@ class Node:
     software: Software | None
     """Its definition; None when it is only run."""
     reachable: bool
-    """Whether an endpoint runs it or may come with it, or servable software leads to it from there.
+    """Whether an endpoint runs it or may come with it, or software that is served leads to it from there.
 
     What upgrades from nothing is what endpoints come with.
     """
     dead_end: bool
-    """Whether a higher version is defined, but no path of servable software leads from here to any."""
+    """Whether a higher version is defined, but no path of software that is served leads from here to any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +59,10 @@ class Graph:
     """By ascending source, unknown first, then by ascending target."""
 
 
-def of(catalogue: Catalogue, run: Iterable[Version | None]) -> Graph:
+def of(catalogue: Catalogue, run: Iterable[Version | None], now: datetime) -> Graph:
     """Return the graph of the defined versions and of those that endpoints run; None in `run` is an unknown one.
 
+    Software is served that is servable, and whose rollout has not ended.
     Edges from the unknown version are there only when some endpoint's is.
     """
     running = frozenset(run)
@@ -71,18 +73,21 @@ def of(catalogue: Catalogue, run: Iterable[Version | None]) -> Graph:
     first = 0
     for version in starts:
         first |= catalogue.successors(version)
-    reached = reachable(catalogue, first, catalogue.servable)
+    served = catalogue.servable & ~catalogue.ended(now)
+    reached = reachable(catalogue, first, served)
     return Graph(
-        nodes=tuple(_node(version, catalogue, starts, reached) for version in versions),
+        nodes=tuple(_node(version, catalogue, starts, reached, served) for version in versions),
         edges=tuple(
             Edge(source=source, target=item.version) for source in sources for item in catalogue.edges_from(source)
         ),
     )
 
 
-def _node(version: Version, catalogue: Catalogue, starts: AbstractSet[Version | None], reached: int) -> Node:
+def _node(
+    version: Version, catalogue: Catalogue, starts: AbstractSet[Version | None], reached: int, served: int
+) -> Node:
     number = catalogue.index.get(version)
-    onward = reachable(catalogue, catalogue.successors(version), catalogue.servable)
+    onward = reachable(catalogue, catalogue.successors(version), served)
     place = catalogue.place(version) + (number is not None)
     return Node(
         version=version,

@@ -84,7 +84,7 @@ class _Way:
         offer = endpoint.offer
         kept = offer is not None and stays(offer, endpoint, decision, catalogue)
         version = offer.version if kept and offer is not None else decision.hop
-        self.until = decision.waits_until
+        self.until = decision.waits_until if version is None else None
         if version is not None:
             self.hops.append(Edge(endpoint.running, version))
             if endpoint.pinned is None and not rules.rescued(decision.standing, catalogue):

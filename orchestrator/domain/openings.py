@@ -1,8 +1,8 @@
 """Which hops are open for an endpoint now, and what keeps the others closed.
 
 Rules:
-- A hop is open when its rollout is neither paused nor over, its stages admit the endpoint, its date has come, its
-  window is open, the back-off is over, and consent is given where it is required.
+- A hop is eligible already. It is open when its rollout is not paused, its stages admit the endpoint, its date has
+  come, its window is open, the back-off is over, and consent is given where it is required.
 - A pin sets stages, dates and windows aside; a rescue from recalled software sets stages, windows and consent aside.
   A freeze, and the endpoint's own soak, hold everything; a rescue waits for no soak.
 - Limits are not looked at: a hop that is open waits for its turn (`pacing`), and no other is taken instead.
@@ -61,17 +61,13 @@ def of(hops: int, standing: Standing, catalogue: Catalogue, now: datetime) -> Op
     refused = rules.numbers(standing.refused, catalogue) & hops & ~consented
     for number in members(hops & ~held):
         item, bit = catalogue.software[number], 1 << number
-        if item.rollout.held or _over(item, now):
+        if item.rollout.held:
             continue
         if refused & bit:
             found.refused |= bit
         else:
             _place(item, bit, standing, now, found, rescue=rescue, consented=bool(consented & bit))
     return found
-
-
-def _over(item: Software, now: datetime) -> bool:
-    return item.policy.end is not None and item.policy.end <= now
 
 
 def _place(
@@ -88,7 +84,7 @@ def _place(
     else:
         # Before its date nothing was offered that could be kept.
         found.kept |= bit if begin == now and window is not None and window.on_close is OnClose.KEEP else 0
-        found.moments += [] if moment is None or _over(item, moment) else [moment]
+        found.moments += [] if moment is None or item.over(moment) else [moment]
 
 
 def _first_open(window: Window, at: datetime, zone: str | None) -> datetime | None:

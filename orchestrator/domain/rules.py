@@ -1,10 +1,10 @@
 """The rules that make software eligible for an endpoint, and open for it now.
 
 Rules:
-- *Eligible*: servable (not suspended, not recalled, not aborted, a specification), matched by its filters, not
-  exhausted at the endpoint, on the way to its pin.
-- *Open*: eligible, no freeze, not paused, a stage admits the endpoint, its date has come and its end has not, its
-  window is open, the back-off is over, the endpoint is not soaking, consent is given where it is required.
+- *Eligible*: servable (not suspended, not recalled, not aborted, a specification), its end has not come, matched by its
+  filters, not exhausted at the endpoint, on the way to its pin.
+- *Open*: eligible, no freeze, not paused, a stage admits the endpoint, its date has come, its window is open, the
+  back-off is over, the endpoint is not soaking, consent is given where it is required.
 - A pin sets filters, stages, dates and windows aside, nothing else. A rescue from recalled software waits neither for
   a soak, nor for stages, windows and consent. A freeze holds all of them.
 - `eligible` answers for the whole catalogue at once, for the hot path; `judge` names every rule of one software.
@@ -89,7 +89,7 @@ def numbers(versions: Iterable[Version | None], catalogue: Catalogue) -> int:
     return found
 
 
-def eligible(standing: Standing, catalogue: Catalogue, *, exhaustion: bool = True) -> int:
+def eligible(standing: Standing, catalogue: Catalogue, now: datetime, *, exhaustion: bool = True) -> int:
     """Return the software that is eligible, what the endpoint runs left out; the way to a pin is not looked at.
 
     Without `exhaustion` the endpoint's failures are not counted.
@@ -98,7 +98,7 @@ def eligible(standing: Standing, catalogue: Catalogue, *, exhaustion: bool = Tru
         found = catalogue.servable
     else:
         found = catalogue.general | catalogue.targeted(standing.filters)
-    barred = numbers((standing.running,), catalogue)
+    barred = numbers((standing.running,), catalogue) | catalogue.ended(now)
     if exhaustion and standing.exhausted:
         barred |= numbers(standing.exhausted, catalogue)
     return found & ~barred
@@ -133,7 +133,7 @@ def opens_at(item: Software, standing: Standing) -> datetime | None:
 
 def verdicts(standing: Standing, catalogue: Catalogue, now: datetime) -> tuple[SoftwareVerdict, ...]:
     """Return every rule for every software, the highest version first."""
-    allowed = eligible(standing, catalogue)
+    allowed = eligible(standing, catalogue, now)
     first = catalogue.successors(standing.running)
     reached = reachable(catalogue, first, allowed)
     linked = first
@@ -152,14 +152,13 @@ def judge(
     item: Software, standing: Standing, catalogue: Catalogue, now: datetime, *, reached: bool, to_pin: bool
 ) -> SoftwareVerdict:
     """Return every rule for one software."""
-    first = _eligibility(item, standing, to_pin=to_pin)
+    first = _eligibility(item, standing, now, to_pin=to_pin)
     rescue = rescued(standing, catalogue)
     second = (
         _freeze(catalogue.freeze),
         _rollout(item),
         _stage(item, standing, catalogue, rescue=rescue),
         _date(item, standing, now),
-        _end(item, now),
         _window(item, standing, now, rescue=rescue),
         _back_off(item, standing),
         _soak(standing, catalogue),
@@ -176,7 +175,7 @@ def judge(
     )
 
 
-def _eligibility(item: Software, standing: Standing, *, to_pin: bool) -> tuple[Rule, ...]:
+def _eligibility(item: Software, standing: Standing, now: datetime, *, to_pin: bool) -> tuple[Rule, ...]:
     exhausted = item.version in standing.exhausted
     recalled_at = item.recalled_at
     return (
@@ -191,6 +190,7 @@ def _eligibility(item: Software, standing: Standing, *, to_pin: bool) -> tuple[R
             passed=not item.rollout.aborted,
             detail="the rollout is aborted" if item.rollout.aborted else "not aborted",
         ),
+        _end(item, now),
         Rule(
             rule="specification",
             passed=item.has_specification,
@@ -261,7 +261,9 @@ def _end(item: Software, now: datetime) -> Rule:
     end = item.policy.end
     if end is None:
         return Rule(rule="end", passed=True, detail="none")
-    return Rule(rule="end", passed=now < end, detail=f"{instant(end)}; now {instant(now)}")
+    has_come = end <= now
+    detail = f"{'over: ' if has_come else ''}rollout.end is {instant(end)}; now {instant(now)}"
+    return Rule(rule="end", passed=not has_come, detail=detail)
 
 
 def _window(item: Software, standing: Standing, now: datetime, *, rescue: bool) -> Rule:

@@ -108,6 +108,10 @@ class Software:
         """Whether it could be offered at all: not stopped, and there is a specification to send."""
         return self.has_specification and not self.stopped
 
+    def over(self, at: datetime) -> bool:
+        """Whether the end of its rollout has come."""
+        return self.policy.end is not None and self.policy.end <= at
+
     def visible(self, *, started: bool) -> bool:
         """Whether an open offer may be seen; a started install outlives all stops but a recall."""
         if self.recalled or not self.has_specification:

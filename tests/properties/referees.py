@@ -199,7 +199,7 @@ def check_offer(entry: Entry, document: EndpointDocument, before: Endpoint | Non
     assert any(edge.matches(endpoint.running) for edge in item.upgradable_from)
     rescue, pinned = recalled(entry, endpoint.running), endpoint.pinned is not None
     assert attempt.stage == (None if rescue or pinned else item.rollout.stage)
-    assert item.policy.end is None or now < item.policy.end
+    assert not over(item, now)
     if not pinned:
         assert targeted(item, document, now)
     if not pinned and not rescue:
@@ -237,6 +237,44 @@ def goes(item: Software) -> bool:
     """Whether it may be offered at all."""
     stopped = item.strategy is Strategy.SUSPENDED or item.recalled_at is not None or not item.has_specification
     return not stopped and item.rollout.phase not in {Phase.PAUSED, Phase.ABORTED}
+
+
+def over(item: Software, now: datetime) -> bool:
+    """Whether the end of its rollout has come."""
+    return item.policy.end is not None and item.policy.end <= now
+
+
+def check_goal(entry: Entry, document: EndpointDocument, goal: Version | None, now: datetime) -> None:
+    """What an endpoint is led to is the best that edges reach through what it may have, now or later."""
+    endpoint = document.record.endpoint
+    reached: set[Version] = set()
+    pending = [endpoint.running]
+    while pending:
+        at = pending.pop()
+        for item in entry.catalogue.software:
+            along = any(edge.matches(at) for edge in item.upgradable_from) and item.version != endpoint.running
+            if along and item.version not in reached and may_have(item, document, now):
+                reached.add(item.version)
+                pending.append(item.version)
+    free = endpoint.running is None or recalled(entry, endpoint.running)
+    better = {version for version in reached if free or (endpoint.running is not None and version > endpoint.running)}
+    if endpoint.pinned is not None:
+        better = reached & {endpoint.pinned}
+    active = endpoint.token_state is TokenState.ACTIVE
+    assert goal == (max(better, default=None) if active else None), (document.endpoint_id, goal, reached)
+
+
+def may_have(item: Software, document: EndpointDocument, now: datetime) -> bool:
+    """Whether an endpoint may have a software sooner or later, as things are."""
+    endpoint = document.record.endpoint
+    stopped = item.strategy is Strategy.SUSPENDED or item.recalled_at is not None or not item.has_specification
+    if stopped or item.rollout.phase is Phase.ABORTED or over(item, now):
+        return False
+    setback = endpoint.setbacks.get(item.version)
+    if setback is not None and setback.exhausted:
+        return False
+    listed = item.strategy is not Strategy.TARGETED or (bool(item.filters) and in_lab(document))
+    return endpoint.pinned is not None or listed
 
 
 def in_lab(document: EndpointDocument) -> bool:

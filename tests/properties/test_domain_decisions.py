@@ -142,13 +142,15 @@ class Oracle:
             return False
         if item.rollout.phase is Phase.ABORTED or (exhaustion and item.version in self.standing.exhausted):
             return False
+        if item.policy.end is not None and item.policy.end <= NOW:
+            return False
         if self.standing.pinned is not None or item.strategy is Strategy.GENERAL:
             return True
         return any(use.filter_id in self.standing.filters for use in item.filters)
 
     def open(self, item: Software) -> bool:
-        policy, soaks = item.policy, self.endpoint.attempt is not None
-        if item.rollout.phase is Phase.PAUSED or (policy.end is not None and policy.end <= NOW):
+        soaks = self.endpoint.attempt is not None
+        if item.rollout.phase is Phase.PAUSED:
             return False
         if any(version == item.version for version, _ in self.standing.retry_at) or (soaks and not self.recalled):
             return False
@@ -244,11 +246,10 @@ class Oracle:
     def refused(self, item: Software) -> bool:
         """Whether nothing but consent is wanting, apart from when, and it was refused."""
         consent = self.endpoint.consents.get(item.version)
-        over = item.policy.end is not None and item.policy.end <= NOW
         held = self.standing.pinned is None and not self.admitted(item)
         stopped = self.recalled or self.endpoint.attempt is not None or item.rollout.phase is Phase.PAUSED
         said = consent is not None and not consent.granted
-        return said and not self.consented(item) and not (over or held or stopped)
+        return said and not self.consented(item) and not (held or stopped)
 
     def routes(self, paths: list[tuple[Software, ...]], goal: Version) -> list[tuple[Software, ...]]:
         """The paths that stray least from the way to the goal."""
@@ -353,7 +354,7 @@ def test_the_named_rules_agree_with_the_decision(endpoint: Endpoint, catalogue: 
 @given(endpoint=endpoints, catalogue=catalogues)
 def test_what_is_open_and_the_named_rules_agree(endpoint: Endpoint, catalogue: Catalogue) -> None:
     key = standing(endpoint, catalogue, NOW)
-    hops = rules.eligible(key, catalogue) & catalogue.successors(key.running)
+    hops = rules.eligible(key, catalogue, NOW) & catalogue.successors(key.running)
     found = openings.of(hops, key, catalogue, NOW)
     verdicts = {verdict.version: verdict for verdict in decide(key, catalogue, NOW).software}
     for number in members(hops):
@@ -378,16 +379,14 @@ def test_nothing_changes_before_the_instant_that_a_waiting_decision_names(
     decision = decide(standing(endpoint, catalogue, NOW), catalogue, NOW)
     if decision.outcome is not Outcome.WAITING:
         return
-    if decision.waits_until is None:
-        ahead = next(verdict for verdict in decision.software if verdict.version == decision.path[0])
-        failed = {rule.rule for rule in ahead.rules if not rule.passed}
-        item = catalogue.get(ahead.version)
-        assert item is not None
-        assert failed & {"rollout", "stage", "end", "soak", "consent"} or item.policy.end is not None
-        return
-    early = decision.waits_until - timedelta(microseconds=1)
-    assert decide(standing(endpoint, catalogue, early), catalogue, early).outcome is Outcome.WAITING
     then = decision.waits_until
+    if then is None:
+        for later in (NOW + halves * HOUR / 2 for halves in range(1, 60)):
+            assert decide(standing(endpoint, catalogue, later), catalogue, later).outcome is not Outcome.OFFER
+        return
+    between = (NOW + halves * HOUR / 2 for halves in range(1, 60))
+    for early in (*(at for at in between if at < then), then - timedelta(microseconds=1)):
+        assert decide(standing(endpoint, catalogue, early), catalogue, early).outcome is not Outcome.OFFER
     assert decide(standing(endpoint, catalogue, then), catalogue, then).outcome is Outcome.OFFER
 
 

@@ -252,6 +252,7 @@ class Life(RuleBasedStateMachine):
         for document in self.referee.known.values():
             endpoint = document.record.endpoint
             decision = decide(standing(endpoint, entry.catalogue, now), entry.catalogue, now)
+            referees.check_goal(entry, document, decision.goal, now)
             offer = endpoint.offer
             if offer is None and decision.hop is not None:
                 event("waits for room")
@@ -259,6 +260,7 @@ class Life(RuleBasedStateMachine):
                 assert decision.hop in queued
             elif offer is not None and not changes.agrees(endpoint, decision):
                 assert changes.stays(offer, endpoint, decision, entry.catalogue)
+                assert offer.state is AttemptState.INSTALLING or decision.kept
             else:
                 assert changes.agrees(endpoint, decision), (document.endpoint_id, decision.hop, offer)
         self.check_retained()

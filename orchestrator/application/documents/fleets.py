@@ -19,6 +19,8 @@ from orchestrator.domain import graphs
 from orchestrator.domain.attempts import OPEN, AttemptState
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.directory import Entry
     from orchestrator.application.documents.texts import Document
@@ -89,10 +91,10 @@ def _shown(key: CounterKey, entry: Entry) -> AttemptState:
     return state if entry.offerable(key.version, started=started) else AttemptState.WITHDRAWN
 
 
-def chart(numbers: Counter[CounterKey], entry: Entry) -> Chart:
+def chart(numbers: Counter[CounterKey], entry: Entry, now: datetime) -> Chart:
     """The upgrade graph, with how many endpoints run each version, and how attempts along each edge stand."""
     by_version = running(numbers)
-    graph = graphs.of(entry.catalogue, by_version)
+    graph = graphs.of(entry.catalogue, by_version, now)
     offered, failed = _along_edges(numbers, entry)
     return Chart(
         places=tuple(Place(node=node, endpoints=by_version[node.version]) for node in graph.nodes),

@@ -247,3 +247,19 @@ def test_a_rollout_says_itself_whether_it_needs_consent_or_leaves_it_to_the_appl
     ]
     assert Catalogue.of(software).consenting == 0b010
     assert Catalogue.of(software, consent=True).consenting == 0b011
+
+
+def test_rollouts_end_one_after_the_other() -> None:
+    made = catalogue(
+        with_policy(general("1.0.0"), RolloutPolicy(end=NOW + HOUR)),
+        general("1.1.0"),
+        with_policy(general("1.2.0"), RolloutPolicy(end=NOW)),
+    )
+    assert [versions(made.among(made.ended(NOW + hours * HOUR))) for hours in (-1, 0, 1)] == [
+        [],
+        ["1.2.0"],
+        ["1.0.0", "1.2.0"],
+    ]
+    assert made.next_end_after(NOW - HOUR, 0b111) == NOW
+    assert made.next_end_after(NOW - HOUR, 0b011) == NOW + HOUR
+    assert made.next_end_after(NOW, 0b110) is None

@@ -143,6 +143,7 @@ def test_a_pause_on_the_way_is_said_and_no_other() -> None:
 def test_hindrances_of_a_candidate_are_said() -> None:
     ended = replace(general("2.0.0", "1.0.0"), policy=RolloutPolicy(end=NOW))
     assert "2.0.0: its rollout has ended at 2026-03-01T12:00:00Z: it is offered to nobody" in warned(ORIGIN, ended)
+    assert not [text for text in warned(ORIGIN, ended) if "never reached" in text]
 
 
 def test_many_instants_are_not_all_named() -> None:

@@ -324,6 +324,13 @@ def test_a_pause_and_an_abort_withdraw_what_was_not_started(rollout: Rollout, re
     assert planned(started, stopped) == Change(endpoint=started)
 
 
+def test_the_end_of_its_rollout_withdraws_what_was_not_started() -> None:
+    ended = catalogue(replace(general("1.1.0", "1.0.0"), policy=RolloutPolicy(end=NOW)))
+    assert latest(planned(endpoint(attempt=offer()), ended).endpoint).reason == "its rollout has ended"
+    started = endpoint(attempt=INSTALLING)
+    assert planned(started, ended) == Change(endpoint=started)
+
+
 CLOSED = Window(cron="0 20 * * *", duration=4 * HOUR)
 
 

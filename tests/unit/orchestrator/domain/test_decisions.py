@@ -10,7 +10,7 @@ import pytest
 from orchestrator.domain.catalogues import Catalogue
 from orchestrator.domain.decisions import Decider, Decision, Outcome, Standing, decide
 from orchestrator.domain.policies import RolloutPolicy, Stage, Window
-from orchestrator.domain.rollouts import shift
+from orchestrator.domain.rollouts import Phase, Rollout, shift
 from tests.unit.orchestrator.domain.builders import (
     DAY,
     HOUR,
@@ -28,6 +28,8 @@ from tests.unit.orchestrator.domain.builders import (
 )
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from orchestrator.domain.software import Software
 
 STEPS = (general("1.0.0"), general("1.1.0", "1.0.0"), general("2.0.0", "1.1.0"))
@@ -247,6 +249,56 @@ def test_a_decider_forgets_when_a_window_closes_and_when_a_rollout_ends() -> Non
     decider = Decider(catalogue(replace(general("1.1.0", "1.0.0"), policy=policy)))
     found = {hours: decider.decide(endpoint("1.0.0"), NOW + hours * HOUR).outcome for hours in (0, 2, 3, 22, 23, 30)}
     assert [hours for hours, outcome in found.items() if outcome is Outcome.OFFER] == [0, 2, 23]
+
+
+def ending(version: str, *upgradable_from: str, end: datetime, rollout_date: datetime | None = None) -> Software:
+    return replace(general(version, *upgradable_from, rollout_date=rollout_date), policy=RolloutPolicy(end=end))
+
+
+@pytest.mark.parametrize("standing", [at("1.0.0"), at("1.0.0", pinned="2.0.0"), at(None)])
+def test_what_has_ended_is_the_goal_of_nobody(standing: Standing) -> None:
+    software = (general("1.0.0"), ending("2.0.0", "1.0.0", "*", end=NOW + HOUR))
+    assert told(decide(standing, catalogue(*software), NOW)) == ("offer", "2.0.0", "2.0.0")
+    assert told(decide(standing, catalogue(*software), NOW + HOUR)) == ("blocked", None, None)
+
+
+def test_where_a_rollout_has_ended_the_highest_below_it_is_the_goal() -> None:
+    ended = (ending("3.0.0", "2.0.0", end=NOW), ending("2.5.0", "1.1.0", end=NOW + HOUR))
+    software = (general("1.0.0"), general("1.1.0", "1.0.0"), general("2.0.0", "2.5.0"), *ended)
+    assert told(deciding(at("1.0.0"), *software)) == ("offer", "1.1.0", "2.5.0")
+    # What leads over ended software is out of reach, too.
+    assert told(decide(at("1.0.0"), catalogue(*software), NOW + HOUR)) == ("offer", "1.1.0", "1.1.0")
+    summary = decide(at("1.1.0"), catalogue(*software), NOW + HOUR).summary
+    assert summary.startswith("runs 1.1.0; 2.5.0 is not eligible: end over: rollout.end is 2026-03-01T13:00:00Z")
+
+
+def test_a_rescue_leads_to_nothing_that_has_ended() -> None:
+    software = (general("0.9.0", "1.0.0"), ending("2.0.0", "1.0.0", end=NOW), recalled("1.0.0"))
+    assert told(deciding(at("1.0.0"), *software)) == ("offer", "0.9.0", "0.9.0")
+
+
+@pytest.mark.parametrize(
+    ("lower", "until"),
+    [
+        (general("1.1.0", "1.0.0"), NOW + HOUR),
+        (general("1.1.0", "1.0.0", rollout_date=NOW + 90 * MINUTE), NOW + 90 * MINUTE),
+        (ending("1.1.0", "1.0.0", end=NOW + HOUR), None),
+        (ending("1.1.0", "1.0.0", end=NOW + 2 * HOUR), NOW + HOUR),
+        (replace(general("1.1.0", "1.0.0"), rollout=Rollout(phase=Phase.PAUSED)), None),
+    ],
+)
+def test_what_waits_for_software_whose_rollout_ends_is_open_to_a_lower_one_then(
+    lower: Software, until: datetime | None
+) -> None:
+    higher = ending("2.0.0", "1.0.0", end=NOW + HOUR, rollout_date=NOW + DAY)
+    decision = deciding(at("1.0.0"), lower, higher)
+    assert (told(decision), decision.waits_until) == (("waiting", None, "2.0.0"), until)
+
+
+def test_what_opens_before_its_rollout_ends_is_waited_for() -> None:
+    decision = deciding(at("1.0.0"), ending("2.0.0", "1.0.0", end=NOW + DAY, rollout_date=NOW + HOUR))
+    assert decision.waits_until == NOW + HOUR
+    assert decide(decision.standing, decision.catalogue, NOW + HOUR).waits_until is None
 
 
 def test_a_decider_tells_endpoints_apart_by_cohort_and_zone_where_these_matter() -> None:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.domain import graphs
-from tests.unit.orchestrator.domain.builders import NOW, catalogue, general, recalled, suspended, v
+from orchestrator.domain.policies import RolloutPolicy
+from tests.unit.orchestrator.domain.builders import HOUR, NOW, catalogue, general, recalled, suspended, v
 
 if TYPE_CHECKING:
     from orchestrator.domain.versions import Version
@@ -24,7 +25,7 @@ def edges(graph: graphs.Graph) -> list[tuple[str | None, str]]:
 
 
 def test_a_graph_has_the_versions_that_are_defined_or_run() -> None:
-    graph = graphs.of(catalogue(*STEPS), [v("1.0.0"), v("0.9.0")])
+    graph = graphs.of(catalogue(*STEPS), [v("1.0.0"), v("0.9.0")], NOW)
     assert [(node.version.text, node.software is not None) for node in graph.nodes] == [
         ("0.9.0", False),
         ("1.0.0", True),
@@ -36,31 +37,38 @@ def test_a_graph_has_the_versions_that_are_defined_or_run() -> None:
 
 def test_edges_lead_from_what_is_only_run_and_from_the_unknown() -> None:
     made = catalogue(general("1.0.0", "*"), general("1.1.0", "<1.0.0"))
-    assert edges(graphs.of(made, [None, v("0.9.0")])) == [
+    assert edges(graphs.of(made, [None, v("0.9.0")], NOW)) == [
         (None, "1.0.0"),
         ("0.9.0", "1.0.0"),
         ("0.9.0", "1.1.0"),
         ("1.1.0", "1.0.0"),
     ]
-    assert edges(graphs.of(made, [])) == [("1.1.0", "1.0.0")]
+    assert edges(graphs.of(made, [], NOW)) == [("1.1.0", "1.0.0")]
 
 
 def test_reachable_is_what_servable_software_leads_to_from_where_endpoints_are() -> None:
     made = catalogue(general("1.0.0"), suspended("1.1.0", "1.0.0"), general("2.0.0", "1.1.0"), general("3.0.0", "*"))
-    told = {node.version.text: node.reachable for node in graphs.of(made, [v("1.0.0")]).nodes}
+    told = {node.version.text: node.reachable for node in graphs.of(made, [v("1.0.0")], NOW).nodes}
     assert told == {"1.0.0": True, "1.1.0": False, "2.0.0": False, "3.0.0": True}
-    nobody = {node.version.text: node.reachable for node in graphs.of(made, []).nodes}
+    nobody = {node.version.text: node.reachable for node in graphs.of(made, [], NOW).nodes}
     assert nobody == {"1.0.0": True, "1.1.0": False, "2.0.0": False, "3.0.0": True}
     elsewhere = {
-        node.version.text: node.reachable for node in graphs.of(catalogue(general("9.0.0", "5.0.0")), []).nodes
+        node.version.text: node.reachable for node in graphs.of(catalogue(general("9.0.0", "5.0.0")), [], NOW).nodes
     }
     assert elsewhere == {"9.0.0": False}
-    assert graphs.of(made, [None]).nodes[-1].reachable
+    assert graphs.of(made, [None], NOW).nodes[-1].reachable
+
+
+def test_software_whose_rollout_has_ended_leads_nowhere() -> None:
+    made = catalogue(*STEPS[:2], replace(STEPS[2], policy=RolloutPolicy(end=NOW)))
+    for at, open_ in ((NOW - HOUR, True), (NOW, False)):
+        nodes = {node.version.text: node for node in graphs.of(made, [v("1.0.0")], at).nodes}
+        assert (nodes["2.0.0"].reachable, nodes["1.1.0"].dead_end, nodes["1.0.0"].dead_end) == (open_, not open_, False)
 
 
 def test_a_dead_end_has_higher_versions_and_no_way_to_any() -> None:
     made = catalogue(*STEPS, general("1.5.0", "1.0.0"), recalled("3.0.0", "2.0.0"))
-    told = {node.version.text: node.dead_end for node in graphs.of(made, [v("0.9.0"), v("4.0.0")]).nodes}
+    told = {node.version.text: node.dead_end for node in graphs.of(made, [v("0.9.0"), v("4.0.0")], NOW).nodes}
     assert told == {
         "0.9.0": True,
         "1.0.0": False,

@@ -166,6 +166,13 @@ def test_what_opens_after_its_end_stays_closed() -> None:
     assert (found.hops, found.end_at) == ((), NOW)
 
 
+def test_who_waits_for_what_ends_before_it_opens_goes_on_to_the_next_lower_then() -> None:
+    two = replace(general("2.0.0", "1.0.0", rollout_date=NOW + DAY), policy=RolloutPolicy(end=NOW + HOUR))
+    found = journey(Kind(running=ONE), general("1.0.0"), general("1.1.0", "1.0.0"), two)
+    assert found.hops == edges("1.0.0", "1.1.0")
+    assert found.waits == ((v("1.1.0"), NOW + HOUR),)
+
+
 def test_journeys_are_remembered() -> None:
     traveller = Traveller(catalogue(*FORKED), NOW)
     assert traveller.journey(Kind(running=ONE)) is traveller.journey(Kind(running=ONE))

@@ -46,21 +46,10 @@ def test_what_nothing_keeps_closed_is_open_from_now_on() -> None:
     assert (sets(openness), openness.until) == ({"open": 1}, None)
 
 
-@pytest.mark.parametrize(
-    "item",
-    [
-        replace(NEXT, rollout=Rollout(phase=Phase.PAUSED)),
-        replace(NEXT, policy=RolloutPolicy(end=NOW)),
-        replace(NEXT, policy=RolloutPolicy(end=NOW - DAY)),
-    ],
-)
 @pytest.mark.parametrize("standing", [at("1.0.0"), at("1.0.0", pinned="1.1.0")])
-def test_what_is_paused_or_over_is_open_to_nobody(item: Software, standing: Standing) -> None:
-    assert found(catalogue(item), standing) == openings.Openness()
-
-
-def test_it_is_open_until_its_end_comes() -> None:
-    assert found(catalogue(replace(NEXT, policy=RolloutPolicy(end=NOW + HOUR))), at("1.0.0")).open == 1
+def test_what_is_paused_is_open_to_nobody(standing: Standing) -> None:
+    paused = replace(NEXT, rollout=Rollout(phase=Phase.PAUSED))
+    assert found(catalogue(paused), standing) == openings.Openness()
 
 
 def test_a_freeze_and_a_soak_hold_everything_but_a_rescue_from_the_soak() -> None:

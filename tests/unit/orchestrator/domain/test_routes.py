@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from orchestrator.domain import rules
 from orchestrator.domain.bitsets import members, span
 from orchestrator.domain.routes import Routes, forward_from, reachable, reaching
-from tests.unit.orchestrator.domain.builders import at, catalogue, general, v
+from tests.unit.orchestrator.domain.builders import NOW, at, catalogue, general, v
 
 if TYPE_CHECKING:
     from orchestrator.domain.catalogues import Catalogue
@@ -28,7 +28,7 @@ def names(made: Catalogue, numbers: int) -> list[str]:
 
 def routes(made: Catalogue, running: str | None, goal: str) -> Routes:
     place = at(running)
-    return Routes.of(made, rules.start(place, made), made.index[v(goal)], rules.eligible(place, made))
+    return Routes.of(made, rules.start(place, made), made.index[v(goal)], rules.eligible(place, made, NOW))
 
 
 def path(found: Routes, hop: str) -> list[str]:

@@ -35,6 +35,7 @@ NAMES = (
     "strategy",
     "recall",
     "abort",
+    "end",
     "specification",
     "filters",
     "exhaustion",
@@ -43,7 +44,6 @@ NAMES = (
     "rollout",
     "stage",
     "rolloutDate",
-    "end",
     "window",
     "backOff",
     "soak",
@@ -157,11 +157,6 @@ def detail(verdict: rules.SoftwareVerdict, name: str) -> str:
         (replace(general("1.1.0", "1.0.0"), rollout=Rollout(phase=Phase.PAUSED)), "rollout", "paused"),
         (STAGED, "stage", "stage 1 does not admit the endpoint yet"),
         (
-            replace(general("1.1.0", "1.0.0"), policy=RolloutPolicy(end=NOW)),
-            "end",
-            "2026-03-01T12:00:00Z; now 2026-03-01T12:00:00Z",
-        ),
-        (
             replace(general("1.1.0", "1.0.0"), policy=RolloutPolicy(window=CLOSED)),
             "window",
             "closed until 2026-03-01T20:00:00Z",
@@ -174,6 +169,13 @@ def test_what_a_rollout_keeps_closed_says_by_which_rule(item: Software, rule: st
     assert (verdict.eligible, verdict.open) == (True, False)
 
 
+def test_what_has_ended_is_not_eligible_and_says_since_when() -> None:
+    ended = replace(general("1.1.0", "1.0.0"), policy=RolloutPolicy(end=NOW))
+    verdict = judged(at("1.0.0"), ended)["1.1.0"]
+    assert failures(verdict) == {"end": "over: rollout.end is 2026-03-01T12:00:00Z; now 2026-03-01T12:00:00Z"}
+    assert (verdict.eligible, verdict.open) == (False, False)
+
+
 def test_what_a_rollout_does_not_keep_closed_says_so_too() -> None:
     opened = Window(cron="0 11 * * *", duration=4 * HOUR)
     policy = replace(STAGED.policy, window=opened, end=NOW + HOUR)
@@ -182,7 +184,7 @@ def test_what_a_rollout_does_not_keep_closed_says_so_too() -> None:
     assert {name: detail(verdict, name) for name in ("rollout", "stage", "end", "window")} == {
         "rollout": "running",
         "stage": "stage 1 admits the endpoint",
-        "end": "2026-03-01T13:00:00Z; now 2026-03-01T12:00:00Z",
+        "end": "rollout.end is 2026-03-01T13:00:00Z; now 2026-03-01T12:00:00Z",
         "window": "open until 2026-03-01T15:00:00Z",
     }
     plain = judged(at("1.0.0"), general("1.1.0", "1.0.0"))["1.1.0"]

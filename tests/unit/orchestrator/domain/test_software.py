@@ -185,3 +185,9 @@ def test_a_finished_rollout_goes_on_where_stages_have_come_to_it(stages: tuple[S
 def test_a_revised_policy_leaves_every_other_phase_alone(phase: Phase) -> None:
     item = staged(*STAGES[:3], rollout=replace(MEASURED, phase=phase))
     assert revised(item, RolloutPolicy(stages=STAGES)).phase is phase
+
+
+def test_it_is_over_from_the_end_of_its_rollout_on() -> None:
+    ends = replace(general("1.0.0"), policy=RolloutPolicy(end=NOW))
+    assert [ends.over(NOW + hours * HOUR) for hours in (-1, 0, 1)] == [False, True, True]
+    assert not general("1.0.0").over(NOW)

@@ -123,7 +123,7 @@ async def test_an_edge_counts_open_attempts_and_failures_of_every_kind(desk: Des
             key("attempts", NEW, "failed"): 64,
         }
     )
-    assert fleets.build_graph(fleets.chart(numbers, desk.revisions.entry(APP)))["edges"] == [
+    assert fleets.build_graph(fleets.chart(numbers, desk.revisions.entry(APP), NOW))["edges"] == [
         {"from": None, "to": "1.1.0", "offered": 0, "failed": 64},
         {"from": "1.0.0", "to": "1.1.0", "offered": 3, "failed": 28},
     ]

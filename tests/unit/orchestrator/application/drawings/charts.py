@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.application.drawings.charts import Chart, Place, Way
 from orchestrator.domain import graphs
-from tests.unit.orchestrator.domain.builders import catalogue, general, recalled, suspended, v
+from tests.unit.orchestrator.domain.builders import NOW, catalogue, general, recalled, suspended, v
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ def chart(
     unknown: int = 0,
 ) -> Chart:
     """The chart of software that endpoints run; `traffic` holds offered and failed by edge."""
-    graph = graphs.of(catalogue(*software), [*map(v, run), *([None] if unknown else [])])
+    graph = graphs.of(catalogue(*software), [*map(v, run), *([None] if unknown else [])], NOW)
     numbers = traffic or {}
     ways = []
     for edge in graph.edges:
