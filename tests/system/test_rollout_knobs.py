@@ -137,6 +137,10 @@ class Hands:
         self.path = folder / "offset"
         self._midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
 
+    def shown(self, hour: int, minute: int) -> str:
+        """A time of tomorrow, as RFC 3339 has it."""
+        return (self._midnight + timedelta(hours=hour, minutes=minute)).isoformat()
+
     def set(self, hour: int, minute: int, *, day: int = 0) -> None:
         """Show a time of tomorrow, or of so many days later."""
         shown = self._midnight + timedelta(days=day, hours=hour, minutes=minute)
@@ -184,3 +188,39 @@ async def _waits_for_its_window(service: Service, endpoint_id: str) -> bool:
     rules = next(item["rules"] for item in explained["software"] if item["version"] == NEW)
     failed = [rule["rule"] for rule in rules if not rule["passed"]]
     return (explained["outcome"], explained["hop"], failed) == ("waiting", None, ["window"])
+
+
+async def test_after_its_end_a_rollout_is_nobodys_goal_and_what_is_begun_goes_on(tmp_path: Path) -> None:
+    hands = Hands(tmp_path)
+    hands.set(0, 50)
+    async with (
+        Mosquitto(tokens=[*FEW, "late"]) as broker,
+        Service(broker, CLOCK_OFFSET_FILE=str(hands.path)) as service,
+    ):
+        await define(service, None, end=hands.shown(1, 0))
+        below: Json = {"upgradableFrom": ["1.0.0"], "rolloutStrategy": "general", "specification": {}, "rollout": None}
+        for token in FEW:
+            await report(broker, token, "1.0.0")
+        await until_retained(broker, dict.fromkeys(FEW, NEW))
+        await report(broker, "a", NEW)
+        async with connect(broker, "b") as client:
+            await client.publish(topic("b", "progress/json"), f'{{"configId":"{NEW}","state":"installing"}}', qos=1)
+        await until(service, lambda shown: shown["stages"][0]["installing"] == 1, "one has begun")
+        await service.put("/applications/kettle/software/1.0.5", below)
+        hands.set(1, 1)
+        await until_retained(broker, {"b": NEW, "c": "1.0.5", "d": "1.0.5"})
+        await report(broker, "late", "1.0.0")
+        await until_retained(broker, {"b": NEW, "c": "1.0.5", "d": "1.0.5", "late": "1.0.5"})
+        explained: Json = await service.get("/applications/kettle/endpoints/late/explain")
+        ended = next(item for item in explained["software"] if item["version"] == NEW)
+        failed = [rule["rule"] for rule in ended["rules"] if not rule["passed"]]
+        assert (explained["goal"], ended["eligible"], failed) == ("1.0.5", False, ["end"])
+        at = hands.shown(1, 0).replace("+00:00", "Z")
+        shown = await until(service, lambda shown: shown["state"] == "finished", "it has ended")
+        assert shown["summary"] == f"ended at {at}: 1 of 5 confirmed, 1 under way"
+        await report(broker, "b", NEW)
+        await until(
+            service, lambda shown: shown["summary"] == f"ended at {at}: 2 of 5 confirmed", "the last one counts"
+        )
+        history = (await service.get("/applications/kettle/endpoints/c/history"))["items"]
+        assert [item["reason"] for item in history if item["kind"] == "withdrawn"] == ["its rollout has ended"]

@@ -4,6 +4,7 @@ Rules:
 - Stages are numbered from 0 in members and from 1 in sentences.
 - What is suspended or recalled is called so, whatever its rollout would do.
 - Of what is over, no stage says what it waits for; where nobody judges, none fails.
+- A rollout whose end has come is finished, but its stages have not passed by that.
 - The summary of a rollout that runs ends with what holds its offers, as far as that is the same for all endpoints.
 
 Spec: DESIGN §6, "GET …/rollout".
@@ -58,8 +59,7 @@ def state(view: View, now: datetime) -> str:
         return str(phase.value)
     if item.strategy is Strategy.SUSPENDED:
         return SUSPENDED
-    over = item.policy.end is not None and item.policy.end <= now
-    if phase is Phase.RUNNING and (over or (not item.policy.judged and _done(view))):
+    if phase is Phase.RUNNING and (item.over(now) or _done(view)):
         return str(Phase.FINISHED.value)
     return str(phase.value)
 
@@ -77,12 +77,13 @@ def build(view: View, now: datetime) -> Document:
         "since": instants.build(record.status.since or record.created_at),
         "by": record.status.by,
         "reason": record.status.reason,
-        "summary": "; ".join((_summary(view, called, rulings[-1]), *_holds(view, called, now))),
+        "summary": "; ".join((*_summary(view, called, rulings[-1], now), *_holds(view, called, now))),
         "stages": [
             _Part(
                 view=view,
                 number=number,
                 called=called,
+                over=called in _OVER or record.software.over(now),
                 ruling=rulings[number] if number < len(rulings) else None,
             ).build()
             for number in range(len(staging))
@@ -100,13 +101,38 @@ def build_moved(view: View, now: datetime, moved: Moved) -> Document:
 
 
 def _done(view: View) -> bool:
-    """Whether an unjudged rollout has nothing under way."""
+    """Whether it is an unjudged rollout, and nothing is under way."""
     tallies = view.tallies.values()
-    under_way = any(tally.offered or tally.installing or tally.soaking for tally in tallies)
-    return not under_way and any(tally.settled for tally in tallies)
+    judged = view.record.software.policy.judged
+    return not judged and not _under_way(view) and any(tally.settled for tally in tallies)
 
 
-def _summary(view: View, called: str, present: Ruling) -> str:
+def _under_way(view: View) -> int:
+    return sum(tally.offered + tally.installing + tally.soaking for tally in view.tallies.values())
+
+
+def _summary(view: View, called: str, present: Ruling, now: datetime) -> Iterator[str]:
+    item = view.record.software
+    ended = called not in _OVER and item.over(now)
+    if ended:
+        yield _ended(view)
+    if not ended or called == Phase.PAUSED.value:
+        yield _standing(view, called, present)
+
+
+def _ended(view: View) -> str:
+    """When it has ended, and how far it came."""
+    item = view.record.software
+    confirmed = sum(tally.confirmed for tally in view.tallies.values())
+    sizes = [view.sizes.get(number) for number in range(min(item.rollout.stage + 1, len(item.policy.staging)))]
+    known = [size.endpoints for size in sizes if size is not None]
+    whole = f" of {sum(known)}" if len(known) == len(sizes) else ""
+    under_way = _under_way(view)
+    left = f", {under_way} under way" if under_way else ""
+    return f"ended at {instants.build_optional(item.policy.end)}: {confirmed}{whole} confirmed{left}"
+
+
+def _standing(view: View, called: str, present: Ruling) -> str:
     item, status = view.record.software, view.record.status
     stage = f"stage {min(item.rollout.stage, len(item.policy.staging) - 1) + 1}: "
     if called in {RECALLED, SUSPENDED}:
@@ -153,6 +179,8 @@ class _Part:
     view: View
     number: int
     called: str
+    over: bool
+    """Whether it is offered to nobody any more."""
     ruling: Ruling | None
     """None: it was not entered yet."""
 
@@ -178,7 +206,8 @@ class _Part:
             return "failed"
         if self.number > rollout.stage:
             return "waiting"
-        done = self.called == Phase.FINISHED.value or rollout.phase in {Phase.FINISHED, Phase.WAITING_APPROVAL}
+        phases = {Phase.FINISHED, Phase.WAITING_APPROVAL}
+        done = rollout.phase in phases or (self.called == Phase.FINISHED.value and _done(self.view))
         return "passed" if done or self.number < rollout.stage else "running"
 
     @property
@@ -200,7 +229,7 @@ class _Part:
             "expired": tally.expired,
             "withdrawn": tally.withdrawn,
             "unhealthy": tally.unhealthy,
-            "waiting": None if size is None or self.called in _OVER else size.waiting,
+            "waiting": None if size is None or self.over else size.waiting,
             "offline": tally.unreached,
         }
 
@@ -220,8 +249,7 @@ class _Part:
     def _reason(self) -> str | None:
         if self.ruling is None or not self.view.record.software.policy.judged:
             return None
-        over = self.called in _OVER and self.ruling.verdict is Verdict.WAITS
-        return None if over else self.ruling.reason
+        return None if self.over and self.ruling.verdict is Verdict.WAITS else self.ruling.reason
 
 
 def _rounded(rate: float | None) -> float | None:

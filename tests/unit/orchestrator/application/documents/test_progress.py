@@ -139,6 +139,45 @@ def test_what_is_over_waits_for_nothing() -> None:
         assert (stage["reason"], stage["waiting"]) == (None, None)
 
 
+ENDED = "ended at 2026-03-02T12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("stages", "rollout", "sizes", "summary", "states"),
+    [
+        (STAGES, SECOND, SIZES, "131 of 2012 confirmed, 1878 under way", ["passed", "running", "waiting"]),
+        (STAGES, SECOND, {1: SIZES[1]}, "131 confirmed, 1878 under way", ["passed", "running", "waiting"]),
+        (STAGES, Rollout(phase=Phase.FINISHED, stage=1), SIZES, "131 of 2012 confirmed, 1878 under way", ["passed"]),
+        ((), Rollout(), {0: SIZES[1]}, "131 of 1912 confirmed, 1878 under way", ["running"]),
+    ],
+)
+def test_after_its_end_a_rollout_says_when_it_ended_and_how_far_it_came(
+    stages: tuple[Stage, ...], rollout: Rollout, sizes: Mapping[int, Size], summary: str, states: list[str]
+) -> None:
+    document = built(view(rollout=rollout, sizes=sizes, policy=RolloutPolicy(stages=stages, end=NOW)))
+    assert (document["state"], document["summary"]) == ("finished", f"{ENDED}: {summary}")
+    assert [stage["state"] for stage in document["stages"]][: len(states)] == states
+    assert [stage["waiting"] for stage in document["stages"]] == [None] * len(document["stages"])
+    assert document["stages"][-1]["reason"] is None
+
+
+def test_a_rollout_of_which_nobody_has_confirmed_anything_has_ended_and_passed_nothing() -> None:
+    policy = RolloutPolicy(end=NOW)
+    document = built(view(rollout=Rollout(), tallies={}, sizes={0: Size(endpoints=7, waiting=7)}, policy=policy))
+    assert (document["state"], document["summary"]) == ("finished", f"{ENDED}: 0 of 7 confirmed")
+    assert document["stages"][0]["state"] == "running"
+    settled = built(view(rollout=Rollout(), tallies={0: Tally(confirmed=2)}, sizes={}, policy=policy))
+    assert (settled["summary"], settled["stages"][0]["state"]) == (f"{ENDED}: 2 confirmed", "passed")
+
+
+def test_what_is_paused_when_it_ends_says_both_and_what_is_stopped_for_good_only_that() -> None:
+    policy, held = RolloutPolicy(stages=STAGES, end=NOW), RolloutStatus(reason="smoke in the lab")
+    paused = built(view(rollout=Rollout(phase=Phase.PAUSED, stage=1), status=held, policy=policy))["summary"]
+    assert paused == f"{ENDED}: 131 of 2012 confirmed, 1878 under way; paused: smoke in the lab"
+    assert built(view(rollout=Rollout(phase=Phase.ABORTED), policy=policy))["summary"] == "aborted"
+    assert built(view(recalled_at=NOW, policy=policy))["summary"] == "the software is recalled"
+
+
 @pytest.mark.parametrize(
     ("tallies", "expected"),
     [
