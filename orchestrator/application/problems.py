@@ -12,6 +12,7 @@ RequestError
 │   ├── AppVersionInUseError          app-version-in-use
 │   ├── FilterInUseError              filter-in-use
 │   ├── SoftwareRecalledError         software-recalled
+│   ├── SoftwareSuspendedError        rollout-state
 │   ├── StageNotBegunError            rollout-state
 │   ├── SpecificationFrozenError      specification-frozen
 │   └── TokenTakenError               token-taken
@@ -152,6 +153,19 @@ class SoftwareRecalledError(ConflictError):
         """Name it."""
         super().__init__(
             f"{version} was recalled, which is final: it stays defined, so that endpoints are moved off it"
+        )
+
+
+class SoftwareSuspendedError(ConflictError):
+    """The rollout of a software that is suspended was to be moved, but for its abort."""
+
+    code = "rollout-state"
+
+    def __init__(self, version: Version) -> None:
+        """Name it and the way out."""
+        super().__init__(
+            f"{version} is suspended, so that its rollout offers it to nobody: "
+            "set rolloutStrategy to general or targeted first"
         )
 
 

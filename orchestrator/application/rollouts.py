@@ -23,12 +23,18 @@ from orchestrator.application.audits import Action
 from orchestrator.application.authors import OTAO
 from orchestrator.application.documents import audits as documents
 from orchestrator.application.documents import fleets
-from orchestrator.application.problems import NotFoundError, SoftwareRecalledError, StageNotBegunError
+from orchestrator.application.problems import (
+    NotFoundError,
+    SoftwareRecalledError,
+    SoftwareSuspendedError,
+    StageNotBegunError,
+)
 from orchestrator.application.records import REQUIRED
 from orchestrator.domain import rollouts
 from orchestrator.domain.gates import Size, Tally
 from orchestrator.domain.policies import OnFailure
 from orchestrator.domain.rollouts import Phase
+from orchestrator.domain.software import Strategy
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -137,10 +143,12 @@ class Rollouts:
         Raises:
             NotFoundError: there is no such software.
             SoftwareRecalledError: it is recalled.
+            SoftwareSuspendedError: it is suspended.
             IllegalRolloutMove: it is aborted.
         """
 
         def step(record: SoftwareRecord, _tallies: Tallies) -> Move:
+            _check_offered(record)
             paused = rollouts.move(record.software.rollout, Phase.PAUSED)
             return Move(action=Action.ROLLOUT_PAUSE, rollout=paused, reason=by.reason)
 
@@ -152,14 +160,16 @@ class Rollouts:
         Raises:
             NotFoundError: there is no such software.
             SoftwareRecalledError: it is recalled.
-            IllegalRolloutMove: it is aborted.
+            SoftwareSuspendedError: it is suspended.
+            IllegalRolloutMove: it is aborted, or neither paused nor running.
         """
 
         def step(record: SoftwareRecord, tallies: Tallies) -> Move | None:
-            if record.software.rollout.phase is not Phase.PAUSED:
-                rollouts.move(record.software.rollout, Phase.RUNNING)
+            _check_offered(record)
+            present = record.software.rollout
+            resumed = rollouts.resume(present)
+            if resumed is present:
                 return None
-            resumed = rollouts.move(record.software.rollout, Phase.RUNNING)
             marks = {stage: _acknowledged(record, stage, tally) for stage, tally in tallies.items()}
             return Move(action=Action.ROLLOUT_RESUME, rollout=resumed, reason=by.reason, marks=marks)
 
@@ -188,10 +198,12 @@ class Rollouts:
             NotFoundError: there is no such software.
             StageNotBegunError: the stage comes later than the present one.
             SoftwareRecalledError: it is recalled.
+            SoftwareSuspendedError: it is suspended.
             IllegalRolloutMove: it is paused, or aborted.
         """
 
         def step(record: SoftwareRecord, _tallies: Tallies) -> Move | None:
+            _check_offered(record)
             present = record.software.rollout
             if stage is not None and stage > present.stage:
                 raise StageNotBegunError(stage, present.stage)
@@ -298,6 +310,12 @@ def stopped(record: SoftwareRecord, reason: str) -> Move:
     revert = wanted is OnFailure.REVERT
     action = Action.ROLLOUT_REVERT if revert else Action.ROLLOUT_ABORT
     return Move(action=action, rollout=aborted, reason=reason, recall=revert)
+
+
+def _check_offered(record: SoftwareRecord) -> None:
+    """Pass when there is something to be held or let go on."""
+    if record.software.strategy is Strategy.SUSPENDED:
+        raise SoftwareSuspendedError(record.software.version)
 
 
 def _acknowledged(record: SoftwareRecord, stage: int, tally: Tally) -> StageMark:

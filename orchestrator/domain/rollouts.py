@@ -46,15 +46,31 @@ LEGAL: Mapping[Phase, frozenset[Phase]] = {
 }
 
 
+_BECOMING: Mapping[Phase, str] = {
+    Phase.RUNNING: "be resumed",
+    Phase.PAUSED: "be paused",
+    Phase.WAITING_APPROVAL: "wait for approval",
+    Phase.FINISHED: "finish",
+    Phase.ABORTED: "be aborted",
+}
+_WAYS_OUT: Mapping[Phase, str] = {
+    Phase.RUNNING: "it goes on by itself",
+    Phase.PAUSED: "resume it first",
+    Phase.WAITING_APPROVAL: "it is not paused, approve it to go on",
+    Phase.FINISHED: "it is not paused, and serves newcomers as it is",
+    Phase.ABORTED: "that is final, so publish a new version",
+}
+"""What to do instead."""
+
+
 class IllegalRolloutMove(DomainError):
     """A rollout was to do what its phase does not allow."""
 
     code = "rollout-state"
 
     def __init__(self, phase: Phase, after: Phase | None) -> None:
-        what = "be approved" if after is None else f"become {after.value}"
-        way_out = ": resume it first" if phase is Phase.PAUSED else ""
-        super().__init__(f"a rollout that is {phase.value} cannot {what}{way_out}")
+        what = "be approved" if after is None else _BECOMING[after]
+        super().__init__(f"a rollout that is {phase.value} cannot {what}: {_WAYS_OUT[phase]}")
         self.phase = phase
         self.after = after
         """None: its stage was to be left."""
@@ -101,6 +117,17 @@ def move(rollout: Rollout, phase: Phase) -> Rollout:
     if phase not in LEGAL[rollout.phase]:
         raise IllegalRolloutMove(rollout.phase, phase)
     return replace(rollout, phase=phase)
+
+
+def resume(rollout: Rollout) -> Rollout:
+    """Return a paused rollout running; one that runs, itself.
+
+    Raises:
+        IllegalRolloutMove: there is nothing to be resumed.
+    """
+    if rollout.phase in {Phase.WAITING_APPROVAL, Phase.FINISHED}:
+        raise IllegalRolloutMove(rollout.phase, Phase.RUNNING)
+    return move(rollout, Phase.RUNNING)
 
 
 def advance(rollout: Rollout, stages: int) -> Rollout:

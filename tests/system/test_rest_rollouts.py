@@ -132,6 +132,11 @@ async def test_a_stage_that_passes_begins_the_next_and_the_last_one_finishes(res
     assert [action for action in actions if action != "rollout.widen"] == ["rollout.advance", "rollout.finish"]
     assert {(entry["actor"], entry["resource"]) for entry in entries} == {("otao", "software/1.1.0/rollout")}
     assert (await move(rest, "approve")) == finished | {"withdrawn": 0}
+    resumed = await rest.send("POST", f"{ROLLOUT}/resume")
+    assert (resumed.status_code, resumed.json()["detail"]) == (
+        409,
+        "a rollout that is finished cannot be resumed: it is not paused, and serves newcomers as it is",
+    )
 
 
 async def test_a_rollout_that_fails_is_paused_with_its_reasons_until_it_is_resumed(rest: Rest) -> None:
@@ -208,6 +213,13 @@ async def test_what_its_software_is_comes_before_what_a_rollout_does(rest: Rest)
     )
     suspended = await rest.get(ROLLOUT)
     assert (suspended["state"], suspended["summary"]) == ("suspended", "the software is suspended")
+    for name in ("pause", "resume", "approve"):
+        refused = await rest.send("POST", f"{ROLLOUT}/{name}")
+        assert (refused.status_code, refused.json()["code"]) == (409, "rollout-state")
+        assert refused.json()["detail"] == (
+            "1.1.0 is suspended, so that its rollout offers it to nobody: "
+            "set rolloutStrategy to general or targeted first"
+        )
     await rest.send("POST", f"{KETTLE}/software/1.1.0/recall")
     assert (await rest.get(ROLLOUT))["state"] == "recalled"
     for name in ("pause", "resume", "abort", "approve"):

@@ -8,7 +8,12 @@ import pytest
 from orchestrator.application import failures
 from orchestrator.application.commands import Commands, UseCases
 from orchestrator.application.documents import texts
-from orchestrator.application.problems import MemberError, NotFoundError, PreconditionFailedError
+from orchestrator.application.problems import (
+    MemberError,
+    NotFoundError,
+    PreconditionFailedError,
+    SoftwareSuspendedError,
+)
 from orchestrator.domain.errors import DomainError
 from orchestrator.domain.rollouts import IllegalRolloutMove
 from protocol import controls
@@ -204,6 +209,16 @@ async def test_a_rollout_that_is_moved_twice_is_moved_once(desk: Desk) -> None:
         first = await run(desk, command, version="1.1.0")
         assert await run(desk, command, version="1.1.0") == first
         assert len(desk.bells.changes) == before + 1
+
+
+async def test_a_rollout_of_suspended_software_is_a_conflict_with_a_way_out(desk: Desk) -> None:
+    await desk.define("1.1.0", "1.0.0", rolloutStrategy="suspended")
+    for command in ("rollout.pause", "rollout.resume", "rollout.approve"):
+        with pytest.raises(SoftwareSuspendedError) as caught:
+            await run(desk, command, version="1.1.0")
+        failure = failures.of(caught.value)
+        assert failure is not None
+        assert (failure.status_code, failure.code) == (409, "rollout-state")
 
 
 async def test_what_a_rollout_is_too_far_for_is_a_conflict(desk: Desk) -> None:

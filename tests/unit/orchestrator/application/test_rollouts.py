@@ -8,7 +8,12 @@ import pytest
 
 from orchestrator.application.audits import Action
 from orchestrator.application.authors import ANONYMOUS
-from orchestrator.application.problems import NotFoundError, SoftwareRecalledError, StageNotBegunError
+from orchestrator.application.problems import (
+    NotFoundError,
+    SoftwareRecalledError,
+    SoftwareSuspendedError,
+    StageNotBegunError,
+)
 from orchestrator.domain.facts import Progressed
 from orchestrator.domain.rollouts import IllegalRolloutMove, Phase
 from orchestrator.domain.versions import Version
@@ -104,6 +109,8 @@ async def test_an_approval_names_the_stage_that_is_left(desk: Desk) -> None:
     assert (await desk.rollouts.approve(APP, NEW, stage=0, by=ANONYMOUS)).record == left.record
     finished = await desk.rollouts.approve(APP, NEW, by=ANONYMOUS)
     assert finished.record.software.rollout.phase is Phase.FINISHED
+    with pytest.raises(IllegalRolloutMove):
+        await desk.rollouts.resume(APP, NEW, by=ANONYMOUS)
     assert (await desk.rollouts.approve(APP, NEW, by=ANONYMOUS)).record == finished.record
 
 
@@ -117,6 +124,17 @@ async def test_what_an_abort_or_a_recall_has_ended_is_not_moved_again(desk: Desk
     for call in (desk.rollouts.pause, desk.rollouts.resume, desk.rollouts.approve, desk.rollouts.abort):
         with pytest.raises(SoftwareRecalledError):
             await call(APP, NEW, by=ANONYMOUS)
+
+
+async def test_the_rollout_of_suspended_software_is_only_aborted(desk: Desk) -> None:
+    await staged(desk)
+    await desk.rollouts.pause(APP, NEW, by=ANONYMOUS)
+    await desk.define("1.1.0", "1.0.0", rolloutStrategy="suspended")
+    for call in (desk.rollouts.pause, desk.rollouts.resume, desk.rollouts.approve):
+        with pytest.raises(SoftwareSuspendedError, match="set rolloutStrategy to general or targeted first"):
+            await call(APP, NEW, by=ANONYMOUS)
+    aborted = await desk.rollouts.abort(APP, NEW, by=ANONYMOUS)
+    assert aborted.record.software.rollout.aborted
 
 
 async def test_only_software_that_is_there_has_a_rollout_and_only_judged_ones_are_listed(desk: Desk) -> None:

@@ -34,6 +34,15 @@ MOVES = {
 }
 
 
+WORDS = {
+    P.RUNNING: "be resumed",
+    P.PAUSED: "be paused",
+    P.WAITING_APPROVAL: "wait for approval",
+    P.FINISHED: "finish",
+    P.ABORTED: "be aborted",
+}
+
+
 @pytest.mark.parametrize(("before", "after"), list(itertools.product(Phase, repeat=2)))
 def test_nothing_moves_a_rollout_but_the_table(before: Phase, after: Phase) -> None:
     rollout = Rollout(phase=before, stage=1, members=(frozenset({5}),))
@@ -45,8 +54,26 @@ def test_nothing_moves_a_rollout_but_the_table(before: Phase, after: Phase) -> N
         with pytest.raises(IllegalRolloutMove) as caught:
             rollouts.move(rollout, after)
         assert (caught.value.phase, caught.value.after) == (before, after)
-        hint = ": resume it first" if before is P.PAUSED else ""
-        assert str(caught.value) == f"a rollout that is {before.value} cannot become {after.value}{hint}"
+        assert str(caught.value).startswith(f"a rollout that is {before.value} cannot {WORDS[after]}: ")
+
+
+@pytest.mark.parametrize(
+    ("phase", "refused"),
+    [
+        (P.WAITING_APPROVAL, "it is not paused, approve it to go on"),
+        (P.FINISHED, "it is not paused, and serves newcomers as it is"),
+        (P.ABORTED, "that is final, so publish a new version"),
+    ],
+)
+def test_what_is_not_paused_has_nothing_to_be_resumed(phase: Phase, refused: str) -> None:
+    with pytest.raises(IllegalRolloutMove) as caught:
+        rollouts.resume(Rollout(phase=phase))
+    assert str(caught.value) == f"a rollout that is {phase.value} cannot be resumed: {refused}"
+
+
+def test_a_paused_rollout_is_resumed_and_one_that_runs_stays_as_it_is() -> None:
+    assert rollouts.resume(Rollout(phase=P.PAUSED, stage=1)) == Rollout(stage=1)
+    assert rollouts.resume(STARTED) is STARTED
 
 
 def test_the_table_names_every_phase_and_nothing_leads_out_of_an_abort() -> None:
@@ -78,7 +105,7 @@ def test_after_the_last_stage_there_is_none(stages: int) -> None:
     ("phase", "sentence"),
     [
         (P.PAUSED, "a rollout that is paused cannot be approved: resume it first"),
-        (P.ABORTED, "a rollout that is aborted cannot be approved"),
+        (P.ABORTED, "a rollout that is aborted cannot be approved: that is final, so publish a new version"),
     ],
 )
 @pytest.mark.parametrize("stage", [0, 2])
