@@ -133,9 +133,8 @@ async def test_a_recall_brings_a_whole_fleet_back_by_the_authored_edge_and_withi
                 ("confirmed", OLD),
             ]
         await seen.catch_up()
-        # On the way up, and on the way back, which the limits of the recalled one pace. A topic may be written twice:
-        # the second definition comes while the sweep of the first one is under way.
-        assert (len(set(seen.offers)), seen.out, seen.most) == (60, set(), 10)
+        # One message for each offer on the way up, and one on the way back, which the limits of the recalled one pace.
+        assert (len(seen.offers), seen.out, seen.most) == (60, set(), 10)
 
 
 async def test_a_stage_that_fails_under_on_failure_revert_brings_back_those_of_the_stage_before() -> None:

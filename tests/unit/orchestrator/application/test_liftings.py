@@ -97,6 +97,18 @@ async def test_a_stop_that_was_drawn_to_its_end_leaves_nothing_to_be_shown(desk:
     assert len(await stand.publish()) == 1
 
 
+async def test_software_that_is_defined_while_a_sweep_is_under_way_is_shown_once(desk: Desk) -> None:
+    """Nobody was offered it before, so that no stop has hidden it."""
+    stand = Stand(desk)
+    await desk.enrol("a", "1.0.0")
+    await desk.define("1.0.0", "1.1.0")
+    await desk.define("1.1.0", "1.0.0")
+    assert await stand.renewed() == [None, None]
+    await desk.sweep()
+    await stand.publish()
+    assert len(stand.link.sent) == 1
+
+
 async def test_an_offer_that_is_live_is_not_sent_again_when_a_stop_is_lifted(tmp_path: Path) -> None:
     """A device that acts on every one it sees would install again."""
     async with open_desk(tmp_path, push="live") as desk:
