@@ -46,7 +46,12 @@ CONTRADICTIONS = [
         "rollout.window",
         "does not open from start",
     ),
-    ("{limits: {perMinute: 0}}", "limits.perMinute", "greater than or equal to 1"),
+    ("{limits: {perMinute: 0}}", "limits.perMinute", "must be 1 to 1,000,000,000: leave it out for no limit"),
+    ("{stages: [{percent: 0}]}", "stages[0].percent", "must be above 0 and at most 100: 5 % is 5"),
+    ("{stages: [{percent: 120}]}", "stages[0].percent", "must be above 0 and at most 100: 5 % is 5"),
+    ("{stages: [{count: 0}]}", "stages[0].count", "must be 1 to 1,000,000,000: leave out a stage that admits nobody"),
+    ("{deadline: {installing: 3600}}", "deadline.installing", "must be a string, such as 'PT10M'"),
+    ("{onFailure: stop}", "onFailure", "must be 'pause', 'abort' or 'revert'"),
     ("{limits: {claim: -PT1M}}", "limits.claim", "must not be negative"),
     ("{start: 2026-12-02T08:00:00Z, end: 2026-12-01T08:00:00Z}", "end", "must lie after start"),
 ]

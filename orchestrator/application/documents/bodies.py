@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-from orchestrator.application.documents import durations, instants, merging, texts
+from orchestrator.application.documents import durations, instants, merging, texts, wordings
 from orchestrator.application.problems import MemberError, ReadOnlyMemberError
 from orchestrator.domain.errors import DomainError
 from orchestrator.domain.versions import Constraint, Version
@@ -47,12 +47,13 @@ class Refusal(ValueError):
         self.at = at
 
 
-def read_text(parse: Callable[[str], Parsed]) -> BeforeValidator:
-    """Read a string member by a function that raises `ValueError` or `DomainError`."""
+def read_text(parse: Callable[[str], Parsed], like: str = "") -> BeforeValidator:
+    """Read a string member, `like` this one, by a function that raises `ValueError` or `DomainError`."""
+    wanted = f"must be a string, such as '{like}'" if like else "must be a string"
 
     def read(value: object) -> Parsed:
         if not isinstance(value, str):
-            raise Refusal("must be a string", code="member-type")
+            raise Refusal(wanted, code="member-type")
         try:
             return parse(value)
         except DomainError as error:
@@ -69,10 +70,16 @@ def _distinct(items: list[Parsed]) -> list[Parsed]:
 
 RawText = Annotated[str, WithJsonSchema({"description": "Any JSON; kept and delivered as it was given."})]
 RawObject = Annotated[str, WithJsonSchema({"type": "object", "description": "Kept as it was given."})]
-Instant = Annotated[datetime, read_text(instants.parse), WithJsonSchema({"type": "string", "format": "date-time"})]
-Span = Annotated[timedelta, read_text(durations.parse), WithJsonSchema({"type": "string", "format": "duration"})]
+Instant = Annotated[
+    datetime,
+    read_text(instants.parse, "2026-12-01T08:00:00Z"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+Span = Annotated[
+    timedelta, read_text(durations.parse, "PT10M"), WithJsonSchema({"type": "string", "format": "duration"})
+]
 SpanOrZero = Annotated[
-    timedelta, read_text(durations.parse_or_zero), WithJsonSchema({"type": "string", "format": "duration"})
+    timedelta, read_text(durations.parse_or_zero, "PT10M"), WithJsonSchema({"type": "string", "format": "duration"})
 ]
 """A span that may be zero."""
 # Checked here and parsed again by whoever needs the value: both keep what they parsed.
@@ -136,7 +143,8 @@ class Body(BaseModel):
             case _:
                 code = "member-type" if kind.endswith("_type") else "member-invalid"
                 code = refusal.code if refusal else code
-                return MemberError(f"{quoted(path)}: {details['msg'].removeprefix('Value error, ')}", code)
+                sentence = wordings.of(kind, details.get("ctx", {}), details["msg"])
+                return MemberError(f"{quoted(path)}: {sentence}", code)
 
 
 def _storable(value: JsonValue, loc: tuple[int | str, ...]) -> JsonValue:

@@ -30,7 +30,7 @@ def parse(text: str) -> timedelta:
     """
     span = _read(text)
     if not timedelta(0) < span <= LONGEST:
-        raise ValueError("must be longer than zero, and at most ten years")
+        raise ValueError("must be longer than zero, and at most ten years: such as PT10M, or P7D")
     return span
 
 
@@ -42,15 +42,15 @@ def parse_or_zero(text: str) -> timedelta:
     """
     span = _read(text)
     if span > LONGEST:
-        raise ValueError("must be at most ten years")
+        raise ValueError("must be at most ten years, P3653D")
     return span
 
 
 def _read(text: str) -> timedelta:
     match = _DURATION.fullmatch(text)
     if match is None:
-        if text.startswith("-"):
-            raise ValueError("must not be negative")
+        if "-" in text:
+            raise ValueError("must not be negative: leave out the minus")
         raise ValueError("must be an ISO 8601 duration of weeks, or of days, hours, minutes and seconds, such as PT10M")
     try:
         return timedelta(**{unit: int(digits) for unit, digits in match.groupdict().items() if digits is not None})

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 READ_ONLY = frozenset({"filterId"})
 FILTER_ID = r"^[a-zA-Z0-9_-]{1,64}$"
+FILTER_ID_MEANS = "must be the ID of a filter: 1 to 64 letters, digits, _ and -"
 
 
 def _expression(text: str) -> str:

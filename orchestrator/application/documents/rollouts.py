@@ -10,13 +10,14 @@ Layer: application; pure.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from orchestrator.application.documents import durations, instants
 from orchestrator.application.documents.bodies import Body, Instant, Refusal, Span
-from orchestrator.application.documents.stages import PRESET, Amount, Stages
+from orchestrator.application.documents.stages import AMOUNT, PRESET, WITHIN, Stages
+from orchestrator.application.documents.wordings import beyond
 from orchestrator.domain import windows
 from orchestrator.domain.policies import (
     DEFAULT_POLICY,
@@ -37,6 +38,9 @@ MOST_ATTEMPTS = 1000
 LARGEST_FACTOR = 100
 CRON_CHARACTERS = 200
 ZONE_CHARACTERS = 64
+Limit = Annotated[int, AMOUNT, beyond(f"{WITHIN}: leave it out for no limit; pause or freeze to offer nothing")]
+Step = Annotated[int, AMOUNT, beyond(f"{WITHIN} endpoints")]
+Tries = Annotated[int, Field(ge=1, le=MOST_ATTEMPTS), beyond(f"must be 1 to {MOST_ATTEMPTS:,}")]
 ENDPOINT = "endpoint"
 """Of `timeZone`: each endpoint's own."""
 
@@ -44,13 +48,17 @@ ENDPOINT = "endpoint"
 class ExponentialBody(Body):
     """A rate that grows; `notified` or `succeeded` says on what."""
 
-    base: Amount
+    base: Annotated[int, AMOUNT, beyond(f"{WITHIN} offers a minute")]
     """Offers a minute at first."""
-    factor: Annotated[float, Field(gt=1, le=LARGEST_FACTOR)]
+    factor: Annotated[
+        float,
+        Field(gt=1, le=LARGEST_FACTOR),
+        beyond(f"must be above 1 and at most {LARGEST_FACTOR}: 2 doubles the rate"),
+    ]
     """By which it grows each time."""
-    notified: Amount | None = None
+    notified: Step | None = None
     """Each time so many endpoints have been offered it."""
-    succeeded: Amount | None = None
+    succeeded: Step | None = None
     """Each time so many endpoints have confirmed it."""
 
     @model_validator(mode="after")
@@ -65,10 +73,22 @@ class ExponentialBody(Body):
 class SharedLimitsBody(Body):
     """How fast offers may be made, over all software of an application."""
 
-    per_minute: Amount | None = None
+    own: ClassVar[frozenset[str]] = frozenset({"claim", "exponential"})
+    """Limits that only a rollout has."""
+
+    per_minute: Limit | None = None
     """New offers a minute, evenly spread; null: no limit."""
-    in_progress: Amount | None = None
+    in_progress: Limit | None = None
     """Endpoints that may be offered something or be installing at the same time; null: no limit."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_place(cls, members: object) -> object:
+        misplaced = cls.own & members.keys() if isinstance(members, dict) else ()
+        for name in sorted(misplaced):
+            reason = f"belongs to a rollout, not to an application: put it into rollout.limits.{name} of its software"
+            raise Refusal(reason, name, code="member-unknown")
+        return members
 
     @property
     def limits(self) -> Limits:
@@ -79,6 +99,7 @@ class SharedLimitsBody(Body):
 class LimitsBody(SharedLimitsBody):
     """How fast offers of one software may be made."""
 
+    own: ClassVar[frozenset[str]] = frozenset()
     claim: Span = UNLIMITED.claim
     """How long an endpoint that is not reached may count as in progress."""
     exponential: ExponentialBody | None = None
@@ -113,10 +134,10 @@ class DeadlineBody(Body):
 class AttemptsBody(Body):
     """How often one endpoint tries."""
 
-    max: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)] = DEFAULT_POLICY.attempts.max
+    max: Tries = DEFAULT_POLICY.attempts.max
     backoff: Span = DEFAULT_POLICY.attempts.backoff
     """How long after a failure it is not tried again."""
-    returns: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)] = DEFAULT_POLICY.attempts.returns
+    returns: Tries = DEFAULT_POLICY.attempts.returns
     """Reports of the old version after which an attempt did not take."""
 
 

@@ -17,9 +17,10 @@ from pydantic import AfterValidator, Field
 
 from orchestrator.application.documents import instants
 from orchestrator.application.documents.bodies import LISTED, Body, ConstraintText, Instant, RawObject, RawText
-from orchestrator.application.documents.filters import FILTER_ID
+from orchestrator.application.documents.filters import FILTER_ID, FILTER_ID_MEANS
 from orchestrator.application.documents.rollouts import RolloutBody
 from orchestrator.application.documents.texts import Raw
+from orchestrator.application.documents.wordings import beyond
 from orchestrator.domain.software import FilterUse, Strategy
 from orchestrator.domain.versions import Constraint
 from protocol import payloads
@@ -39,7 +40,7 @@ READ_ONLY = frozenset({"version", "recalledAt", "offeredAt", "createdAt", "updat
 class FilterUseBody(Body):
     """A filter that a software lists."""
 
-    filter_id: Annotated[str, Field(pattern=FILTER_ID)]
+    filter_id: Annotated[str, Field(pattern=FILTER_ID), beyond(FILTER_ID_MEANS)]
     rollout_date: Instant | None = None
     """From when on it counts; null: always."""
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import AfterValidator, Field, GetPydanticSchema, WithJsonSchema, WrapValidator, model_validator
 
 from orchestrator.application.documents.bodies import Body, Refusal, SpanOrZero
-from orchestrator.application.documents.filters import FILTER_ID
+from orchestrator.application.documents.filters import FILTER_ID, FILTER_ID_MEANS
+from orchestrator.application.documents.wordings import beyond
 from orchestrator.domain.cohorts import COHORTS
 from orchestrator.domain.policies import RULE_OF_THREE, Stage
 
@@ -43,34 +44,30 @@ def _rate(rate: float) -> float:
     return rate
 
 
-def _count(count: int) -> int:
-    if count > MOST_TAKEN:
-        raise ValueError(f"must be at most {MOST_TAKEN}: for more endpoints give a percent")
-    if count < 1:
-        raise ValueError("must be at least 1: so many endpoints are in the stage")
-    return count
-
-
 Rate = Annotated[float, AfterValidator(_rate), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})]
-Amount = Annotated[int, Field(ge=1, le=MOST_ENDPOINTS)]
-Count = Annotated[int, AfterValidator(_count), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MOST_TAKEN})]
+AMOUNT = Field(ge=1, le=MOST_ENDPOINTS)
+WITHIN = f"must be 1 to {MOST_ENDPOINTS:,}"
+"""What is said of an amount that is not."""
+_MOST_TAKEN = f"must be 1 to {MOST_TAKEN:,}: of more endpoints give a percent, and leave out a stage that admits nobody"
 
 
 class StageBody(Body):
     """One stage: whom it admits beside the earlier ones, and when it is passed. One of the first three is given."""
 
-    percent: Annotated[float, Field(gt=0, le=_PERCENT)] | None = None
+    percent: Annotated[float, Field(gt=0, le=_PERCENT), beyond("must be above 0 and at most 100: 5 % is 5")] | None = (
+        None
+    )
     """Of the fleet; more than that of earlier stages."""
-    count: Count | None = None
+    count: Annotated[int, Field(ge=1, le=MOST_TAKEN), beyond(_MOST_TAKEN)] | None = None
     """So many endpoints; more than that of earlier stages."""
-    filter: Annotated[str, Field(pattern=FILTER_ID)] | None = None
+    filter: Annotated[str, Field(pattern=FILTER_ID), beyond(FILTER_ID_MEANS)] | None = None
     """The endpoints that it matches."""
     soak: SpanOrZero = timedelta()
     """How long an endpoint must stay on the version to confirm it."""
-    soak_reports: Annotated[int, Field(ge=0, le=MOST_REPORTS)] = 0
+    soak_reports: Annotated[int, Field(ge=0, le=MOST_REPORTS), beyond(f"must be 0 to {MOST_REPORTS:,}: 0 is none")] = 0
     """How many further reports of the version it must send to confirm it."""
     max_failure_rate: Rate = Stage().max_failure_rate
-    min_attempted: Amount | None = None
+    min_attempted: Annotated[int, AMOUNT, beyond(f"{WITHIN}: leave it out for 3 / maxFailureRate")] | None = None
     """Verdicts that are needed; null: 3 / maxFailureRate, rounded up."""
     max_unhealthy_rate: Rate | None = None
     """Of those that run the version, who may say that they are unhealthy; null: nobody is asked."""

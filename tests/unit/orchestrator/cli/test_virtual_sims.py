@@ -96,7 +96,7 @@ def test_as_json_it_is_one_document_and_the_same_again(catalogue: Path) -> None:
         (
             "percent: 100",
             "percent: 0",
-            ":13:21: 'software[1].rollout.stages[1].percent': Input should be greater than 0",
+            ":13:21: 'software[1].rollout.stages[1].percent': must be above 0 and at most 100: 5 % is 5",
         ),
         ("soak: PT1H,", "soak: soon,", ":12:29: 'software[1].rollout.stages[0].soak'"),
         ("version: 1.1.0", "version: one", ":6:14: 'software[1].version'"),

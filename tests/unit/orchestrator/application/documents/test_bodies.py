@@ -84,8 +84,8 @@ def test_members_are_named_in_camel_case() -> None:
 @pytest.mark.parametrize(
     ("text", "code", "sentence"),
     [
-        ('{"number":"1"}', "member-type", "'number': Input should be a valid integer"),
-        ('{"number":true}', "member-type", "'number': Input should be a valid integer"),
+        ('{"number":"1"}', "member-type", "'number': must be a whole number"),
+        ('{"number":true}', "member-type", "'number': must be a whole number"),
         ('{"version":1}', "member-type", "'version': must be a string"),
         ('{"version":"01.0.0"}', "invalid-version", "'version': "),
         ('{"constraint":"{oops}"}', "invalid-constraint", "'constraint': "),

@@ -28,6 +28,7 @@ from tests.unit.orchestrator.application.desks import LIMITS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+WITHIN = "must be 1 to 1,000,000,000"
 NIGHT = {"cron": "0 1 * * 1-5", "duration": "PT4H"}
 NEW_YEAR = {"cron": "0 1 1 1 *", "duration": "PT1H"}
 RAMP = {"base": 50, "factor": 1.5}
@@ -180,11 +181,21 @@ def test_a_window_that_opens_at_all_is_a_window(times: Mapping[str, object]) -> 
         ({"deadline": {"installing": "-P1D"}}, "deadline.installing", "member-invalid", "must not be negative"),
         ({"deadline": {"installing": "PT0S"}}, "deadline.installing", "member-invalid", "must be longer than zero"),
         ({"deadline": None}, "deadline", "member-type", "must be an object"),
-        ({"attempts": {"max": 0}}, "attempts.max", "member-invalid", "Input should be greater than or equal to 1"),
+        ({"attempts": {"max": 0}}, "attempts.max", "member-invalid", "must be 1 to 1,000"),
         ({"attempts": {"backoff": "-PT1M"}}, "attempts.backoff", "member-invalid", "must not be negative"),
-        ({"limits": {"perMinute": 0}}, "limits.perMinute", "member-invalid", "Input should be greater than"),
-        ({"limits": {"perMinute": 1.5}}, "limits.perMinute", "member-type", "Input should be a valid integer"),
-        ({"limits": {"inProgress": -1}}, "limits.inProgress", "member-invalid", "Input should be greater than"),
+        (
+            {"limits": {"perMinute": 0}},
+            "limits.perMinute",
+            "member-invalid",
+            f"{WITHIN}: leave it out for no limit",
+        ),
+        ({"limits": {"perMinute": 1.5}}, "limits.perMinute", "member-type", "must be a whole number"),
+        (
+            {"limits": {"inProgress": -1}},
+            "limits.inProgress",
+            "member-invalid",
+            f"{WITHIN}: leave it out for no limit",
+        ),
         ({"limits": {"claim": "PT0S"}}, "limits.claim", "member-invalid", "must be longer than zero"),
         ({"limits": []}, "limits", "member-type", "must be an object"),
         (
@@ -209,25 +220,25 @@ def test_a_window_that_opens_at_all_is_a_window(times: Mapping[str, object]) -> 
             {"limits": {"exponential": {**RAMP, "factor": 1, "notified": 1}}},
             "limits.exponential.factor",
             "member-invalid",
-            "Input should be greater than 1",
+            "must be above 1 and at most 100: 2 doubles the rate",
         ),
         (
             {"limits": {"exponential": {**RAMP, "base": 0, "notified": 1}}},
             "limits.exponential.base",
             "member-invalid",
-            "Input should be greater than or equal to 1",
+            "must be 1 to 1,000,000,000 offers a minute",
         ),
         ({"window": {**NIGHT, "cron": "at night"}}, "window.cron", "window-invalid", ""),
-        ({"window": {**NIGHT, "cron": 5}}, "window.cron", "member-type", "Input should be a valid string"),
-        ({"window": {**NIGHT, "cron": "*" * 201}}, "window.cron", "member-invalid", "String should have at most 200"),
+        ({"window": {**NIGHT, "cron": 5}}, "window.cron", "member-type", "must be a string"),
+        ({"window": {**NIGHT, "cron": "*" * 201}}, "window.cron", "member-invalid", "must have at most 200 characters"),
         ({"window": {**NIGHT, "timeZone": "M4rs/Base"}}, "window.timeZone", "window-invalid", ""),
-        ({"window": {**NIGHT, "timeZone": None}}, "window.timeZone", "member-type", "Input should be a valid string"),
+        ({"window": {**NIGHT, "timeZone": None}}, "window.timeZone", "member-type", "must be a string"),
         ({"window": {**NIGHT, "duration": "PT0S"}}, "window.duration", "member-invalid", "must be longer than zero"),
         ({"window": {**NIGHT, "duration": "-PT1H"}}, "window.duration", "member-invalid", "must not be negative"),
-        ({"window": {**NIGHT, "onClose": "stop"}}, "window.onClose", "member-invalid", "Input should be 'keep' or"),
-        ({"consent": "maybe"}, "consent", "member-invalid", "Input should be 'none' or 'required'"),
-        ({"consent": True}, "consent", "member-invalid", "Input should be 'none' or 'required'"),
-        ({"onFailure": "stop"}, "onFailure", "member-invalid", "Input should be 'pause', 'abort' or 'revert'"),
+        ({"window": {**NIGHT, "onClose": "stop"}}, "window.onClose", "member-invalid", "must be 'keep' or 'withdraw'"),
+        ({"consent": "maybe"}, "consent", "member-invalid", "must be 'none' or 'required'"),
+        ({"consent": True}, "consent", "member-invalid", "must be 'none' or 'required'"),
+        ({"onFailure": "stop"}, "onFailure", "member-invalid", "must be 'pause', 'abort' or 'revert'"),
     ],
 )
 def test_what_contradicts_itself_is_refused_at_the_member(
@@ -262,5 +273,13 @@ def test_an_application_has_two_of_the_limits() -> None:
     given = {"perMinute": "600", "inProgress": "null"}
     assert SharedLimitsBody.read(given, LIMITS).limits == Limits(per_minute=600)
     assert SharedLimitsBody.read({}, LIMITS).limits == UNLIMITED
-    with pytest.raises(MemberError, match="'claim' is unknown here"):
-        SharedLimitsBody.read({"claim": '"PT1M"'}, LIMITS)
+    with pytest.raises(MemberError, match="'perHour' is unknown here"):
+        SharedLimitsBody.read({"perHour": "1"}, LIMITS)
+
+
+@pytest.mark.parametrize(("name", "text"), [("claim", '"PT1M"'), ("exponential", "null")])
+def test_a_limit_that_only_rollouts_have_is_refused_with_the_place_where_it_belongs(name: str, text: str) -> None:
+    with pytest.raises(MemberError) as caught:
+        SharedLimitsBody.read({name: text}, LIMITS)
+    sentence = f"belongs to a rollout, not to an application: put it into rollout.limits.{name} of its software"
+    assert (caught.value.code, str(caught.value)) == ("member-unknown", f"'{name}': {sentence}")
