@@ -82,6 +82,10 @@ class StageMark:
     passed_at: datetime | None = None
     endpoints: int | None = None
     """How many it had when it was passed."""
+    failures: int = 0
+    """How many there were when the rollout finished: what comes later opens it again."""
+    reverted: int = 0
+    """Of them, those that went back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_NOTHING = Tally()
+
 COUNTED = ("stages",)
 """The stored numbers that gates look at."""
 
@@ -202,14 +204,14 @@ class Rollouts:
             IllegalRolloutMove: it is paused, or aborted.
         """
 
-        def step(record: SoftwareRecord, _tallies: Tallies) -> Move | None:
+        def step(record: SoftwareRecord, tallies: Tallies) -> Move | None:
             _check_offered(record)
             present = record.software.rollout
             if stage is not None and stage > present.stage:
                 raise StageNotBegunError(stage, present.stage)
             if present.phase is Phase.FINISHED or (stage is not None and stage < present.stage):
                 return None
-            return leave(record, Action.ROLLOUT_APPROVE, by.reason, self._size(application, record))
+            return leave(record, Action.ROLLOUT_APPROVE, by.reason, self._size(application, record), tallies)
 
         return await self.move(application, version, step, by=by, stops=False)
 
@@ -282,8 +284,8 @@ def _visible(item: Software, tally: Tally) -> Tally:
     return tally
 
 
-def leave(record: SoftwareRecord, action: Action, reason: str | None, size: Size | None) -> Move:
-    """The move out of the present stage: into the next one, or to the end.
+def leave(record: SoftwareRecord, action: Action, reason: str | None, size: Size | None, tallies: Tallies) -> Move:
+    """The move out of the present stage: into the next one, or to the end, with the failures that there are by then.
 
     Raises:
         IllegalRolloutMove: the rollout is paused, or aborted.
@@ -293,7 +295,11 @@ def leave(record: SoftwareRecord, action: Action, reason: str | None, size: Size
     mark = record.status.mark(stage)
     left = replace(mark, endpoints=mark.endpoints if size is None else size.endpoints)
     moved = rollouts.advance(item.rollout, len(item.policy.staging))
-    return Move(action=action, rollout=moved, reason=reason, marks={stage: left})
+    marks = {stage: left}
+    if moved.phase is Phase.FINISHED:
+        counted = {number: marks.get(number, record.status.mark(number)) for number in {*marks, *tallies}}
+        marks = {number: _counted(mark, tallies.get(number, _NOTHING)) for number, mark in counted.items()}
+    return Move(action=action, rollout=moved, reason=reason, marks=marks)
 
 
 def stopped(record: SoftwareRecord, reason: str) -> Move:
@@ -310,6 +316,10 @@ def stopped(record: SoftwareRecord, reason: str) -> Move:
     revert = wanted is OnFailure.REVERT
     action = Action.ROLLOUT_REVERT if revert else Action.ROLLOUT_ABORT
     return Move(action=action, rollout=aborted, reason=reason, recall=revert)
+
+
+def _counted(mark: StageMark, tally: Tally) -> StageMark:
+    return replace(mark, failures=tally.failures, reverted=tally.reverted)
 
 
 def _check_offered(record: SoftwareRecord) -> None:

@@ -4,6 +4,9 @@ Rules:
 - A failure anywhere comes before an advance; a stage that was passed is judged as long as its rollout goes on, and when
   it is finished, too.
 - The last stage is left when nothing is to be expected any more but from endpoints that are not heard.
+- A finished rollout is opened again by failures that have come since: by an endpoint that went back in any case, by the
+  others when its last stage does not pass any more. It finishes again when that stage passes anew; neither newcomers
+  nor a gate that an operator has passed over open it.
 
 Spec: DESIGN §6.
 Layer: application; pure.
@@ -47,7 +50,7 @@ def decide(record: SoftwareRecord, tallies: Tallies, sizes: Mapping[int, Size]) 
             return rollouts.stopped(record, f"stage {number + 1}: {ruling.reason}")
     present, phase = rulings[-1], item.rollout.phase
     if phase is Phase.FINISHED:
-        return _reopened(record, present)
+        return _reopened(record, present, tallies)
     if phase is Phase.RUNNING and present.verdict is Verdict.PASSES:
         return _passed(record, present, tallies, sizes)
     return None
@@ -79,11 +82,16 @@ def goes_on(item: Software) -> bool:
     return item.policy.judged and item.servable and not item.rollout.held
 
 
-def _reopened(record: SoftwareRecord, present: Ruling) -> Move | None:
-    if present.verdict is Verdict.PASSES:
+def _reopened(record: SoftwareRecord, present: Ruling, tallies: Tallies) -> Move | None:
+    marks = {number: record.status.mark(number) for number in tallies}
+    reverted = sum(max(0, tally.reverted - marks[number].reverted) for number, tally in tallies.items())
+    failed = any(tally.failures > marks[number].failures for number, tally in tallies.items())
+    if not reverted and (not failed or present.verdict is Verdict.PASSES):
         return None
+    stage = f"stage {record.software.rollout.stage + 1}: {present.reason}"
+    late = f"{reverted} went back since it finished; " if reverted else ""
     reopened = domain.move(record.software.rollout, Phase.RUNNING)
-    return Move(action=Action.ROLLOUT_REOPEN, rollout=reopened, reason=present.reason)
+    return Move(action=Action.ROLLOUT_REOPEN, rollout=reopened, reason=late + stage)
 
 
 def _passed(record: SoftwareRecord, present: Ruling, tallies: Tallies, sizes: Mapping[int, Size]) -> Move | None:
@@ -98,7 +106,7 @@ def _passed(record: SoftwareRecord, present: Ruling, tallies: Tallies, sizes: Ma
         waiting = domain.move(item.rollout, Phase.WAITING_APPROVAL)
         return Move(action=Action.ROLLOUT_PASS, rollout=waiting, reason=reason)
     action = Action.ROLLOUT_FINISH if last else Action.ROLLOUT_ADVANCE
-    return rollouts.leave(record, action, reason, size)
+    return rollouts.leave(record, action, reason, size, tallies)
 
 
 def _at_rest(tallies: Tallies, size: Size | None) -> bool:

@@ -249,6 +249,36 @@ async def test_a_paused_rollout_is_measured_and_stays_paused(keeper: Keeper) -> 
     assert (view.record.software.rollout.phase, view.sizes[0].waiting) == (Phase.PAUSED, 3)
 
 
+async def finished(keeper: Keeper) -> None:
+    """A rollout of one stage that everybody has come to but one, who is not heard, and that an operator has ended."""
+    await keeper.desk.define("1.1.0", "1.0.0", rollout={"stages": [{"percent": 100, "maxFailureRate": 0.2}]})
+    await keeper.desk.sweep()
+    for name in FLEET[1:]:
+        await keeper.desk.report(name, "1.1.0")
+    assert (await keeper.tick()).record.software.rollout.phase is Phase.RUNNING
+    await keeper.rollouts.approve(APP, NEW, by=ANONYMOUS)
+
+
+async def test_a_rollout_that_an_operator_has_ended_before_its_gate_stays_finished(keeper: Keeper) -> None:
+    await finished(keeper)
+    view = await keeper.tick(2)
+    assert (view.record.software.rollout.phase, view.record.status.by) == (Phase.FINISHED, "anonymous")
+
+
+async def test_a_late_revert_opens_a_finished_rollout_until_it_passes_anew(keeper: Keeper) -> None:
+    await finished(keeper)
+    await keeper.desk.report(FLEET[1], "1.0.0")
+    opened = await keeper.tick()
+    assert (opened.record.software.rollout.phase, opened.record.status.by) == (Phase.RUNNING, "otao")
+    assert (opened.record.status.reason or "").startswith("1 went back since it finished; stage 1: ")
+    await keeper.desk.report(FLEET[0], "1.1.0")
+    keeper.desk.clock.at += LEAST_PAUSE
+    closed = await keeper.tick(2)
+    assert closed.record.software.rollout.phase is Phase.FINISHED
+    moves = [entry.action.value for entry in keeper.desk.bells.changes if entry.action.value.startswith("rollout.")]
+    assert moves == ["rollout.approve", "rollout.reopen", "rollout.finish"]
+
+
 async def test_the_audit_keeps_why_a_gate_has_moved_a_rollout(keeper: Keeper) -> None:
     await keeper.define({"count": 2, "minAttempted": 2})
     await keeper.tick(2)

@@ -102,13 +102,41 @@ def test_the_last_stage_ends_when_nothing_is_to_be_expected_any_more() -> None:
     assert decided(record(1), GOOD, Tally(confirmed=10, offered=3, unreached=3)) is Action.ROLLOUT_FINISH
 
 
+WAITING = {1: Size(endpoints=65, waiting=1)}
+ENOUGH = Tally(confirmed=60, failed=5)
+"""Too many failures to pass, and too few to fail while somebody waits."""
+
+
 def test_a_finished_rollout_is_opened_again_by_late_failures() -> None:
-    late = Tally(confirmed=60, reverted=5)
     finished = record(1, Phase.FINISHED)
     assert decided(finished, GOOD, GOOD) is None
-    sizes = {1: Size(endpoints=65, waiting=1)}
-    assert decided(finished, GOOD, late, sizes=sizes) is Action.ROLLOUT_REOPEN
+    assert decided(finished, GOOD, ENOUGH, sizes=WAITING) is Action.ROLLOUT_REOPEN
     assert decided(finished, GOOD, BAD) is Action.ROLLOUT_PAUSE
+
+
+def test_a_finished_rollout_is_not_opened_by_what_it_had_when_it_finished_or_by_newcomers() -> None:
+    known = record(1, Phase.FINISHED, marks=(StageMark(), StageMark(failures=5)))
+    assert decided(known, GOOD, ENOUGH, sizes=WAITING) is None
+    # An operator has passed over the gate, or more have come than it was judged by.
+    assert decided(record(1, Phase.FINISHED), GOOD, Tally(confirmed=1), sizes=WAITING) is None
+    assert decided(record(1, Phase.FINISHED), GOOD, Tally(confirmed=2, soaking=60), sizes=WAITING) is None
+    # A failure within the limit is none of its last stage's matter either, as long as nobody goes back.
+    assert decided(record(1, Phase.FINISHED), GOOD, Tally(confirmed=60, failed=1)) is None
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+def test_one_that_goes_back_opens_a_finished_rollout_until_its_stage_passes_anew(stage: int) -> None:
+    tallies = {0: Tally(confirmed=60), 1: Tally(confirmed=60)}
+    tallies[stage] = Tally(confirmed=60, reverted=1)
+    move = rulings.decide(record(1, Phase.FINISHED), tallies, {0: REST, 1: REST})
+    assert move is not None
+    assert (move.action, move.rollout.phase) == (Action.ROLLOUT_REOPEN, Phase.RUNNING)
+    assert (move.reason or "").startswith("1 went back since it finished; stage 2: ")
+    again = rulings.decide(record(1), tallies, {0: REST, 1: REST})
+    assert again is not None
+    assert (again.action, again.marks[stage].failures, again.marks[stage].reverted) == (Action.ROLLOUT_FINISH, 1, 1)
+    marks = tuple(again.marks.get(number, StageMark()) for number in (0, 1))
+    assert rulings.decide(record(1, Phase.FINISHED, marks=marks), tallies, {0: REST, 1: REST}) is None
 
 
 def test_stages_that_were_passed_are_judged_by_the_size_that_was_kept_and_without_what_was_acknowledged() -> None:

@@ -26,6 +26,8 @@ marks = st.builds(
     acknowledged_unhealthy=amounts,
     passed_at=st.none() | instants,
     endpoints=st.none() | amounts,
+    failures=amounts,
+    reverted=amounts,
 )
 statuses = st.builds(
     RolloutStatus,
@@ -46,6 +48,11 @@ def test_a_rollout_that_nothing_has_happened_to_is_no_text() -> None:
     assert rollouts.parse(None) == (STARTED, RolloutStatus())
     assert rollouts.build(Rollout(members=(frozenset({1}),)), RolloutStatus()) is not None
     assert rollouts.build(STARTED, RolloutStatus(by="anna")) is not None
+
+
+def test_the_failures_that_a_finished_rollout_had_are_kept_where_there_are_any() -> None:
+    text = rollouts.build(Rollout(phase=Phase.FINISHED), RolloutStatus(marks=(StageMark(failures=2, reverted=1),)))
+    assert '"endpoints":null,"failures":2,"reverted":1}' in (text or "")
 
 
 def test_the_text_is_what_databases_hold() -> None:
