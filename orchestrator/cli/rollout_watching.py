@@ -2,7 +2,8 @@
 
 Rules:
 - The server is asked once a second; a lost connection is tried again, only the first one has to succeed.
-- It ends with 0 when the rollout is finished, with 3 when it is stopped, so that a script can wait for it.
+- It ends with 0 when the rollout is finished, with 3 when it is stopped, or has ended before its stages had passed, so
+  that a script can wait for it.
 
 Layer: cli.
 """
@@ -18,7 +19,7 @@ import click
 
 from orchestrator.cli import desks, rollout_displays
 from orchestrator.cli.clients import ProblemError
-from orchestrator.cli.documents import cell
+from orchestrator.cli.documents import cell, items
 from orchestrator.cli.endings import Ending, OtherwiseError
 from orchestrator.cli.outputs import console, hint, is_terminal
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 EVERY_SECONDS = 1.0
 FINISHED = "finished"
+LEFT = frozenset({"waiting", "running", "failed"})
+"""States of stages that have not passed."""
 STOPPED = frozenset({"paused", "aborted", "recalled", "suspended"})
 
 pause = time.sleep
@@ -55,6 +58,8 @@ def watch(desk: Desk, version: str, *, once: bool) -> None:
             return
     if state in STOPPED:
         raise OtherwiseError(f"the rollout of {version} is {state}")
+    if state == FINISHED and follower.short:
+        raise OtherwiseError(f"the rollout of {version} has ended before all of its stages had passed")
 
 
 class Screen(Protocol):
@@ -74,6 +79,8 @@ class Follower:
     desk: Desk
     version: str
     screen: Screen
+    short: bool = False
+    """Whether there was a stage that had not passed, when it was looked at last."""
     _reached: bool = False
 
     def run(self) -> str:
@@ -101,6 +108,7 @@ class Follower:
             self.screen.lose(f"{ending.message}; trying again")
             return ""
         self._reached = True
+        self.short = any(cell(stage.get("state")) in LEFT for stage in items(answer.document, "stages"))
         self.screen.show(answer)
         return cell(answer.document.get("state"))
 

@@ -57,6 +57,20 @@ def test_a_rollout_that_is_stopped_ends_with_3(server: FakeServer, state: str) -
     assert result.stderr == f"otao: the rollout of 1.1.0 is {state}\n"
 
 
+def test_a_rollout_that_has_ended_before_its_stages_had_passed_ends_with_3(server: FakeServer) -> None:
+    ended = rollout(1, "finished")
+    ended["stages"] = [{**ended["stages"][0], "state": "passed"}, {"percent": 100, "state": "waiting"}]
+    server.on(ROLLOUT, ended)
+    result = watch(server)
+    assert (result.exit_code, result.stderr) == (
+        3,
+        "otao: the rollout of 1.1.0 has ended before all of its stages had passed\n",
+    )
+    ended["stages"][1]["state"] = "passed"
+    server.on(ROLLOUT, ended)
+    assert watch(server).exit_code == 0
+
+
 def test_once_shows_it_and_ends(server: FakeServer, waits: list[float]) -> None:
     server.on(ROLLOUT, rollout(1))
     result = watch(server, "--once")
