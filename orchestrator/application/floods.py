@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Place: TypeAlias = tuple[int, str]
     """Application and token."""
 
-PER_MINUTE = 600
+PER_MINUTE = 6_000
 """Messages of one endpoint, if nobody says otherwise."""
 REMEMBERED = 10_000
 """Endpoints that have a bucket; about 300 bytes each."""
