@@ -181,16 +181,18 @@ def digest_of(inbound: Inbound) -> int:
 
 def _without_floods(parsed: list[Parsed], batch: Batch, floods: Floods | None, at: datetime | None) -> list[Parsed]:
     amounts = Counter(item.place for item in parsed)
-    flooding = {place for place, amount in amounts.items() if amount > FLOOD}
-    if floods is not None and at is not None:
-        flooding |= floods.over(amounts, at)
+    lasting = set() if floods is None or at is None else floods.over(amounts, at)
+    flooding = lasting | {place for place, amount in amounts.items() if amount > FLOOD}
     if not flooding:
         return parsed
     newest = {(item.place, type(item.request)): item for item in parsed if item.place in flooding}
-    kept = []
+    kept, told = [], set[Place]()
     for item in parsed:
         if item.place in flooding and newest[item.place, type(item.request)] is not item:
-            batch.refuse(FloodError(), item.inbound, topics.error_topic(item.inbound.topic))
+            # Whoever floods for long is told once in a batch: answers to all of it would keep those of others waiting.
+            silent = item.place in lasting and item.place in told
+            batch.refuse(FloodError(), item.inbound, None if silent else topics.error_topic(item.inbound.topic))
+            told.add(item.place)
             if floods is not None:
                 floods.refuse(item.place)
         else:

@@ -457,6 +457,8 @@ async def test_an_endpoint_that_floods_for_long_is_cut_down_however_few_come_in_
     assert batch.refused == {"too-many-messages": 9}
     assert batch.accepted == {"applied/json": 2}
     assert (await desk.one("tok")).endpoint.running == v("1.1.9")
+    # Answers to all that it sends would keep those to others waiting.
+    assert [answer.refusal for answer in batch.answers].count(True) == 1
     flood = desk.floods.of((desk.open.application.key, "tok"), NOW)
     assert flood is not None
     assert flood.refused == 9
