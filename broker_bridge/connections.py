@@ -92,10 +92,16 @@ class BrokerConnection(asyncio.Protocol):
         Raises:
             OSError: the connection ended before the broker answered.
         """
+        return await self._or_ended(self.ask_for(subscriptions, read_retained=read_retained))
+
+    def ask_for(
+        self, subscriptions: Sequence[Subscription], *, read_retained: bool = False
+    ) -> asyncio.Future[list[int]]:
+        """Queue a SUBSCRIBE with QoS 1; the future gets one reason code for each, if the broker answers."""
         packet_id = self._exchange.subscribe(subscriptions, read_retained=read_retained)
         granted = self._granted[packet_id] = self._loop.create_future()
         self._flush_soon()
-        return await self._or_ended(granted)
+        return granted
 
     def publish(self, message: Outbound) -> int:
         """Queue one message for the next write; return its packet identifier."""

@@ -155,7 +155,8 @@ class MqttLink:
             return await self._hold(session, connection)
         except BrokerRefused as refused:
             self.counters.refused_connects += 1
-            if not self._number:
+            number = self._number if session.connection is None else session.connection.number - 1
+            if not number:
                 raise
             _log.warning("broker.refused", reason=refused.reason, reason_code=refused.reason_code)
             return _Attempt(slow=True)

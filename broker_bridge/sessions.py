@@ -1,12 +1,15 @@
 """One connection of the link with all that belongs to it: what it brought, owes to the broker, and waits for.
 
 Rules:
-- It is up once the broker has accepted our subscriptions; the notice of it goes before its first message.
+- It is up once the broker has accepted our subscriptions; the notice of it goes before its first message. Where the
+  broker has our session, it is up at once: whatever waited for us, however much, comes before that answer (Mosquitto up
+  to 2.0.11 sends all of it, whatever the receive maximum), and has to be restrained as on any other connection.
 - MQTT 5: subscribed again on every connection, without the retained messages, so that a change of ours takes effect.
   MQTT 3.1.1 cannot leave them out: subscribed only when the broker has no session.
 - Our own echoes and what matches none of our subscriptions (both on MQTT 3.1.1: the second is a fault of amqtt's), and
   topics that are not UTF-8, are acknowledged in their place and go no further.
-- A publish that the broker leaves unanswered for too long ends the connection.
+- A publish that the broker leaves unanswered for too long ends the connection. While we do not keep up with reading,
+  the answer waits behind what we have not read, and time does not count.
 
 Spec: MQTT 5.0 §3.2.2.3 (limits of the broker), §3.8.3.1, §4.6; MQTT 3.1.1 §3.8.4.
 Layer: adapter.
@@ -62,6 +65,10 @@ class LinkSession:
         self._early: list[Inbound] = []
         self._accepted: Connack | None = None
         self._window: Window | None = None
+        self._granted: asyncio.Future[list[int]] | None = None
+        """The broker's answer to subscriptions that its session has already, as long as it is awaited."""
+        self._behind_at = 0.0
+        """When we last went on reading."""
         self.connection: Connection | None = None
         """What is told to the link's user; None until it is up."""
         self._wire = BrokerConnection(profile, Listener(on_messages=self._messages, on_answers=self._answers))
@@ -82,18 +89,34 @@ class LinkSession:
             if reasons.is_for_good(accepted.reason_code):
                 raise BrokerRefused(reason, accepted.reason_code)
             raise ConnectionRefusedError(reason)
-        await self._subscribe(session_present=accepted.session_present)
+        if accepted.session_present:
+            self._subscribe_again()
+        else:
+            await self._subscribe()
         return self._come_up(number, accepted)
 
     async def until_ended(self) -> Ending:
-        """Keep the connection alive until it ends; return why."""
+        """Keep the connection alive until it ends; return why.
+
+        Raises:
+            BrokerRefused: it had our session, and does not accept our subscriptions any more.
+        """
         while not self._wire.ended.done():
-            await asyncio.wait((self._wire.ended,), timeout=_TICK_SECONDS)
+            awaited = (self._wire.ended,) if self._granted is None else (self._wire.ended, self._granted)
+            await asyncio.wait(awaited, timeout=_TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if self._granted is not None and self._granted.done():
+                self._check(self._granted.result())
+                self._granted = None
             self._wire.tick()
-            since = self._window.waiting_since() if self._window else None
-            if since is not None and self._loop.time() - since > self._options.publish_timeout.total_seconds():
-                self._wire.end("the broker left a publish unanswered for too long")
+            self._end_if_unanswered()
         return self._wire.ended.result()
+
+    def _end_if_unanswered(self) -> None:
+        since = self._window.waiting_since() if self._window else None
+        if since is None or not self._wire.reading:
+            return
+        if self._loop.time() - max(since, self._behind_at) > self._options.publish_timeout.total_seconds():
+            self._wire.end("the broker left a publish unanswered for too long")
 
     def acknowledge(self, received: Received) -> None:
         """Queue the PUBACKs of these messages, which this connection brought."""
@@ -119,6 +142,7 @@ class LinkSession:
         """Read again if reading was stopped and half of the room is free."""
         half = self._options.inbox_limit // 2
         if not self._wire.reading and len(self._inbox) <= half and len(self._owed) <= half:
+            self._behind_at = self._loop.time()
             self._wire.resume()
 
     def close(self) -> None:
@@ -127,10 +151,15 @@ class LinkSession:
         if self._window is not None:
             self._window.fail(self._wire.ended.result().reason)
 
-    async def _subscribe(self, *, session_present: bool) -> None:
-        if not self._options.subscriptions or (session_present and self._level < MQTT_5):
-            return
-        codes = await self._wire.subscribe(self._options.subscriptions)
+    async def _subscribe(self) -> None:
+        if self._options.subscriptions:
+            self._check(await self._wire.subscribe(self._options.subscriptions))
+
+    def _subscribe_again(self) -> None:
+        if self._options.subscriptions and self._level >= MQTT_5:
+            self._granted = self._wire.ask_for(self._options.subscriptions)
+
+    def _check(self, codes: Sequence[int]) -> None:
         for subscription, code in zip(self._options.subscriptions, codes, strict=True):
             if code >= REFUSED:
                 raise BrokerRefused(f"the subscription to {subscription.topic_filter}", code)
@@ -154,6 +183,7 @@ class LinkSession:
         self._inbox.announce(self.connection)
         if self._early:
             self._inbox.put(self.connection, self._early)
+            self._restrain()
         return self.connection
 
     def _refusal(self, message: Outbound) -> int:

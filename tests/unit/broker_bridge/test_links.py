@@ -12,6 +12,7 @@ from broker_bridge.backoffs import Backoff
 from broker_bridge.errors import AddressError, BrokerRefused
 from broker_bridge.links import MqttLink
 from broker_bridge.options import LinkOptions
+from protocol.links import Subscription
 from tests.contract.deadlines import eventually
 from tests.unit.broker_bridge.scripted_brokers import ScriptedBroker
 
@@ -19,8 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-def made(broker: ScriptedBroker, *, longest: float = 0.05, inbox_limit: int = 100, random: float = 0.0) -> MqttLink:
+def made(
+    broker: ScriptedBroker,
+    *,
+    longest: float = 0.05,
+    inbox_limit: int = 100,
+    random: float = 0.0,
+    subscribed: bool = False,
+) -> MqttLink:
     options = LinkOptions(
+        subscriptions=(Subscription(topic_filter="kp1/#"),) if subscribed else (),
         url=broker.url,
         client_id="otao-1",
         inbox_limit=inbox_limit,
@@ -68,6 +77,19 @@ async def test_a_refusal_ends_run_only_before_the_first_connection() -> None:
             await eventually(lambda: link.counters.refused_connects >= 2, "two refused attempts")
             broker.connack = 0
             assert (await asyncio.wait_for(link.receive(1), 5)).connection.number == 2
+
+
+async def test_subscriptions_refused_on_the_first_connection_end_run_though_the_broker_has_our_session() -> None:
+    async with ScriptedBroker(session_present=True, suback=0x87) as broker:
+        with pytest.raises(BrokerRefused, match="subscription"):
+            await asyncio.wait_for(made(broker, subscribed=True).run(), 5)
+        broker.suback = 1
+        link = made(broker, subscribed=True)
+        async with running(link):
+            await asyncio.wait_for(link.receive(1), 5)
+            broker.suback = 0x87
+            broker.cut()
+            await eventually(lambda: link.counters.refused_connects >= 2, "two refused subscriptions")
 
 
 async def test_a_busy_or_absent_broker_is_tried_again_from_the_start() -> None:

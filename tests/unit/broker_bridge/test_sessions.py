@@ -63,6 +63,7 @@ async def test_subscribed_again_except_where_that_would_bring_every_retained_mes
     level: int, session_present: bool, subscribes: int
 ) -> None:
     async with ScriptedBroker(level=level, session_present=session_present) as broker, opened(broker) as bench:
+        await broker.gets(SUBSCRIBE, subscribes)
         assert broker.kinds().count(SUBSCRIBE) == subscribes
         assert bench.session.connection is not None
         assert bench.session.connection.session_present == session_present
@@ -150,6 +151,52 @@ async def test_messages_before_the_suback_come_after_the_notice() -> None:
         assert (await bench.inbox.take(9)).messages == ()
         assert (await bench.inbox.take(9)).messages[0].topic == "kp1/early"
         bench.session.close()
+
+
+async def test_with_a_session_nothing_waits_for_the_suback_and_what_comes_before_it_is_restrained() -> None:
+    async with (
+        ScriptedBroker(session_present=True, suback=None) as broker,
+        opened(broker, inbox_limit=4) as bench,
+    ):
+        (subscribe,) = await broker.gets(SUBSCRIBE)
+        for packet_id in range(1, 5):
+            broker.publish(b"t", packet_id=packet_id)
+        await eventually(lambda: bench.counters.paused_reads == 1, "the pause")
+        assert len(bench.inbox) == 4
+        broker.send(0x90, subscribe.body[:2] + b"\x00\x01")
+        bench.session.acknowledge(await bench.inbox.take(4))
+        assert packet_ids(await broker.gets(PUBACK, 4)) == [1, 2, 3, 4]
+
+
+async def test_a_subscription_of_our_session_that_is_refused_now_is_a_refusal() -> None:
+    async with ScriptedBroker(session_present=True, suback=0x87) as broker, opened(broker) as bench:
+        with pytest.raises(BrokerRefused, match="kp1/#"):
+            await bench.session.until_ended()
+
+
+async def test_a_publish_is_not_given_up_while_its_answer_may_wait_behind_what_we_have_not_read() -> None:
+    async with ScriptedBroker() as broker, opened(broker, inbox_limit=4) as bench, asyncio.TaskGroup() as group:
+        session = bench.session
+
+        async def publish() -> None:
+            with pytest.raises(LinkLost):
+                await session.publish([Outbound(topic="t", payload=b"")])
+
+        group.create_task(publish())
+        await broker.gets(PUBLISH)
+        for packet_id in range(1, 5):
+            broker.publish(b"t", packet_id=packet_id)
+        await eventually(lambda: bench.counters.paused_reads == 1, "the pause")
+        session._end_if_unanswered()
+        assert not session._wire.ended.done()
+        bench.session.acknowledge(await bench.inbox.take(4))
+
+        def given_up() -> bool:
+            session._end_if_unanswered()
+            return session._wire.ended.done()
+
+        await eventually(given_up, "once it is read again, the time is over")
+        session.close()
 
 
 async def test_reading_stops_when_too_much_waits_and_goes_on_at_half() -> None:
