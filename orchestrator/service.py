@@ -12,7 +12,6 @@ Layer: service; the only module that knows all others.
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -25,7 +24,7 @@ from pydantic import SecretStr
 from broker_bridge.embedded import open_embedded
 from broker_bridge.errors import AddressError, BrokerError
 from broker_bridge.options import Address
-from orchestrator import api, dashboard, keys, links, outcomes
+from orchestrator import api, dashboard, keys, links, outcomes, stops
 from orchestrator.api import server
 from orchestrator.api.access import Access
 from orchestrator.api.exposition import exposition
@@ -97,8 +96,10 @@ async def run(
     """
     code = outcomes.DONE
     try:
-        async with open_storage(settings.database_url.get_secret_value()) as storage, _broker(settings) as connectable:
-            await _serve(connectable, storage, announce=announce, steps=steps, wall=wall)
+        with stops.signalled() as stop:
+            url = settings.database_url.get_secret_value()
+            async with open_storage(url) as storage, _broker(settings) as connectable:
+                await _serve(connectable, storage, stop, announce=announce, steps=steps, wall=wall)
     except* (StorageError, BrokerError, server.ListenError) as group:
         code = max(outcomes.told(error) for error in group.exceptions)
     return code
@@ -145,6 +146,7 @@ async def _broker(settings: Settings) -> AsyncIterator[Settings]:
 async def _serve(
     settings: Settings,
     storage: SqlStorage,
+    stop: asyncio.Event,
     *,
     announce: Callable[[str], None],
     steps: Steps,
@@ -178,7 +180,7 @@ async def _serve(
     watch = Watch(operators_link, parts, _use_cases(context), events=settings.mqtt_events)
     house = Housekeeper(parts, storage, settings.retention)
     loops = {**storage.loops(), **engine.loops(), **house.loops(), **retirer.loops(), **watch.loops()}
-    await _run(loops, watch, lambda: server.serve(app, *settings.address, started=announce))
+    await _run(loops, watch, stop, lambda: server.serve(app, *settings.address, started=announce))
     await _note_watermark(storage, engine.publisher.watermark, clock.now())
 
 
@@ -200,9 +202,10 @@ async def _note_watermark(storage: SqlStorage, watermark: int, at: datetime) -> 
         log.warning("stopped without noting what the broker has acknowledged", reason=str(error))
 
 
-async def _run(loops: Loops, watch: Watch, http: Callable[[], Coroutine[None, None, None]]) -> None:
+async def _run(
+    loops: Loops, watch: Watch, stop: asyncio.Event, http: Callable[[], Coroutine[None, None, None]]
+) -> None:
     """Run every loop until a signal, then stop them in reverse order."""
-    stop = _stop_signal()
     garbage.tune()
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(loop(), name=name) for name, loop in loops.items()]
@@ -215,13 +218,6 @@ async def _run(loops: Loops, watch: Watch, http: Callable[[], Coroutine[None, No
         await watch.leave()
         for task in reversed(tasks):
             task.cancel()
-
-
-def _stop_signal() -> asyncio.Event:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
 
 
 def _access(settings: Settings, parts: Parts) -> Access:

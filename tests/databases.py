@@ -8,16 +8,18 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.persistence import schema
 from tests import postgres
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     import asyncpg
@@ -73,6 +75,30 @@ async def read(place: Path, query: str) -> list[tuple[Any, ...]]:
 
     await postgres.shared().ask(ask, postgres.name_for(place))
     return found
+
+
+@asynccontextmanager
+async def held(place: Path) -> AsyncIterator[None]:
+    """Inside the block nobody else writes: the database is locked, as by a backup that hangs or a disk that does."""
+    if not ON_POSTGRESQL:
+        with closing(sqlite3.connect(place, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+            connection.execute("ROLLBACK")
+        return
+    taken, over = asyncio.Event(), asyncio.Event()
+
+    async def hold(connection: asyncpg.Connection) -> None:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE endpoint_state, installation IN EXCLUSIVE MODE")
+            taken.set()
+            await over.wait()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(postgres.shared().ask(hold, postgres.name_for(place)))
+        await taken.wait()
+        yield
+        over.set()
 
 
 async def dump(place: Path) -> dict[str, list[str]]:
