@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from protocol import fields, payloads
 from protocol.errors import EmptyOfferError, MemberRangeError, MissingMemberError
 from protocol.payloads import DEFAULT_LIMITS
+from protocol.values import quick
 
 if TYPE_CHECKING:
     from protocol.payloads import JsonValue, Limits
@@ -48,7 +49,7 @@ class Profile(StrEnum):
     """Exactly `configId` and `config`, as the RFC has it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class ConfigRequest:
     """An endpoint asks what to install; a `config_id` says what it runs."""
 
@@ -58,7 +59,7 @@ class ConfigRequest:
     """Whether pushes shall follow; None: the endpoint did not say."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class AppliedReport:
     """An endpoint's own word on a version: it runs it (2xx), or could not install it (anything else)."""
 

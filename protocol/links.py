@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from protocol.errors import ProtocolError
+from protocol.values import quick
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ REFUSED = 0x80
 """Reason codes from here on are refusals (MQTT 5.0 §2.4)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class Inbound:
     """One PUBLISH as the broker delivered it."""
 
@@ -40,7 +41,7 @@ class Inbound:
     correlation_data: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class Outbound:
     """One PUBLISH to send."""
 

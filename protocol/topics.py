@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from protocol.errors import SettingError, TopicError, UnknownResourceError
+from protocol.values import quick
 
 TOPIC_CHARACTERS = 512
 """Longest topic that is read or answered."""
@@ -96,7 +97,7 @@ class Instances:
                 raise SettingError(f"{name!a} cannot be the name of an extension instance")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class Address:
     """Where a request was sent: who asks, and what for."""
 

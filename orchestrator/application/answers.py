@@ -6,10 +6,11 @@ Layer: application; pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from protocol import configurations
+from protocol.values import quick
 
 if TYPE_CHECKING:
     from orchestrator.application.directory import Directory
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from protocol.links import Outbound
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class Answer:
     """One answer, and the offer that it holds, if it does."""
 

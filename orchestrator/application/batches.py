@@ -40,6 +40,7 @@ from protocol.errors import MessageError
 from protocol.links import Outbound
 from protocol.requests import Echo, ForeignPush, RequestRefusedError
 from protocol.topics import Resource
+from protocol.values import quick
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +76,7 @@ class Settings:
     """Whether a `configId` in a request counts as a report."""
 
 
-@dataclass(frozen=True, slots=True)
+@quick(frozen=True, slots=True)
 class Parsed:
     """A message that is a request of a known application."""
 

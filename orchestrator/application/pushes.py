@@ -20,6 +20,7 @@ from orchestrator.application.records import PushMode
 from orchestrator.domain.attempts import AttemptState
 from protocol import topics
 from protocol.links import Outbound
+from protocol.values import quick
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,7 +39,7 @@ CLEARED = b""
 """A retained message with an empty payload removes what is retained (MQTT 5.0 §3.3.1.3)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class Push:
     """One topic that may have to be written, with the state of the endpoint whose it is."""
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.domain import changes
 from orchestrator.domain.policies import UNLIMITED
+from protocol.values import quick
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -140,7 +141,7 @@ class FilterRecord:
     revision: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class EndpointRecord:
     """One endpoint as the engine loads it: its state, and the keys under which it is stored and published."""
 

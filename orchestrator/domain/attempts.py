@@ -9,11 +9,12 @@ Layer: orchestrator.domain; pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from orchestrator.domain.errors import DomainError
+from protocol.values import quick
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,7 +95,7 @@ class IllegalMove(DomainError):
         self.after = after
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One offer's life at one endpoint; `move` changes its state."""
 

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from orchestrator.domain.attempts import OPEN, Attempt, AttemptState
+from protocol.values import quick
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,7 +75,7 @@ class HistoryKind(Enum):
     """It was not heard for so long that it is offered nothing until it is."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class HistoryEntry:
     """One line of an endpoint's history."""
 
@@ -110,7 +111,7 @@ class Consent:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """One endpoint, as the decision and the engine's steps see it."""
 

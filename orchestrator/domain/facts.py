@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from protocol.values import quick
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -22,14 +24,14 @@ SUCCESS = range(200, 300)
 """Status codes of success; every other one, 1xx and 3xx too, is a failure."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class Heard:
     """An accepted message came that says nothing about software."""
 
     at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class Reported:
     """The endpoint said what it runs, or that installing a version failed."""
 

@@ -15,13 +15,14 @@ Layer: orchestrator.domain; pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from orchestrator.domain.attempts import OPEN, SETTLED, Attempt, AttemptState, confirm, move, soak
 from orchestrator.domain.endpoints import Endpoint, HistoryEntry, HistoryKind, Setback
 from orchestrator.domain.policies import WHOLE
+from protocol.values import quick
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +44,7 @@ _CONFIRMABLE = OPEN | {AttemptState.WITHDRAWN}
 """A device that was installing when its offer was withdrawn may still report the version."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick(frozen=True, slots=True, kw_only=True)
 class Change:
     """An endpoint after a step, and what its history gains, oldest first."""
 
