@@ -36,11 +36,18 @@ class _Arrivals:
 
 
 class Inbox:
-    """A queue of messages and connection notices; `limit` is the size at which it counts as full, at least 1."""
+    """A queue of messages and connection notices.
 
-    def __init__(self, limit: int) -> None:
+    Args:
+        limit: the number at which it counts as full, at least 1.
+        limit_bytes: the size of topics and payloads at which it does, too.
+    """
+
+    def __init__(self, limit: int, limit_bytes: int = 1 << 30) -> None:
         """Start empty."""
         self._limit = limit
+        self._limit_bytes = limit_bytes
+        self._bytes = 0
         self._arrivals: deque[_Arrivals] = deque()
         self._count = 0
         self._arrived = asyncio.Event()
@@ -54,7 +61,12 @@ class Inbox:
     @property
     def full(self) -> bool:
         """Whether the link must stop reading."""
-        return self._count >= self._limit
+        return self._count >= self._limit or self._bytes >= self._limit_bytes
+
+    @property
+    def roomy(self) -> bool:
+        """Whether half of the room is free, so that it is worth to read again."""
+        return self._count <= self._limit // 2 and self._bytes <= self._limit_bytes // 2
 
     def announce(self, connection: Connection) -> None:
         """Put the notice that this connection has come up."""
@@ -69,6 +81,7 @@ class Inbox:
         if not self._arrivals:
             self._arrivals.append(_Arrivals(connection=connection, announced=False))
         self._arrivals[-1].messages += messages
+        self._bytes += _size(messages)
         self._grow(len(messages))
 
     async def take(self, limit: int) -> Received:
@@ -85,6 +98,7 @@ class Inbox:
         if not first.messages:
             self._arrivals.popleft()
         self._count -= len(taken) or 1
+        self._bytes -= _size(taken)
         if not self.full:
             self._room.set()
         return Received(connection=first.connection, messages=tuple(taken))
@@ -98,3 +112,8 @@ class Inbox:
         self._arrived.set()
         if self.full:
             self._room.clear()
+
+
+def _size(messages: Sequence[Inbound]) -> int:
+    """Bytes of topics and payloads; a topic's characters are counted, which is less where they are not ASCII."""
+    return sum(len(message.topic) + len(message.payload) for message in messages)

@@ -80,7 +80,7 @@ class MqttLink:
         self._options = options
         self._is_ours = is_ours
         self._random = random
-        self._inbox = Inbox(options.inbox_limit)
+        self._inbox = Inbox(options.inbox_limit, options.inbox_bytes)
         self._session: LinkSession | None = None
         self._number = 0
         self._reading_back = asyncio.Lock()

@@ -141,7 +141,7 @@ class LinkSession:
     def relieve(self) -> None:
         """Read again if reading was stopped and half of the room is free."""
         half = self._options.inbox_limit // 2
-        if not self._wire.reading and len(self._inbox) <= half and len(self._owed) <= half:
+        if not self._wire.reading and self._inbox.roomy and len(self._owed) <= half:
             self._behind_at = self._loop.time()
             self._wire.resume()
 

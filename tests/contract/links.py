@@ -34,7 +34,7 @@ class Setup:
     subscriptions: tuple[Subscription, ...] = field(
         default=(Subscription(topic_filter=REQUESTS), Subscription(topic_filter=MARKER, echo=True))
     )
-    inbox_limit: int = 4000
+    inbox_limit: int = 40_000
     publish_window: int = 100
     publish_timeout: timedelta = timedelta(seconds=30)
     ca_file: Path | None = None

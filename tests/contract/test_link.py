@@ -345,6 +345,19 @@ async def test_a_flood_that_nobody_acknowledges_is_held_back_and_not_lost(
         assert not any(message.duplicate for message in rest)
 
 
+async def test_publishes_are_answered_while_a_long_queue_flows_off(
+    broker: Mosquitto, implementation: Implementation
+) -> None:
+    """Mosquitto sends far more than the receive maximum once some of a queue is acknowledged."""
+    async with running(implementation.make(Setup(url=broker.url()))) as link:
+        await device_sends(broker, numbers(20_000))
+        for batch in await take(link, 1_000):
+            link.acknowledge(batch)
+        async with asyncio.timeout(SECONDS):
+            assert await link.publish([Outbound(topic=PUSH, payload=b"offer", retain=True)] * 500) == [0] * 500
+        assert len(await take_acknowledged(link, 19_000)) == 19_000
+
+
 async def test_our_own_publishes_come_back_only_where_asked(broker: Mosquitto, implementation: Implementation) -> None:
     async with running(implementation.make(Setup(url=broker.url()))) as link:
         pushes = [Outbound(topic=PUSH, payload=b"offer", retain=True)] * 3

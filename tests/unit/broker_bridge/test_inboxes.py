@@ -78,3 +78,13 @@ async def test_a_full_inbox_still_takes_what_has_been_read() -> None:
     for name in "abc":
         inbox.put(FIRST, [message(name)])
     assert [each.topic for each in (await inbox.take(9)).messages] == ["a", "b", "c"]
+
+
+async def test_few_large_messages_fill_it_too_and_half_of_the_bytes_make_room() -> None:
+    inbox = Inbox(10, 100)
+    inbox.put(FIRST, [Inbound(topic="t", payload=b"x" * 49), Inbound(topic="t", payload=b"x" * 49)])
+    assert inbox.full
+    assert not inbox.roomy
+    await inbox.take(1)
+    assert not inbox.full
+    assert inbox.roomy
