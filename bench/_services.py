@@ -6,11 +6,12 @@ import asyncio
 import json
 import os
 import sys
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -39,10 +40,23 @@ class Service:
         text = await asyncio.to_thread(lambda: urlopen(f"{self.url}/metrics").read().decode())  # noqa: S310
         return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
 
-    def memory_mib(self) -> float:
-        """Resident memory of the process, MiB."""
+    async def until_pushed(self, amount: int, *, seconds: float = 600.0) -> None:
+        """Wait until the broker has acknowledged so many pushes; looks seldom while there are many to come."""
+        deadline = time.monotonic() + seconds
+        while (pushed := await self.metric("otao_pushes_total")) < amount:
+            if time.monotonic() > deadline:
+                raise TimeoutError(pushed, amount)
+            await asyncio.sleep(0.2 if pushed < 0.9 * amount else 0.02)
+
+    def memory_mib(self, kind: str = "VmRSS") -> float:
+        """Resident memory of the process, MiB; `VmHWM` is the most that it ever was."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(kind)) / 1024
+
+    def processor_seconds(self) -> float:
+        """Processor time that the process has taken."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     async def until_ready(self) -> None:
         """Wait until `/readyz` says so."""
@@ -53,19 +67,28 @@ class Service:
                 await asyncio.sleep(0.05)
         raise TimeoutError
 
+    async def put(self, path: str, body: object) -> None:
+        """PUT a JSON document."""
+        headers = {"content-type": "application/json"}
+        data = json.dumps(body).encode()
+        request = Request(f"{self.url}{path}", data=data, headers=headers, method="PUT")  # noqa: S310 - loopback
+        await asyncio.to_thread(lambda: urlopen(request).close())  # noqa: S310 - the same
+
 
 @asynccontextmanager
-async def serving(broker: Mosquitto, database: Path, **environment: str) -> AsyncIterator[Service]:
-    """Run `otao serve` on a database and a broker."""
+async def serving(broker: Mosquitto, database: Path | str, **environment: str) -> AsyncIterator[Service]:
+    """Run `otao serve` on a broker and a database, given as SQLite's file or as an address."""
+    address = database if isinstance(database, str) else f"sqlite+aiosqlite:///{database}"
     process = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).with_name("otao")),
         "serve",
         env=os.environ
         | {
             "OTAO_MQTT_URL": broker.url(),
-            "OTAO_DATABASE_URL": f"sqlite+aiosqlite:///{database}",
+            "OTAO_DATABASE_URL": address,
             "OTAO_HTTP_LISTEN": "127.0.0.1:0",
             "OTAO_LOG_LEVEL": "warning",
+            "PYTHONPATH": str(ROOT),
         }
         | environment,
         stdout=asyncio.subprocess.PIPE,

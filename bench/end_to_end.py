@@ -1,10 +1,15 @@
-"""The whole way: broker, service, database; beside a C client of libmosquitto on the same broker.
+"""The whole way: a real broker, `otao serve`, a database; beside a C client of libmosquitto in the same repetition.
 
-Run: script/bench end_to_end [-- --endpoints N]. Prints messages per second and the ratio to the C client:
-- reports: each settles an offer (committed durably, acknowledged, its retained push cleared);
-- offers: a change of software, until the last offer is acknowledged by the broker;
-- one report's way to its retained offer, p50 and p99 at 200 reports per second, with a small and a large fleet;
-- memory of the service with the large fleet.
+Run: script/bench end_to_end [-- --endpoints N --repetitions N --large N --without-postgresql --json FILE]. Every
+repetition does each of these once, in turns, on a fresh broker and a fresh copy of the database:
+- the C client publishes as many offers, and receives as many reports, of the same topics and sizes;
+- a change of software, until the last offer is acknowledged by the broker;
+- offers that are decided and stored already, until the broker has all (drain);
+- reports, live from one C publisher, each settles an offer and has it cleared; until the last clear is acknowledged;
+- the same on PostgreSQL;
+- requests at 500 a second, until their answer; and reports, until the next offer, with this fleet and a small one.
+Once, with a large fleet: memory, start, and the same answers. What a table calls a ratio is the median of the ratios
+within the repetitions. Decisions a second are measured by `script/bench rollouts`.
 """
 
 from __future__ import annotations
@@ -12,167 +17,147 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import socket
+import os
 import statistics
 import tempfile
-import time
+from datetime import UTC, datetime
 from pathlib import Path
-from urllib.request import Request, urlopen
+from typing import TYPE_CHECKING
 
-import _fleets as fleets
-from _services import Mosquitto, Service, serving, start_yardstick, yardstick
+import _end_to_end as runs
 
-from orchestrator.persistence.storage import open_storage
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
-TOPIC = "kp1/kettle-v1/cmx_ota/tok-{}/applied/json"
-
-
-async def prepare(folder: Path, size: int, *, offered: bool) -> Path:
-    """A database with a fleet."""
-    path = folder / f"otao-{time.monotonic_ns()}.db"
-    async with open_storage(f"sqlite+aiosqlite:///{path}") as storage:
-        await fleets.store(storage, size, offered=offered, padded=False)
-    return path
-
-
-def put(service: Service, path: str, body: object) -> None:
-    """PUT a JSON document."""
-    request = Request(f"{service.url}{path}", method="PUT", data=json.dumps(body).encode())  # noqa: S310 - loopback
-    request.add_header("Content-Type", "application/json")
-    urlopen(request).close()  # noqa: S310 - the same
-
-
-async def until_amount(service: Service, version: str, state: str, amount: int) -> None:
-    """Wait until the summary counts `amount` endpoints in `state`."""
-    for _ in range(6000):
-        summary = await service.get("/api/v1/applications/kettle/summary")
-        if summary["byState"].get(state, 0) >= amount:
-            return
-        await asyncio.sleep(0.02)
-    raise TimeoutError(version)
+RATE = 500
+SMALL = 1_000
+RATIOS = {
+    "offers": ("published", "a change of software, until the last of its offers is acknowledged", 0.30),
+    "drained": ("published", "offers that are stored already", 0.50),
+    "reports": ("received", "reports, clears included, SQLite", 0.30),
+    "reports_postgresql": ("received", "reports, clears included, PostgreSQL", 0.25),
+}
+LIMITS = {
+    "request_p50_ms": 5,
+    "request_p99_ms": 25,
+    "large_idle_mib": 200,
+    "large_full_mib": 400,
+    "large_ready_s": 5,
+}
 
 
-async def until_pushed(service: Service, amount: int) -> None:
-    """Wait until `amount` pushes are acknowledged."""
-    for _ in range(6000):
-        if await service.metric("otao_pushes_total") >= amount:
-            return
-        await asyncio.sleep(0.02)
-    raise TimeoutError(amount)
+class Samples:
+    """What the repetitions have found, by name."""
 
+    def __init__(self) -> None:
+        self.found: dict[str, list[float]] = {}
 
-async def reports(folder: Path, size: int) -> None:
-    """All endpoints report the version that they are offered."""
-    database = await prepare(folder, size, offered=True)
-    async with Mosquitto() as broker, serving(broker, database) as service:
-        # The broker is new: every offer is rendered first.
-        await until_pushed(service, size)
-        started = time.perf_counter()
-        client = await start_yardstick(
-            broker, "reports", size, TOPIC, '{"configId":"1.1.0"}', 500, 0, size, "scattered"
-        )
-        await until_amount(service, "1.1.0", "confirmed", size)
-        seconds = time.perf_counter() - started
-        await until_pushed(service, 2 * size)
-        cleared = time.perf_counter() - started
-        await client.wait()
-        print(f"reports: {size / seconds:,.0f}/s committed; {size / cleared:,.0f}/s with their clears")
-        print(f"memory after: {service.memory_mib():.0f} MiB")
+    def add(self, figures: runs.Figures) -> None:
+        """Note what one run gave."""
+        for name, value in figures.items():
+            self.found.setdefault(name, []).append(value)
 
-
-async def yardsticks(size: int) -> tuple[float, float]:
-    """What the C client reaches: publish, and receive while another one feeds it."""
-    async with Mosquitto() as broker:
-        published = await yardstick(broker, "publish", size, "kp1/bench/cmx_ota/x", 300, 100)
-        receiver = await start_yardstick(broker, "receive", size, "kp1/+/cmx_ota/+/applied/json")
-        assert receiver.stdout is not None
-        await receiver.stdout.readline()
-        await yardstick(broker, "reports", size, TOPIC, '{"configId":"1.1.0"}', 500)
-        received = json.loads((await receiver.stdout.read()).decode().strip().splitlines()[-1])
-    return published["per_second"], received["per_second"]
-
-
-async def offers(folder: Path, size: int) -> None:
-    """A new software concerns every endpoint."""
-    database = await prepare(folder, size, offered=False)
-    async with Mosquitto() as broker, serving(broker, database) as service:
-        print(f"memory idle: {service.memory_mib():.0f} MiB with {size} endpoints")
-        started = time.perf_counter()
-        body = {
-            "upgradableFrom": ["1.0.0"],
-            "rolloutStrategy": "general",
-            "filters": [],
-            "specification": json.loads(fleets.SPECIFICATION),
+    def ratios(self) -> dict[str, float]:
+        """Each rate to the C client's of its repetition, the median."""
+        return {
+            name: statistics.median(own / c for own, c in zip(self.found[name], self.found[against], strict=True))
+            for name, (against, _, _) in RATIOS.items()
+            if name in self.found
         }
-        await asyncio.to_thread(put, service, "/api/v1/applications/kettle/software/1.1.0", body)
-        await until_pushed(service, size)
-        seconds = time.perf_counter() - started
-        print(f"offers: {size / seconds:,.0f}/s from the change to the last PUBACK")
-        print(f"memory after: {service.memory_mib():.0f} MiB")
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Median and bounds of each figure."""
+        return {
+            name: {"median": statistics.median(values), "least": min(values), "most": max(values)}
+            for name, values in self.found.items()
+        }
 
 
-async def latency(folder: Path, size: int) -> None:
-    """One report's way to its retained offer, at 200 a second."""
-    import aiomqtt  # noqa: PLC0415 - only here
-
-    database = await prepare(folder, size, offered=False)
-    async with Mosquitto() as broker, serving(broker, database) as service:
-        body = {"upgradableFrom": ["0.9.0"], "rolloutStrategy": "general", "filters": [], "specification": {"a": 1}}
-        await asyncio.to_thread(put, service, "/api/v1/applications/kettle/software/1.1.0", body)
-        address = broker.url().partition("://")[2]
-        user, _, place = address.rpartition("@")
-        name, _, password = user.partition(":")
-        sent: dict[str, float] = {}
-        spans: list[float] = []
-        async with aiomqtt.Client(
-            place.split(":")[0],
-            int(place.split(":")[1]),
-            username=name,
-            password=password,
-            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-        ) as client:
-            await client.subscribe("kp1/+/cmx_ota/+/config/json/status", qos=1)
-
-            async def listen() -> None:
-                async for message in client.messages:
-                    token = str(message.topic).split("/")[3]
-                    if token in sent and message.payload:
-                        spans.append(time.perf_counter() - sent.pop(token))
-
-            async with asyncio.TaskGroup() as group:
-                listening = group.create_task(listen())
-                begun = time.perf_counter()
-                for number in range(min(1000, size)):
-                    await asyncio.sleep(max(0.0, begun + number / 200 - time.perf_counter()))
-                    token = f"tok-{number}"
-                    sent[token] = time.perf_counter()
-                    topic = f"kp1/kettle-v1/cmx_ota/{token}/applied/json"
-                    await client.publish(topic, b'{"configId":"0.9.0"}', qos=1)
-                await asyncio.sleep(1)
-                listening.cancel()
-    cuts = statistics.quantiles(spans, n=100)
-    print(
-        f"report to offer, {size} endpoints: p50 {cuts[49] * 1000:.1f} ms, p99 {cuts[98] * 1000:.1f} ms ({len(spans)})"
-    )
-
-
-async def measure(size: int) -> None:
+async def measure(flags: argparse.Namespace, folder: Path) -> Samples:
     """All figures."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        publish, receive = await yardsticks(size)
-        print(f"C client: publish {publish:,.0f}/s, receive {receive:,.0f}/s")
-        await reports(folder, size)
-        await offers(folder, size)
-        await latency(folder, 100)
-        await latency(folder, size)
+    databases, samples, size = runs.Databases(folder), Samples(), flags.endpoints
+    async with databases.copy(size, offered=True):
+        pass
+    kinds: list[Callable[[], Awaitable[runs.Figures]]] = [
+        lambda: runs.c_client(size, databases.offer_bytes),
+        lambda: runs.offers(databases, size),
+        lambda: runs.drain_and_reports(databases, size),
+        lambda: on_postgresql(databases, size),
+        lambda: runs.answers(databases, size, RATE, 10),
+        lambda: small(databases),
+    ]
+    if flags.without_postgresql:
+        kinds.pop(3)
+    try:
+        for number in range(flags.repetitions):
+            for run in kinds:
+                figures = await run()
+                samples.add(figures)
+                print(number + 1, {name: round(value, 1) for name, value in figures.items()}, flush=True)
+        if flags.large:
+            samples.add(await runs.large(databases, flags.large, flags.repetitions))
+    finally:
+        databases.close()
+    return samples
+
+
+async def on_postgresql(databases: runs.Databases, size: int) -> runs.Figures:
+    """Drain and reports, by other names."""
+    figures = await runs.drain_and_reports(databases, size, postgresql=True)
+    return {f"{name}_postgresql": value for name, value in figures.items()}
+
+
+async def small(databases: runs.Databases) -> runs.Figures:
+    """The answers that a small fleet gets."""
+    figures = await runs.answers(databases, SMALL, RATE, 2)
+    return {f"small_{name}": value for name, value in figures.items()}
+
+
+def show(samples: Samples, load: tuple[float, float, float]) -> None:
+    """Print the tables, as Markdown."""
+    summary, ratios = samples.summary(), samples.ratios()
+    print(f"\nload before and after: {load[0]:.1f}, {os.getloadavg()[0]:.1f}\n")
+    print("| | Otao | C client | ratio | must |\n|---|---|---|---|---|")
+    for name, (against, text, must) in RATIOS.items():
+        if name in ratios:
+            own, c = summary[name], summary[against]
+            print(
+                f"| {text} | {own['median']:,.0f}/s ({own['least']:,.0f}-{own['most']:,.0f}) "
+                f"| {c['median']:,.0f}/s ({c['least']:,.0f}-{c['most']:,.0f}) | {ratios[name]:.2f} | {must:.2f} |"
+            )
+    print("\n| | median | least | most | at most |\n|---|---|---|---|---|")
+    compared = {*RATIOS, *(against for against, _, _ in RATIOS.values())}
+    for name, values in summary.items():
+        if name not in compared:
+            numbers = " | ".join(f"{values[kind]:,.1f}" for kind in ("median", "least", "most"))
+            print(f"| {name} | {numbers} | {LIMITS.get(name, '')} |")
 
 
 def main() -> None:
     """Read the flags and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--endpoints", type=int, default=100_000)
-    asyncio.run(measure(parser.parse_args().endpoints))
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--large", type=int, default=1_000_000, help="endpoints of the large fleet; 0 leaves it out")
+    parser.add_argument("--without-postgresql", action="store_true")
+    parser.add_argument("--json", type=Path, default=Path(__file__).parent / "out" / "end_to_end.json")
+    flags = parser.parse_args()
+    load = os.getloadavg()
+    with tempfile.TemporaryDirectory(prefix="otao-bench-") as folder:
+        samples = asyncio.run(measure(flags, Path(folder)))
+    show(samples, load)
+    document = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "endpoints": flags.endpoints,
+        "large": flags.large,
+        "repetitions": flags.repetitions,
+        "load": {"before": load, "after": os.getloadavg()},
+        "ratios": samples.ratios(),
+        "figures": samples.found,
+    }
+    flags.json.parent.mkdir(exist_ok=True)
+    flags.json.write_text(json.dumps(document, indent=1) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,9 +1,14 @@
 /* The yardstick of the benches: what a C client of libmosquitto reaches on the same broker in the same run.
  *
- *   mqtt_yardstick publish N PREFIX SIZE WINDOW           QoS 1, retained, to the N topics PREFIX/0 ... PREFIX/N-1
+ *   mqtt_yardstick publish N PREFIX SIZE WINDOW           QoS 1, retained, to the N topics PREFIX/0 ... PREFIX/N-1,
+ *                                                         or, where PREFIX has a "{}", to PREFIX with the number there
  *   mqtt_yardstick receive N FILTER [SECONDS]             QoS 1; says "subscribed", then counts N messages
  *   mqtt_yardstick reports N TOPIC PAYLOAD WINDOW [RATE [COUNT [ORDER [QOS]]]]
  *                                                         live; "{}" in TOPIC and PAYLOAD is the endpoint, 0 to N-1
+ *   mqtt_yardstick requests N TOPIC PAYLOAD RATE COUNT FILTER
+ *                                                         the same, not before FILTER is subscribed; a message that
+ *                                                         begins as TOPIC does up to its first "{}" is the answer to
+ *                                                         the number there; at most N, each endpoint once
  *
  * RATE is per second, 0 (default) is as fast as the window lets; COUNT messages in all (default N); ORDER "scattered"
  * visits the endpoints in a fixed pseudo-random order, anything else in theirs; QOS is 0 or 1 (default). With QoS 0 a
@@ -11,7 +16,7 @@
  * MQTT_USER and MQTT_PASSWORD; MQTT_LEVEL is 5 (default) or 4, for MQTT 3.1.1.
  *
  * The last line of standard output is one JSON object: {"mode", "messages", "seconds", "per_second", "refused",
- * "processor_seconds"}, the last from the program's start.
+ * "processor_seconds"}, the last from the program's start; of requests also "answers", "p50_ms", "p99_ms", "max_ms".
  * Exit code 0: all messages were acknowledged or received; 1: they were not; 2: wrong usage.
  *
  * Build: cc -O2 -o mqtt_yardstick mqtt_yardstick.c -lmosquitto
@@ -38,6 +43,8 @@ struct run {
     long endpoints, total, sent, done, refused;
     double rate, started, first, last, idle_limit;
     bool connected, failed, retain, scattered;
+    double *asked_at, *spans;
+    long answers;
 };
 
 static double now(void) {
@@ -93,6 +100,7 @@ static void send_one(struct mosquitto *client, struct run *run) {
         length = fill(payload, sizeof payload, run->payload, endpoint);
         body = payload;
     }
+    if (run->asked_at) run->asked_at[endpoint] = now();
     int code = mosquitto_publish(client, NULL, topic, length, body, run->qos, run->retain);
     if (code != MOSQ_ERR_SUCCESS) {
         fprintf(stderr, "publish: %s\n", mosquitto_strerror(code));
@@ -116,24 +124,53 @@ static void on_connect(struct mosquitto *client, void *context, int code, int fl
         run->failed = true;
         return;
     }
-    run->connected = true;
+    run->connected = !run->asked_at;
     run->started = run->first = run->last = now();
-    if (run->filter) mosquitto_subscribe(client, NULL, run->filter, 1);
+    /* Who asks wants the answers to come, and not what is retained from before. */
+    int options = run->asked_at ? MQTT_SUB_OPT_SEND_RETAIN_NEVER : 0;
+    if (run->filter) mosquitto_subscribe_v5(client, NULL, run->filter, 1, options, NULL);
 }
 
 static void on_subscribe(struct mosquitto *client, void *context, int id, int count, const int *granted) {
-    (void)client, (void)context, (void)id;
+    struct run *run = context;
+    (void)client, (void)id;
     if (count != 1 || granted[0] >= REFUSED_FROM) {
         fprintf(stderr, "subscribe: refused\n");
-        ((struct run *)context)->failed = true;
+        run->failed = true;
     }
+    run->connected = true;
+    run->started = now();
     puts("subscribed");
     fflush(stdout);
 }
 
+/* Notes how long an answer took; other messages, and second answers, are passed over. */
+static void note_answer(struct run *run, const struct mosquitto_message *message) {
+    size_t length = (size_t)(strstr(run->topic, "{}") - run->topic);
+    if (strncmp(message->topic, run->topic, length) || !message->payloadlen) return;
+    long endpoint = strtol(message->topic + length, NULL, 10);
+    if (endpoint < 0 || endpoint >= run->endpoints || run->asked_at[endpoint] <= 0) return;
+    run->spans[run->answers++] = now() - run->asked_at[endpoint];
+    run->asked_at[endpoint] = 0;
+    run->last = now();
+}
+
+static int ascending(const void *a, const void *b) {
+    double left = *(const double *)a, right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
+static double milliseconds(const struct run *run, double part) {
+    return run->answers ? run->spans[(long)((double)(run->answers - 1) * part)] * 1000 : 0;
+}
+
 static void on_message(struct mosquitto *client, void *context, const struct mosquitto_message *message) {
     struct run *run = context;
-    (void)client, (void)message;
+    (void)client;
+    if (run->asked_at) {
+        note_answer(run, message);
+        return;
+    }
     if (!run->done) run->first = now();
     run->done++;
     run->last = now();
@@ -151,16 +188,17 @@ static void on_publish(struct mosquitto *client, void *context, int id, int reas
 static int work(struct mosquitto *client, struct run *run) {
     double seen_at = now();
     long seen = 0;
-    while (!run->failed && run->done < run->total) {
-        if (run->connected && !run->filter) send_more(client, run);
+    bool asks = run->asked_at != NULL;
+    while (!run->failed && (run->done < run->total || (asks && run->answers < run->total))) {
+        if (run->connected && (asks || !run->filter)) send_more(client, run);
         int wait = run->rate > 0 ? 1 : LOOP_MILLISECONDS;
         int code = mosquitto_loop(client, wait, 1);
         if (code) {
             fprintf(stderr, "loop: %s\n", mosquitto_strerror(code));
             return 1;
         }
-        if (run->done != seen) {
-            seen = run->done;
+        if (run->done + run->answers != seen) {
+            seen = run->done + run->answers;
             seen_at = now();
         } else if (now() - seen_at > run->idle_limit) {
             fprintf(stderr, "idle for %.0f s after %ld of %ld\n", run->idle_limit, run->done, run->total);
@@ -169,16 +207,23 @@ static int work(struct mosquitto *client, struct run *run) {
     }
     double seconds = run->last - run->first;
     printf("{\"mode\": \"%s\", \"messages\": %ld, \"seconds\": %.4f, \"per_second\": %.0f, \"refused\": %ld, "
-           "\"processor_seconds\": %.4f}\n",
+           "\"processor_seconds\": %.4f",
            run->mode, run->done, seconds, seconds > 0 ? (double)run->done / seconds : 0.0, run->refused,
            (double)clock() / CLOCKS_PER_SEC);
-    return run->failed || run->done < run->total || run->refused;
+    if (asks) {
+        qsort(run->spans, (size_t)run->answers, sizeof *run->spans, ascending);
+        printf(", \"answers\": %ld, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f", run->answers,
+               milliseconds(run, 0.5), milliseconds(run, 0.99), milliseconds(run, 1));
+    }
+    puts("}");
+    return run->failed || run->done < run->total || run->refused || (asks && run->answers < run->total);
 }
 
 static int usage(void) {
     fputs("usage: mqtt_yardstick publish N PREFIX SIZE WINDOW\n"
           "       mqtt_yardstick receive N FILTER [SECONDS]\n"
-          "       mqtt_yardstick reports N TOPIC PAYLOAD WINDOW [RATE [COUNT [ORDER [QOS]]]]\n",
+          "       mqtt_yardstick reports N TOPIC PAYLOAD WINDOW [RATE [COUNT [ORDER [QOS]]]]\n"
+          "       mqtt_yardstick requests N TOPIC PAYLOAD RATE COUNT FILTER\n",
           stderr);
     return 2;
 }
@@ -190,7 +235,7 @@ static bool read_arguments(int count, char **words, struct run *run) {
     run->mode = words[1];
     run->idle_limit = IDLE_SECONDS;
     if (!strcmp(run->mode, "publish") && count == 6) {
-        snprintf(pattern, sizeof pattern, "%s/{}", words[3]);
+        snprintf(pattern, sizeof pattern, strstr(words[3], "{}") ? "%s" : "%s/{}", words[3]);
         run->topic = pattern;
         run->size = atoi(words[4]);
         run->window = atoi(words[5]);
@@ -206,6 +251,17 @@ static bool read_arguments(int count, char **words, struct run *run) {
         if (count > 7) run->total = atol(words[7]);
         run->scattered = count > 8 && !strcmp(words[8], "scattered");
         run->qos = count > 9 ? atoi(words[9]) : 1;
+    } else if (!strcmp(run->mode, "requests") && count == 8 && strstr(words[3], "{}")) {
+        run->topic = words[3];
+        run->payload = words[4];
+        run->window = run->endpoints < 65000 ? (int)run->endpoints : 65000;
+        run->rate = atof(words[5]);
+        run->total = atol(words[6]);
+        run->scattered = true;
+        run->filter = words[7];
+        run->asked_at = calloc((size_t)run->endpoints, sizeof *run->asked_at);
+        run->spans = calloc((size_t)run->endpoints, sizeof *run->spans);
+        if (!run->asked_at || !run->spans || run->total > run->endpoints) return false;
     } else {
         return false;
     }
@@ -246,5 +302,7 @@ int main(int count, char **words) {
     mosquitto_destroy(client);
     mosquitto_lib_cleanup();
     free(run.blank);
+    free(run.asked_at);
+    free(run.spans);
     return code;
 }
