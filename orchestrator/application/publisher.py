@@ -6,6 +6,8 @@ Rules:
 - A refused push is parked and retried slowly; it never stops the others.
 - Everything is rendered and leaves under the gate: who passes it after a stop was committed knows that what was
   rendered before has left, and that what leaves later has seen the stop (invariant 7).
+- While one slice is on its way, the next is read. Who passes the gate has that forgotten: what leaves later has seen
+  what was committed before.
 - What was acknowledged once, and is published again because the broker's store is not the one that we know, is retained
   messages only: an offer that is live was seen, and a device that acts on every one would install again.
 - The sentinel is raised at most once a second, after the pushes it stands for.
@@ -82,6 +84,8 @@ class Publisher:
         self.cursor = 0
         """The revision up to which the present connection has all."""
         self._connection = 0
+        self._ahead: tuple[int, Sequence[Push]] = (0, ())
+        """What was read beside the slice before, and after which revision."""
         self._answers: deque[Answer] = deque()
         self._gate = asyncio.Lock()
         self._parked = parked
@@ -89,7 +93,7 @@ class Publisher:
     async def settled(self) -> None:
         """See `editing.Gate.settled`."""
         async with self._gate:
-            return
+            self._ahead = (0, ())
 
     def wake(self) -> None:
         """There are new pushes."""
@@ -109,6 +113,7 @@ class Publisher:
         """Connection `connection` has every push up to revision `after`: go on from there."""
         self._connection = connection
         self.cursor = after
+        self._ahead = (0, ())
         self.wake()
 
     async def run(self) -> None:
@@ -169,12 +174,12 @@ class Publisher:
         if not self._current():
             return False
         after = self.cursor
-        pushes = await self._storage.pushes(after, SLICE)
+        pushes = await self._next(after)
         if not pushes:
             return False
         plan = await self._plan(pushes)
         self._steps("pushes-rendered")
-        codes = await self._link.publish(plan.messages)
+        codes = await self._publish(plan.messages, pushes[-1].revision)
         self._steps("pushes-acknowledged")
         self._tallies.pushes += len(codes)
         await self._note(plan, codes)
@@ -183,6 +188,32 @@ class Publisher:
             # Otherwise the reconciler has set it back meanwhile.
             self.cursor = pushes[-1].revision
         return True
+
+    async def _next(self, after: int) -> Sequence[Push]:
+        """The pushes after a revision, read ahead or now."""
+        (read_after, ahead), self._ahead = self._ahead, (0, ())
+        return ahead if ahead and read_after == after else await self._storage.pushes(after, SLICE)
+
+    async def _publish(self, messages: Sequence[Outbound], last: int) -> list[int]:
+        """Send one slice, and meanwhile read what comes after its `last` revision."""
+        codes: list[int] = []
+        lost: LinkLost | None = None
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._read_ahead(last), name="publisher.ahead")
+            try:
+                codes = await self._link.publish(messages)
+            except LinkLost as error:
+                lost = error
+        if lost is not None:
+            raise lost
+        return codes
+
+    async def _read_ahead(self, after: int) -> None:
+        try:
+            self._ahead = after, await self._storage.pushes(after, SLICE)
+        except StorageError:
+            # Whoever needs them reads them again, and is told.
+            self._ahead = (0, ())
 
     async def _plan(self, pushes: Sequence[Push]) -> _Plan:
         residents = await self._residents({push.topic for push in pushes if push.topic})

@@ -5,8 +5,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.application import batches
+from orchestrator.application import publisher as publishing
 from orchestrator.application.answers import Answer
 from orchestrator.application.parts import no_steps
+from orchestrator.application.ports import StorageError
 from orchestrator.application.preconditions import UNCONDITIONAL
 from orchestrator.application.publisher import PARKED_FIRST, WAITING_REFUSALS, Publisher
 from orchestrator.application.rooms import Rooms
@@ -19,7 +21,10 @@ from tests.unit.orchestrator.application.desks import APP, open_desk
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
     from orchestrator.application.parts import Parts
+    from orchestrator.application.pushes import Push
     from tests.unit.orchestrator.application.desks import Desk
 
 
@@ -62,6 +67,44 @@ async def test_a_superseded_push_is_not_sent(desk: Desk) -> None:
     await desk.report("a", "1.1.0")
     await publish_all(made)
     assert [message.payload for message in link.sent] == [b""]
+
+
+async def test_invariant_7_what_was_read_ahead_is_forgotten_by_who_passes_the_gate(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "SLICE", 1)
+    link = Retainer()
+    made, _ = publisher(desk, link)
+    await fleet(desk, "a", "b")
+    await made._slice()
+    assert list(link.retained) == [topic("a")]
+    await desk.report("b", "1.1.0")
+    await made.settled()
+    await publish_all(made)
+    assert [message.payload for message in link.sent if message.topic == topic("b")] == [b""]
+    assert made.watermark == made.cursor == await desk.storage.last_revision()
+
+
+async def test_a_slice_that_could_not_be_read_ahead_is_read_when_it_is_needed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "SLICE", 1)
+    link = Retainer()
+    made, _ = publisher(desk, link)
+    await fleet(desk, "a", "b")
+    read, failed = desk.storage.pushes, 0
+
+    async def failing(after: int, limit: int) -> list[Push]:
+        nonlocal failed
+        if after and not failed:
+            failed += 1
+            raise StorageError("busy", transient=True)
+        return await read(after, limit)
+
+    monkeypatch.setattr(desk.storage, "pushes", failing)
+    await publish_all(made)
+    assert failed == 1
+    assert set(link.retained) == {topic("a"), topic("b")}
 
 
 async def test_invariant_3_a_refused_push_is_parked_and_the_watermark_passes_it(desk: Desk) -> None:
