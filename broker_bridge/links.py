@@ -7,6 +7,7 @@ Rules:
   never wait for a publish in between.
 - With a full queue no new connection is made: there would be no room for what comes with it.
 - Every connection has an exchange of its own: nothing is ever sent again behind the caller's back.
+- Before every attempt to connect somebody else may be asked, who lets it wait for as long as it must.
 - Refused for good on the very first connection ends `run`; later it is a broker being reloaded, and is tried slowly.
 
 Spec: MQTT 5.0 §3.1.2.11.2 session expiry, §4.4, §4.6; MQTT 3.1.1 §3.1.2.4.
@@ -32,7 +33,7 @@ from broker_bridge.sessions import LinkSession
 from protocol.links import LinkLost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from structlog.typing import FilteringBoundLogger
 
@@ -45,6 +46,10 @@ _log: FilteringBoundLogger = structlog.get_logger(__name__)
 _SUSPICIOUS_FAILURES = 3
 
 _random = secrets.SystemRandom().random
+
+
+async def at_once() -> None:
+    """Nobody has to be asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +66,7 @@ class MqttLink:
     Args:
         options: where the broker is, and the limits.
         is_ours: whether a topic is one that only we publish on; what comes back on it on MQTT 3.1.1 is dropped.
+        admitted: returns when we may connect; what it raises ends `run`.
         random: draws 0 to 1 for the back-off.
     """
 
@@ -69,6 +75,7 @@ class MqttLink:
         options: LinkOptions,
         *,
         is_ours: Callable[[str], bool] = lambda _topic: False,
+        admitted: Callable[[], Awaitable[None]] = at_once,
         random: Callable[[], float] = _random,
     ) -> None:
         """Make it unconnected.
@@ -79,6 +86,7 @@ class MqttLink:
         self._address = Address.parse(options.url)
         self._options = options
         self._is_ours = is_ours
+        self._admitted = admitted
         self._random = random
         self._inbox = Inbox(options.inbox_limit, options.inbox_bytes)
         self._session: LinkSession | None = None
@@ -101,6 +109,7 @@ class MqttLink:
         failures = 0
         while True:
             await self._inbox.room()
+            await self._admitted()
             attempt = await self._attempt()
             failures = self._options.backoff.failures_after(failures, attempt.held)
             if attempt.held and failures >= _SUSPICIOUS_FAILURES:

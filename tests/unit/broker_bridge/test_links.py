@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -178,3 +179,37 @@ async def test_a_broker_that_talks_nonsense_is_left_and_tried_again() -> None:
                 assert (await asyncio.wait_for(link.receive(9), 5)).messages[0].packet_id == 7
                 assert (await asyncio.wait_for(link.receive(9), 5)).connection.number == 2
         assert any("not MQTT" in str(entry.get("reason")) for entry in logs)
+
+
+async def test_every_attempt_to_connect_waits_until_it_is_admitted() -> None:
+    asked: list[asyncio.Event] = []
+
+    async def admitted() -> None:
+        asked.append(asyncio.Event())
+        await asked[-1].wait()
+
+    def has_asked(times: int) -> bool:
+        return len(asked) == times
+
+    async with ScriptedBroker() as broker:
+        options = LinkOptions(url=broker.url, client_id="otao-1", backoff=Backoff(longest=timedelta(seconds=0.05)))
+        link = MqttLink(options, admitted=admitted, random=lambda: 0.0)
+        async with running(link):
+            for number in (1, 2):
+                await eventually(partial(has_asked, number), "it asks")
+                assert link.connection is None
+                asked[-1].set()
+                received = await asyncio.wait_for(link.receive(1), 5)
+                assert received.connection.number == number
+                broker.cut()
+
+
+async def test_who_is_not_admitted_ends() -> None:
+    async def admitted() -> None:
+        raise ZeroDivisionError
+
+    async with ScriptedBroker() as broker:
+        link = MqttLink(LinkOptions(url=broker.url, client_id="otao-1"), admitted=admitted)
+        with pytest.raises(ZeroDivisionError):
+            await link.run()
+        assert link.counters.connects == 0
