@@ -12,21 +12,25 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from broker_bridge.links import MqttLink
+from broker_bridge.links import MqttLink, at_once
 from broker_bridge.options import LinkOptions
 from orchestrator.application import watches
 from protocol import controls, topics
 from protocol.links import Subscription
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from orchestrator.settings import Settings
 
 OPERATORS_RECEIVE_MAXIMUM = 100
 """Commands that the broker may leave unacknowledged with us: far fewer than what makes a link stop reading."""
 
 
-def for_endpoints(settings: Settings, installation: str, partition: str) -> MqttLink:
-    """The connection on which endpoints are heard and told what to install."""
+def for_endpoints(
+    settings: Settings, installation: str, partition: str, *, admitted: Callable[[], Awaitable[None]] = at_once
+) -> MqttLink:
+    """The connection on which endpoints are heard and told what to install; `admitted` returns when it may be made."""
     marker = Subscription(topic_filter=topics.marker_topic(partition), echo=True)
     subscriptions = [Subscription(topic_filter=item) for item in topics.subscriptions(settings.instances)]
     options = replace(
@@ -35,18 +39,20 @@ def for_endpoints(settings: Settings, installation: str, partition: str) -> Mqtt
         receive_maximum=settings.mqtt_receive_maximum,
         publish_window=settings.mqtt_publish_window,
     )
-    return MqttLink(options, is_ours=topics.is_ours)
+    return MqttLink(options, is_ours=topics.is_ours, admitted=admitted)
 
 
-def for_operators(settings: Settings, installation: str) -> MqttLink:
-    """The connection on which operators command, and are told what happens."""
+def for_operators(
+    settings: Settings, installation: str, *, admitted: Callable[[], Awaitable[None]] = at_once
+) -> MqttLink:
+    """The connection on which operators command, and are told what happens; `admitted` as above."""
     options = replace(
         _options(settings, installation, "operators"),
         subscriptions=(Subscription(topic_filter=controls.SUBSCRIPTION),),
         receive_maximum=OPERATORS_RECEIVE_MAXIMUM,
         will=watches.will(installation),
     )
-    return MqttLink(options, is_ours=topics.is_ours)
+    return MqttLink(options, is_ours=topics.is_ours, admitted=admitted)
 
 
 def _options(settings: Settings, installation: str, name: str) -> LinkOptions:

@@ -12,6 +12,7 @@ Layer: settings; above application, below the adapters.
 from __future__ import annotations
 
 import os
+import re
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -44,6 +45,7 @@ CONFIG_VARIABLE = "OTAO_CONFIG"
 _SECRETS = ("mqtt_url", "database_url")
 EMBEDDED = "embedded"
 _MOST_PORTS = 65535
+_NAME = re.compile(r"[A-Za-z0-9._:-]+")
 
 
 class BadSettingsError(Exception):
@@ -66,6 +68,23 @@ def _listen(text: str) -> str:
     if port > _MOST_PORTS:
         raise ValueError("the port must be 0 to 65535; 0 takes any that is free")
     return text
+
+
+def _advertised(text: str) -> str:
+    host, port = _named(text)
+    if port is not None and not 0 < port <= _MOST_PORTS:
+        raise ValueError("the port must be 1 to 65535")
+    if not _NAME.fullmatch(host):
+        raise ValueError("the host must be a name or an IP address")
+    return text
+
+
+def _named(text: str) -> tuple[str, int | None]:
+    """Host and port; an address alone, also one of IPv6 without brackets, has none."""
+    try:
+        return str(ip_address(text)), None
+    except ValueError:
+        return split_address(text) if ":" in text else (text, None)
 
 
 def _broker(url: SecretStr) -> SecretStr:
@@ -110,6 +129,7 @@ def _lower(value: object) -> object:
 
 
 _Listen: TypeAlias = Annotated[str, AfterValidator(_listen)]
+_Advertised: TypeAlias = Annotated[str, AfterValidator(_advertised)]
 _Loopback: TypeAlias = Annotated[str, AfterValidator(_loopback)]
 _Broker: TypeAlias = Annotated[SecretStr, AfterValidator(_broker)]
 _Span: TypeAlias = Annotated[timedelta | None, BeforeValidator(_span_or("forever"))]
@@ -154,6 +174,8 @@ class Settings(BaseSettings):
     database_url: SecretStr = SecretStr("sqlite+aiosqlite:///otao.db")
 
     http_listen: _Listen = "127.0.0.1:8080"
+    http_advertise: _Advertised | None = None
+    """Where other replicas reach us, `HOST` or `HOST:PORT`; None: where HTTP is served."""
     http_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = ()
     """Names, besides localhost and IP addresses, under which a proxy passes requests on; separated by commas."""
     api_keys_file: Path = Path("otao.keys")
@@ -205,6 +227,13 @@ class Settings(BaseSettings):
     def address(self) -> tuple[str, int]:
         """Host and port on which HTTP is served."""
         return split_address(self.http_listen)
+
+    def reached_at(self, host: str, port: int) -> str:
+        """`HOST:PORT` at which other replicas reach us, who serve HTTP on these."""
+        if self.http_advertise is not None:
+            host, given = _named(self.http_advertise)
+            port = port if given is None else given
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     @property
     def embedded(self) -> tuple[str, int] | None:

@@ -3,6 +3,7 @@
 Environment:
     KILL_AT: a step's name and how often it must be reached, such as `batch-stored:2`: then the process kills itself
         with SIGKILL.
+    STOP_AT: the same, with SIGSTOP: it goes on when it gets SIGCONT.
     CLOCK_OFFSET_FILE: a file with seconds to add to the wall clock, read at every look at it.
     POISON: a token; applying a message of its endpoint raises.
 """
@@ -27,18 +28,19 @@ if TYPE_CHECKING:
 
 
 class Killer:
-    """Counts steps, and kills the process at the chosen one."""
+    """Counts steps, and kills or stops the process at the chosen one."""
 
-    def __init__(self, choice: str) -> None:
+    def __init__(self, choice: str, number: signal.Signals) -> None:
         name, _, times = choice.partition(":")
         self._name = name
         self._left = int(times or 1)
+        self._number = number
 
     def __call__(self, step: str, /) -> None:
         if step == self._name:
             self._left -= 1
             if self._left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), self._number)
 
 
 def wall() -> datetime:
@@ -66,7 +68,8 @@ def main() -> int:
     logs.configure(loaded.log_level)
     if token := os.environ.get("POISON"):
         poison(token)
-    steps = Killer(os.environ.get("KILL_AT", ""))
+    stop_at = os.environ.get("STOP_AT", "")
+    steps = Killer(stop_at or os.environ.get("KILL_AT", ""), signal.SIGSTOP if stop_at else signal.SIGKILL)
     return asyncio.run(service.run(loaded, announce=announce, steps=steps, wall=wall))
 
 

@@ -28,8 +28,13 @@ async def get_readyz(context: Context) -> Response:
     """Answer 200 when endpoints are served, else 503."""
     reason = context.unready()
     if reason is not None:
-        return problems.problem(503, "not-ready", reason, {"Retry-After": "1"})
+        return unready(reason)
     return responses.document({"status": "ready"})
+
+
+def unready(reason: str) -> Response:
+    """Answer that endpoints are not served, and why."""
+    return problems.problem(503, "not-ready", reason, {"Retry-After": "1"})
 
 
 @router.get("/metrics", responses=schemas.PROBLEMS, response_class=PlainTextResponse)

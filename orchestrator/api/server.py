@@ -13,7 +13,8 @@ import socket
 from collections.abc import Callable
 
 import uvicorn
-from fastapi import FastAPI
+
+from orchestrator.api.guards import App
 
 GRACE_SECONDS = 2
 _KEEP_ALIVE_SECONDS = 75
@@ -30,7 +31,7 @@ class ListenError(Exception):
         super().__init__(f"cannot listen on {host}:{port}: {reason}")
 
 
-async def serve(app: FastAPI, host: str, port: int, *, started: Callable[[str], None]) -> None:
+async def serve(app: App, host: str, port: int, *, started: Callable[[str], None]) -> None:
     """Serve until cancelled; `started` is called once with the base address, port 0 replaced by the one it got.
 
     Raises:

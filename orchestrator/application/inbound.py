@@ -20,6 +20,7 @@ import structlog
 from orchestrator.application import batches
 from orchestrator.application.backlogs import Backlog
 from orchestrator.application.batches import Application, Batch
+from orchestrator.application.leases import LeaseLostError
 from orchestrator.application.ports import StorageError
 from protocol import topics
 from protocol.links import LinkLost
@@ -134,6 +135,9 @@ class InboundPipeline:
             draft = Batch(answers=list(batch.answers), refused=batch.refused.copy())
             try:
                 await self._commit(parsed, draft)
+            except LeaseLostError:
+                # Another replica will have these messages, which are not acknowledged.
+                raise
             except StorageError as error:
                 if not error.transient:
                     return await self._bisect(parsed, batch, error)

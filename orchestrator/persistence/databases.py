@@ -2,7 +2,7 @@
 
 Rules:
 - A SQLite file has one `serve`: an exclusive lock on a file beside it, held as long as the database is open. A
-  PostgreSQL database has one, too: see `servers`.
+  PostgreSQL database has one writer: whoever opens it under the newest lease. See `servers`.
 - Migrations run before anything else, forward only, on PostgreSQL under a lock of their own; a database from a newer
   version is refused.
 
@@ -62,24 +62,25 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(url: str) -> AsyncIterator[Database]:
-    """Lock, open and migrate a database.
+async def open_database(url: str, *, lease: int | None = None) -> AsyncIterator[Database]:
+    """Lock, open and migrate a database; under a `lease`, its epoch, nobody else keeps it from being opened.
 
     Raises:
         DatabaseBusyError: another process has it open.
+        LeaseLostError: there is a newer lease.
         DatabaseUnusableError: it cannot be opened.
         DatabaseUnreachableError: its server does not answer.
     """
-    parsed = _parsed(url)
-    opened = _open_server(parsed) if parsed.drivername == POSTGRESQL else _open_file(parsed)
+    address = parsed(url)
+    opened = _open_server(address, lease) if address.drivername == POSTGRESQL else _open_file(address)
     async with opened as database:
         yield database
 
 
 @asynccontextmanager
-async def _open_server(parsed: URL) -> AsyncIterator[Database]:
-    claim = servers.Claim(parsed.database or "")
-    async with servers.open_engines(parsed, claim) as (writer, readers):
+async def _open_server(address: URL, lease: int | None) -> AsyncIterator[Database]:
+    claim = servers.Claim(address.database or "", lease)
+    async with servers.open_engines(address, claim) as (writer, readers):
         try:
             async with writer.connect() as connection:
                 await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({servers.MIGRATING})")
@@ -96,13 +97,13 @@ async def _open_server(parsed: URL) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def _open_file(parsed: URL) -> AsyncIterator[Database]:
-    with locked(parsed.database or ""):
-        writer, readers = _engine(parsed, "BEGIN IMMEDIATE", 1), _engine(parsed, "BEGIN", _READERS)
-        copier = _engine(parsed, None, 1)
+async def _open_file(address: URL) -> AsyncIterator[Database]:
+    with locked(address.database or ""):
+        writer, readers = _engine(address, "BEGIN IMMEDIATE", 1), _engine(address, "BEGIN", _READERS)
+        copier = _engine(address, None, 1)
         try:
-            await _migrate(writer, parsed.database or "")
-            yield Database(path=Path(parsed.database or ""), writer=writer, readers=readers, copier=copier)
+            await _migrate(writer, address.database or "")
+            yield Database(path=Path(address.database or ""), writer=writer, readers=readers, copier=copier)
         finally:
             await copier.dispose()
             await readers.dispose()
@@ -126,17 +127,31 @@ def check_address(url: str) -> None:
     Raises:
         DatabaseUnusableError: it is malformed, or of a kind that this version does not support.
     """
-    _parsed(url)
+    parsed(url)
 
 
-def _parsed(url: str) -> URL:
+def parsed(url: str) -> URL:
+    """The parts of the address of a database.
+
+    Raises:
+        DatabaseUnusableError: it is malformed, or of a kind that this version does not support.
+    """
     try:
-        parsed = make_url(url)
+        address = make_url(url)
     except ArgumentError as error:
         raise DatabaseUnusableError(f"the address is not of the form {_FORMS}") from error
-    if parsed.drivername not in {SQLITE, POSTGRESQL} or not parsed.database:
-        raise DatabaseUnusableError(f"{parsed.drivername} is not supported so; use {_FORMS}")
-    return parsed
+    if address.drivername not in {SQLITE, POSTGRESQL} or not address.database:
+        raise DatabaseUnusableError(f"{address.drivername} is not supported so; use {_FORMS}")
+    return address
+
+
+def is_shared(url: str) -> bool:
+    """Whether several replicas may serve a database, one at a time.
+
+    Raises:
+        DatabaseUnusableError: the address is malformed, or of a kind that this version does not support.
+    """
+    return parsed(url).drivername == POSTGRESQL
 
 
 def file_of(url: str) -> Path:
@@ -145,10 +160,10 @@ def file_of(url: str) -> Path:
     Raises:
         DatabaseUnusableError: the address is malformed, or names no file.
     """
-    parsed = _parsed(url)
-    if parsed.drivername != SQLITE:
+    address = parsed(url)
+    if address.drivername != SQLITE:
         raise DatabaseUnusableError("it is on a server, which has tools of its own for this: pg_dump, pg_restore")
-    return Path(parsed.database or "")
+    return Path(address.database or "")
 
 
 def address_of_file(path: Path) -> str:

@@ -58,7 +58,16 @@ installation = Table(
     *(Column(name, Key, nullable=False, default=0) for name in ("watermark", "clock_ms", "alive_ms", "dates_ms")),
     Column("freeze", Text),
     Column("generation", Integer, nullable=False, default=0, server_default=text("0")),
-    Column("epoch", Integer, nullable=False, default=0, server_default=text("0")),
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("partition", Text, primary_key=True),
+    *(Column(name, Text, nullable=False) for name in ("replica", "address")),
+    Column("epoch", Integer, nullable=False),
+    Column("until_ms", Key, nullable=False),
+    Column("session", Integer),
 )
 
 application = Table(
@@ -66,11 +75,7 @@ application = Table(
     metadata,
     Column("id", Key, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
-    Column("profile", Text, nullable=False),
-    Column("push", Text, nullable=False),
-    Column("registration", Text, nullable=False),
-    Column("consent", Text, nullable=False),
-    Column("operator_keys", Text, nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("profile", "push", "registration", "consent", "operator_keys")),
     Column("description", Text),
     Column("revision", Key, nullable=False),
     Column("created_ms", Key, nullable=False),
@@ -322,13 +327,8 @@ audit = Table(
     Column("id", Key, primary_key=True),
     Column("at_ms", Key, nullable=False),
     Column("application", Text),
-    Column("actor", Text, nullable=False),
-    Column("via", Text, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("resource", Text, nullable=False),
-    Column("reason", Text),
-    Column("before", Text),
-    Column("after", Text),
+    *(Column(name, Text, nullable=False) for name in ("actor", "via", "action", "resource")),
+    *(Column(name, Text) for name in ("reason", "before", "after")),
     Index("ix_audit_application_id", "application", "id"),
 )
 

@@ -1,8 +1,10 @@
 """A PostgreSQL server: its connections, who may write, and what has become of a commit that was not answered.
 
 Rules:
-- A database has one `serve`: a session lock on the writer's own connection. Whoever opens the database raises its
-  epoch; a writer that comes back to another epoch than its own has been replaced, and ends.
+- A database has one writer: a session lock on the writer's own connection. Whoever opens the database without a lease
+  waits for the lock and begins a new epoch; whoever has a lease ends the session that has the lock.
+- Every transaction, of the writer and of readers, begins with a look at the epoch: with another one than its own it has
+  been replaced. What it has begun before ends with its session, so none of it is committed after its successor begins.
 - A commit is durable before it is answered, whatever the server's own setting is.
 - When a commit is not answered, the server is asked for its outcome until it knows: neither side of "committed" may be
   guessed.
@@ -26,6 +28,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.schema import CreateTable
 
+from orchestrator.application.leases import LeaseLostError
 from orchestrator.application.ports import StorageError
 from orchestrator.persistence import dialects, schema, temporary
 from orchestrator.persistence.postgresql import DIALECT, ERRORS
@@ -42,13 +45,24 @@ log = structlog.get_logger(__name__)
 
 SERVING, MIGRATING = 0x07A0_0001, 0x07A0_0002
 """Advisory locks."""
+PARTITION = "main"
+"""The one partition whose lease is that of the whole database."""
 LOCK_SECONDS = 3
 """So long the session of a process that was killed may take to end."""
 CONNECT_SECONDS = 10
 WRITE_SECONDS, READ_SECONDS = 60, 300
 READERS = 4
 OLDEST = 150_000
+LEASE_SECONDS = 1.0
+"""In which a statement about leases is answered, or given up."""
 _TICKET = "otao.ticket"
+_EPOCH = f"SELECT epoch FROM lease WHERE partition = '{PARTITION}'"  # noqa: S608 - our name
+# In pg_locks a key of 64 bits is two of 32.
+_END_OTHERS = (
+    "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database"  # noqa: S608 - our number
+    f" WHERE l.locktype = 'advisory' AND l.classid = 0 AND l.objid = {SERVING} AND l.granted"
+    " AND d.datname = current_database() AND l.pid <> pg_backend_pid()"
+)
 _PAUSES = (0.05, 0.2, 0.5, 1.0)
 _SESSION = {
     "application_name": "otao",
@@ -68,6 +82,8 @@ class Claim:
 
     database: str
     """Its name."""
+    lease: int | None = None
+    """The epoch of the lease under which the database is opened; None: under none, so nobody is replaced."""
     epoch: int | None = None
     """None: not taken yet."""
 
@@ -76,23 +92,43 @@ class Claim:
 
         Raises:
             DatabaseBusyError: another session has the lock, or the database was taken over meanwhile.
+            LeaseLostError: there is a newer lease.
         """
+        if self.lease is not None:
+            self.check(await connection.fetchval(_EPOCH))
+            await connection.execute(_END_OTHERS)
         await connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
         try:
             await connection.execute(f"SELECT pg_advisory_lock({SERVING})")
         except asyncpg.LockNotAvailableError as error:
-            raise DatabaseBusyError(self.database, transient=self.epoch is not None) from error
+            transient = self.lease is not None or self.epoch is not None
+            raise DatabaseBusyError(self.database, transient=transient) from error
         await connection.execute("SET lock_timeout = 0")
-        if self.epoch is not None and await connection.fetchval("SELECT epoch FROM installation") != self.epoch:
-            raise DatabaseBusyError(self.database)
+        if self.lease is not None or self.epoch is not None:
+            self.check(await connection.fetchval(_EPOCH))
         for table in temporary.metadata.sorted_tables:
             await connection.execute(f"{CreateTable(table).compile(dialect=DIALECT)} ON COMMIT DELETE ROWS")
 
+    def check(self, epoch: int | None) -> None:
+        """Pass when the database's epoch is ours, or when we have none yet.
+
+        Raises:
+            DatabaseBusyError: it is not, and we have no lease.
+            LeaseLostError: it is not, and we had one.
+        """
+        if self.lease is not None and epoch != self.lease:
+            raise LeaseLostError(f"another replica serves {self.database}")
+        if self.epoch is not None and epoch != self.epoch:
+            raise DatabaseBusyError(self.database)
+
     async def begin(self, connection: AsyncConnection) -> None:
-        """Begin a new epoch: from now on no other writer comes back."""
-        table = schema.installation
-        raised = update(table).values(epoch=table.c.epoch + 1).returning(table.c.epoch)
-        self.epoch = (await connection.execute(raised)).scalar()
+        """Begin a new epoch, unless a lease began it: from now on no other writer comes back."""
+        if self.lease is not None:
+            self.epoch = self.lease
+            return
+        table = schema.lease
+        raised = update(table).values(epoch=table.c.epoch + 1, until_ms=0).where(table.c.partition == PARTITION)
+        self.epoch = (await connection.execute(raised.returning(table.c.epoch))).scalar()
 
 
 async def fitting(connection: asyncpg.Connection) -> None:
@@ -124,11 +160,16 @@ async def open_engines(url: URL, claim: Claim) -> AsyncIterator[tuple[AsyncEngin
     @event.listens_for(writer.sync_engine, "begin")
     def _begin(connection: Connection) -> None:
         # Also sends BEGIN, which statements past SQLAlchemy would not.
-        connection.info[_TICKET] = connection.exec_driver_sql("SELECT pg_current_xact_id()::text").scalar()
+        if claim.epoch is None:
+            connection.exec_driver_sql("SELECT 1")
+            return
+        begun = f"SELECT pg_current_xact_id()::text, ({_EPOCH})"
+        connection.info[_TICKET], epoch = connection.exec_driver_sql(begun).one()
+        claim.check(epoch)
 
     @event.listens_for(readers.sync_engine, "begin")
     def _begin_to_read(connection: Connection) -> None:
-        connection.exec_driver_sql("SELECT 1")
+        claim.check(connection.exec_driver_sql(_EPOCH).scalar())
 
     try:
         yield writer, readers
@@ -137,8 +178,25 @@ async def open_engines(url: URL, claim: Claim) -> AsyncIterator[tuple[AsyncEngin
         await writer.dispose()
 
 
+@asynccontextmanager
+async def open_engine_of_leases(url: URL) -> AsyncIterator[AsyncEngine]:
+    """Open an engine of one connection for statements that are transactions of their own and cannot wait."""
+    session = {"application_name": "otao lease"}
+    engine = _engine(url, 1, LEASE_SECONDS, session, "AUTOCOMMIT", connect_seconds=2 * LEASE_SECONDS)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
 def _engine(
-    url: URL, size: int, seconds: float, session: Mapping[str, str], isolation: str = "READ COMMITTED"
+    url: URL,
+    size: int,
+    seconds: float,
+    session: Mapping[str, str],
+    isolation: str = "READ COMMITTED",
+    *,
+    connect_seconds: float = CONNECT_SECONDS,
 ) -> AsyncEngine:
     engine = create_async_engine(
         url,
@@ -147,7 +205,7 @@ def _engine(
         pool_timeout=30,
         isolation_level=isolation,
         connect_args={
-            "timeout": CONNECT_SECONDS,
+            "timeout": connect_seconds,
             "command_timeout": seconds,
             "server_settings": {**_SESSION, **session},
         },

@@ -110,13 +110,13 @@ class SqlStorage(SqlViews):
 
 
 @asynccontextmanager
-async def open_storage(url: str) -> AsyncIterator[SqlStorage]:
-    """Open a database and read what is kept in memory of it.
+async def open_storage(url: str, *, lease: int | None = None) -> AsyncIterator[SqlStorage]:
+    """Open a database, under the `lease` of an epoch if one was taken, and read what is kept in memory of it.
 
     Raises:
         StorageError: it is in use by another process, cannot be opened, or is of a newer version.
     """
-    async with open_database(url) as database:
+    async with open_database(url, lease=lease) as database:
         yield await _loaded(database)
 
 

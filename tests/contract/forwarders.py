@@ -1,4 +1,4 @@
-"""A TCP forwarder between a client and a broker that can cut every connection, and what goes over it into pieces."""
+"""A TCP forwarder to a server that can cut every connection, fall silent, and cut what goes over it into pieces."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class Forwarder:
         self._target_port = target_port
         self._piece = piece
         self._writers: list[asyncio.StreamWriter] = []
+        self._passing = asyncio.Event()
+        self._passing.set()
         self.port = 0
 
     async def __aenter__(self) -> Self:
@@ -29,6 +31,7 @@ class Forwarder:
         # asyncio leaks a connection that it has accepted and not yet set up when its server closes: let it finish.
         for _turn in range(20):
             await asyncio.sleep(0)
+        self._passing.set()
         self._server.close()
         self.cut()
         await self._server.wait_closed()
@@ -39,7 +42,16 @@ class Forwarder:
             writer.transport.abort()
         self._writers.clear()
 
+    def silence(self) -> None:
+        """Pass nothing on any more, as a network does that is cut: connections stay open, new ones too."""
+        self._passing.clear()
+
+    def restore(self) -> None:
+        """Pass on everything, also what has come meanwhile."""
+        self._passing.set()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._passing.wait()
         onward_reader, onward_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
         self._writers += [writer, onward_writer]
         async with asyncio.TaskGroup() as group:
@@ -49,6 +61,7 @@ class Forwarder:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while chunk := await reader.read(self._piece):
+                await self._passing.wait()
                 writer.write(chunk)
                 await writer.drain()
                 await asyncio.sleep(0)  # the other side's turn, which reads what is there

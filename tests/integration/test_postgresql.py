@@ -13,14 +13,17 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import DBAPIError
 
+from orchestrator.application.leases import Holder, LeaseLostError
 from orchestrator.application.ports import StorageError
 from orchestrator.domain.endpoints import Endpoint
 from orchestrator.persistence import schema, servers
 from orchestrator.persistence.databases import open_database
+from orchestrator.persistence.leases import open_leases
 from orchestrator.persistence.refusals import DatabaseBusyError, DatabaseUnreachableError, DatabaseUnusableError
 from orchestrator.persistence.storage import open_storage
 from tests import postgres
 from tests.contract.cutters import CommitCutter
+from tests.contract.forwarders import Forwarder
 from tests.contract.storages import APP, NOW, SqlShelf, found, newcomer, one, store
 from tests.services import eventually
 from tests.unit.orchestrator.domain.builders import general, v
@@ -262,7 +265,83 @@ async def test_a_writer_that_was_replaced_while_it_was_cut_off_writes_no_more(
         with pytest.raises(DatabaseBusyError) as caught:
             await store(shelf, entry, newcomer(entry, "other"))
         assert not caught.value.transient
+        with pytest.raises(DatabaseBusyError):
+            await shelf.storage.entries()
+    async with opened(url) as shelf:
         assert [record.token for record in await _read(shelf)] == ["tok"]
+
+
+async def lease(url: str, replica: str) -> int:
+    """The epoch of a lease that was taken and let go: the newest there is."""
+    async with open_leases(url, lasts=60) as leases:
+        epoch = await leases.take("main", Holder(replica=replica, address="127.0.0.1:1"))
+        assert epoch is not None
+        await leases.release("main", epoch)
+        return epoch
+
+
+async def test_whoever_has_a_newer_lease_ends_what_the_one_before_had_begun(
+    server: postgres.Postgres, name: str
+) -> None:
+    url = await server.fresh(name)
+    async with open_storage(url, lease=await lease(url, "a")) as storage:
+        shelf = SqlShelf(storage=storage)
+        entry = await shelf.define(APP)
+
+        async def succeed() -> None:
+            async with open_storage(url, lease=await lease(url, "b")) as successor:
+                assert await successor.dates_at() is None
+                again = (await successor.entries())[0]
+                await store(SqlShelf(storage=successor), again, newcomer(again, "tok"))
+
+        # The first one has the lock, and everything written but the commit.
+        with pytest.raises(StorageError):
+            await _note(shelf, succeed)
+        for act in (lambda: store(shelf, entry, newcomer(entry, "other")), storage.entries):
+            with pytest.raises(LeaseLostError, match=f"another replica serves {name}"):
+                await act()
+    async with opened(url) as shelf:
+        assert [record.token for record in await _read(shelf)] == ["tok"]
+        assert await shelf.storage.dates_at() is None
+
+
+async def test_nothing_is_begun_under_a_lease_that_another_has_taken_though_it_has_not_opened_the_database(
+    server: postgres.Postgres, name: str
+) -> None:
+    url = await server.fresh(name)
+    first = await lease(url, "a")
+    async with open_storage(url, lease=first) as storage:
+        shelf = SqlShelf(storage=storage)
+        entry = await shelf.define(APP)
+        await lease(url, "b")
+        with pytest.raises(LeaseLostError):
+            await store(shelf, entry, newcomer(entry, "tok"))
+    with pytest.raises(LeaseLostError):
+        async with open_storage(url, lease=first):
+            pytest.fail("it was opened")
+
+
+async def test_leases_wait_for_a_server_that_does_not_answer_no_longer_than_they_may(
+    server: postgres.Postgres, name: str
+) -> None:
+    await server.fresh(name)
+    async with Forwarder(server.port) as way:
+        async with open_leases(server.url(name, port=way.port), lasts=60) as leases:
+            way.silence()
+            with pytest.raises(StorageError) as caught:
+                await leases.holder("main")
+            assert caught.value.transient
+            way.restore()
+        with pytest.raises(DatabaseUnreachableError):
+            async with open_leases(server.url(name, port=1), lasts=60):
+                pytest.fail("it was opened")
+
+
+async def test_leases_are_known_to_a_database_that_never_had_any(server: postgres.Postgres, name: str) -> None:
+    url = await server.empty(name)
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(lease(url, replica)) for replica in ("a", "b")]
+    assert sorted(task.result() for task in asked) == [1, 2]
 
 
 async def test_names_of_an_edit_that_failed_while_the_server_was_away_are_unknown_again(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tests import databases
 from tests.brokers import Mosquitto
 from tests.services import Service, connect, report, topic, until_retained
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 async def test_invariant_10_a_poison_message_is_found_by_bisection_and_the_others_of_its_batch_are_applied() -> None:
@@ -29,10 +34,10 @@ async def test_invariant_10_a_poison_message_is_found_by_bisection_and_the_other
         assert await service.metric("otao_repeats_total") == 0
 
 
-async def test_a_second_service_on_the_same_database_is_refused() -> None:
-    async with Mosquitto(tokens=["a"]) as broker, Service(broker) as service:
-        second = Service(broker)
-        second.database = service.database
+async def test_a_second_service_on_one_sqlite_file_is_refused(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/otao.db"
+    async with Mosquitto(tokens=["a"]) as broker, Service(broker, OTAO_DATABASE_URL=url) as service:
+        second = Service(broker, OTAO_DATABASE_URL=url)
         await second.start()
         assert await second.died() == 1
         assert "served by another process" in second.log()

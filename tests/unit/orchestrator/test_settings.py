@@ -211,3 +211,24 @@ def test_addresses_are_split(text: str, address: tuple[str, int]) -> None:
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"HOST:PORT|brackets"):
         split_address(text)
+
+
+@pytest.mark.parametrize(
+    ("advertised", "reached_at"),
+    [
+        (None, "127.0.0.1:80"),
+        ("10.0.0.1", "10.0.0.1:80"),
+        ("10.0.0.1:8081", "10.0.0.1:8081"),
+        ("fd00::1", "[fd00::1]:80"),
+        ("[fd00::1]:8081", "[fd00::1]:8081"),
+        ("otao-1.internal", "otao-1.internal:80"),
+    ],
+)
+def test_other_replicas_are_told_an_address_with_a_port(advertised: str | None, reached_at: str) -> None:
+    assert settings.load({"http_advertise": advertised}).reached_at("127.0.0.1", 80) == reached_at
+
+
+@pytest.mark.parametrize("text", ["host:0", "host:65536", "http://host:80", "host/path", "a b", ":80"])
+def test_what_other_replicas_cannot_reach_is_refused(text: str) -> None:
+    with pytest.raises(BadSettingsError, match="OTAO_HTTP_ADVERTISE"):
+        settings.load({"http_advertise": text})

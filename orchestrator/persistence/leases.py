@@ -1,0 +1,133 @@
+"""Leases in PostgreSQL.
+
+Rules:
+- The server's clock alone says when a lease has ended. One that would last longer than leases do is of a clock that was
+  set back, and counts for nothing; so does that of a session which the server does not have any more.
+- A replica has one connection for its leases, apart from all others, with short deadlines.
+
+Spec: PostgreSQL 15, §9.9.5 (`clock_timestamp`), §28.2.3 (`pg_stat_activity`).
+Layer: persistence; implements `leases.Leases`.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import inspect, text
+
+from orchestrator.application.leases import Holder
+from orchestrator.application.ports import StorageError
+from orchestrator.persistence import databases, dialects, servers
+from orchestrator.persistence.refusals import DatabaseUnreachableError, DatabaseUnusableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy import CursorResult
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+_NOW = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
+_LASTS = "CAST(:lasts AS bigint)"
+_HELD = (
+    f"lease.until_ms > {_NOW} AND lease.until_ms <= {_NOW} + {_LASTS}"
+    " AND EXISTS (SELECT FROM pg_stat_activity WHERE pg_stat_activity.pid = lease.session)"
+)
+_TAKE = text(
+    "INSERT INTO lease (partition, replica, address, epoch, until_ms, session)"  # noqa: S608 - texts of this module
+    f" VALUES (:partition, :replica, :address, 1, {_NOW} + {_LASTS}, pg_backend_pid())"
+    " ON CONFLICT (partition) DO UPDATE SET replica = excluded.replica, address = excluded.address,"
+    " epoch = lease.epoch + 1, until_ms = excluded.until_ms, session = excluded.session"
+    f" WHERE NOT ({_HELD}) RETURNING epoch"
+)
+_RENEW = text(
+    f"UPDATE lease SET until_ms = {_NOW} + {_LASTS}, session = pg_backend_pid()"  # noqa: S608 - the same
+    " WHERE partition = :partition AND epoch = :epoch RETURNING epoch"
+)
+_RELEASE = text("UPDATE lease SET until_ms = 0 WHERE partition = :partition AND epoch = :epoch")
+_HOLDER = text(f"SELECT replica, address FROM lease WHERE partition = :partition AND {_HELD}")  # noqa: S608 - the same
+
+
+class SqlLeases:
+    """The leases of one database."""
+
+    def __init__(self, engine: AsyncEngine, *, lasts: float) -> None:
+        """Use `open_leases`."""
+        self._engine = engine
+        self._lasts = round(lasts * 1000)
+
+    async def take(self, partition: str, holder: Holder) -> int | None:
+        """See `leases.Leases.take`."""
+        taken = await self._run(
+            _TAKE, partition=partition, replica=holder.replica, address=holder.address, lasts=self._lasts
+        )
+        return taken.scalar_one_or_none()
+
+    async def renew(self, partition: str, epoch: int) -> bool:
+        """See `leases.Leases.renew`."""
+        renewed = await self._run(_RENEW, partition=partition, epoch=epoch, lasts=self._lasts)
+        return renewed.scalar_one_or_none() is not None
+
+    async def release(self, partition: str, epoch: int) -> None:
+        """See `leases.Leases.release`."""
+        await self._run(_RELEASE, partition=partition, epoch=epoch)
+
+    async def holder(self, partition: str) -> Holder | None:
+        """See `leases.Leases.holder`."""
+        found = (await self._run(_HOLDER, partition=partition, lasts=self._lasts)).one_or_none()
+        return None if found is None else Holder(replica=found.replica, address=found.address)
+
+    async def _run(self, statement: Any, **parameters: object) -> CursorResult[Any]:  # noqa: ANN401 - a text clause
+        try:
+            async with self._engine.connect() as connection:
+                answer: CursorResult[Any] = await connection.execute(statement, parameters)
+                return answer
+        except Exception as error:
+            raise _told(self._engine, error) or error from error
+
+    async def known(self) -> bool:
+        """Whether the database has a table of leases.
+
+        Raises:
+            DatabaseUnreachableError: its server does not answer.
+            DatabaseUnusableError: it refuses us.
+        """
+        try:
+            async with self._engine.connect() as connection:
+                return await connection.run_sync(lambda sync: inspect(sync).has_table("lease"))
+        except Exception as error:
+            told = _told(self._engine, error)
+            if told is None:
+                raise
+            kind = DatabaseUnreachableError if told.transient else DatabaseUnusableError
+            raise kind(told.reason) from error
+
+
+def _told(engine: AsyncEngine, error: Exception) -> StorageError | None:
+    return error if isinstance(error, StorageError) else dialects.translated(engine, error)
+
+
+@asynccontextmanager
+async def open_leases(url: str, *, lasts: float) -> AsyncIterator[SqlLeases]:
+    """Open the leases of a database, which is made ready for them if it never was; each lasts `lasts` seconds.
+
+    Raises:
+        DatabaseBusyError: a process that knows nothing of leases serves it.
+        DatabaseUnusableError: it cannot be opened.
+        DatabaseUnreachableError: its server does not answer.
+    """
+    async with servers.open_engine_of_leases(databases.parsed(url)) as engine:
+        leases = SqlLeases(engine, lasts=lasts)
+        if not await leases.known():
+            await _prepare(url, leases)
+        yield leases
+
+
+async def _prepare(url: str, leases: SqlLeases) -> None:
+    try:
+        async with databases.open_database(url):
+            pass
+    except StorageError:
+        # Several replicas may begin at once: one of them does it.
+        if not await leases.known():
+            raise
