@@ -43,10 +43,12 @@ GOOD: dict[str, Values] = {
     },
     "open": {**SECRET, "networkPolicy": {"enabled": False}},
     "postgresql": {**SECRET, "database": "postgresql"},
+    "replicas": {**SECRET, "database": "postgresql", "replicas": 3},
 }
 BAD: dict[str, tuple[Values, str]] = {
     "no secret": ({}, "/secret/name"),
-    "misspelt": ({**SECRET, "replicas": 3}, "replicas"),
+    "misspelt": ({**SECRET, "replica": 3}, "replica"),
+    "replicas on one file": ({**SECRET, "replicas": 2}, "/replicas"),
     "a setting of the chart's": ({**SECRET, "settings": {"OTAO_MQTT_URL": "mqtt://x"}}, "OTAO_MQTT_URL"),
     "no setting": ({**SECRET, "settings": {"otao_log_level": "debug"}}, "otao_log_level"),
     "ingress without a certificate": ({**SECRET, "ingress": {"enabled": True, "host": "a"}}, "/ingress/tlsSecret"),
@@ -224,11 +226,14 @@ def test_only_the_own_namespace_comes_in_and_only_names_and_broker_are_reached(p
     assert [port["port"] for rule in policy["egress"] for port in rule["ports"]] == [53, 53, 1883, 8883]
 
 
-def test_with_postgresql_nothing_is_kept_here_and_the_old_one_goes_first(rendered: dict[str, Rendered]) -> None:
+def test_with_postgresql_nothing_is_kept_here_and_a_new_one_stands_by_before_the_old_one_goes(
+    rendered: dict[str, Rendered],
+) -> None:
     manifests = rendered["postgresql"].manifests
     spec, pod = manifests["Deployment"]["spec"], pod_of(manifests)
-    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
-    environment = {variable["name"]: variable["value"] for variable in container(pod)["env"]}
+    assert spec["replicas"] == 1
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    environment = {variable["name"]: variable.get("value") for variable in container(pod)["env"]}
     assert "OTAO_DATABASE_URL" not in environment
     (mounted,) = [mount["mountPath"] for mount in container(pod)["volumeMounts"] if mount["name"] == "secret"]
     assert environment["OTAO_DATABASE_URL_FILE"] == f"{mounted}/database-url"
@@ -236,3 +241,18 @@ def test_with_postgresql_nothing_is_kept_here_and_the_old_one_goes_first(rendere
     ports = [port["port"] for rule in manifests["NetworkPolicy"]["spec"]["egress"] for port in rule["ports"]]
     assert 5432 in ports
     assert "deployment/fleet-otao" in rendered["postgresql"].notes
+
+
+def test_replicas_reach_each_other_and_are_not_drained_together(rendered: dict[str, Rendered]) -> None:
+    manifests = rendered["replicas"].manifests
+    deployment = manifests["Deployment"]["spec"]
+    own = deployment["selector"]["matchLabels"]
+    assert deployment["replicas"] == 3
+    (address,) = [item for item in container(pod_of(manifests))["env"] if item["name"] == "OTAO_HTTP_ADVERTISE"]
+    assert address["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}
+    policy = manifests["NetworkPolicy"]["spec"]
+    peers = {"podSelector": {"matchLabels": own}}
+    assert peers in policy["ingress"][0]["from"]
+    assert {"ports": [{"port": "http", "protocol": "TCP"}], "to": [peers]} in policy["egress"]
+    assert manifests["PodDisruptionBudget"]["spec"] == {"maxUnavailable": 1, "selector": {"matchLabels": own}}
+    assert "PodDisruptionBudget" not in rendered["postgresql"].manifests

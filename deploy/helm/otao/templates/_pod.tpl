@@ -24,6 +24,7 @@ containers:
       - {name: OTAO_API_KEYS_FILE, value: /run/secrets/otao/otao.keys}
       {{- if eq .Values.database "postgresql" }}
       - {name: OTAO_DATABASE_URL_FILE, value: /run/secrets/otao/database-url}
+      - {name: OTAO_HTTP_ADVERTISE, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
       {{- else }}
       - {name: OTAO_DATABASE_URL, value: "sqlite+aiosqlite:////var/lib/otao/otao.db"}
       {{- end }}
