@@ -199,14 +199,7 @@ def _context(surroundings: Surroundings, engine: Engine, link: MqttLink, retirer
     revisions, wake = engine.revisions, engine.announcer
 
     def gauges() -> Mapping[str, float]:
-        return {
-            "ready": float(engine.ready),
-            "push_watermark": float(engine.publisher.watermark),
-            "flooding_endpoints": float(parts.floods.count(clock.now())),
-            "endpoints_unseen": float(retirer.unseen),
-            "endpoints_retired": float(retirer.retired),
-            **surroundings.gauges,
-        }
+        return {**_gauges(engine, retirer), **surroundings.gauges}
 
     plans = _plans(settings, parts)
     declarations = Declarations(storage, revisions, plans, clock, registration=settings.registration, steps=parts.steps)
@@ -239,6 +232,16 @@ def _context(surroundings: Surroundings, engine: Engine, link: MqttLink, retirer
         metrics=exposition(parts.tallies, lambda: _link_events(link.counters), gauges),
         failed=failed,
     )
+
+
+def _gauges(engine: Engine, retirer: Retirer) -> Mapping[str, float]:
+    return {
+        "ready": float(engine.ready),
+        "push_watermark": float(engine.publisher.watermark),
+        "flooding_endpoints": float(engine.parts.floods.count(engine.parts.clock.now())),
+        "endpoints_unseen": float(retirer.unseen),
+        "endpoints_retired": float(retirer.retired),
+    }
 
 
 def _use_cases(context: api.ApiContext) -> UseCases:

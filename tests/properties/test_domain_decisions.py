@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LATER = NOW + 24 * HOUR
+LOOKS = (NOW + HOUR / 2, *(NOW + hours * HOUR for hours in range(1, 30, 4)), LATER + HOUR)
+"""Instants at which it is looked whether anything has opened."""
 FILTERS = ("canary", "field")
 VERSIONS = tuple(map(Version.parse, ("1.0.0", "1.1.0-rc.1", "1.1.0", "1.2.0", "2.0.0", "3.0.0")))
 FOREIGN = Version.parse("1.1.5")
@@ -381,11 +383,10 @@ def test_nothing_changes_before_the_instant_that_a_waiting_decision_names(
         return
     then = decision.waits_until
     if then is None:
-        for later in (NOW + halves * HOUR / 2 for halves in range(1, 60)):
+        for later in LOOKS:
             assert decide(standing(endpoint, catalogue, later), catalogue, later).outcome is not Outcome.OFFER
         return
-    between = (NOW + halves * HOUR / 2 for halves in range(1, 60))
-    for early in (*(at for at in between if at < then), then - timedelta(microseconds=1)):
+    for early in (*(at for at in LOOKS if at < then), then - timedelta(microseconds=1)):
         assert decide(standing(endpoint, catalogue, early), catalogue, early).outcome is not Outcome.OFFER
     assert decide(standing(endpoint, catalogue, then), catalogue, then).outcome is Outcome.OFFER
 
