@@ -17,7 +17,7 @@ import asyncio
 import resource
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from device_sim import addresses
 from device_sim.brokers import open_broker
@@ -30,10 +30,13 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from device_sim.brokers import Broker
+    from device_sim.carriers import Identity, Listener
     from device_sim.devices import Device, Event
     from device_sim.drivers import Connection
     from device_sim.plans import FleetPlan
     from device_sim.tallies import Progress
+
+    MakeCarrier: TypeAlias = Callable[[int, Identity, Listener, bytearray], Carrier]
 
 _DIALERS = 32
 _TICK_SECONDS = 0.02
@@ -50,13 +53,15 @@ class Fleet:
     Args:
         plan: what the fleet is like.
         broker: its address; `{token}` in user name or password stands for a device's token, or a gateway's name.
+        carrier: makes each connection, from its number, who it is for, whom it tells, and what it reads into.
 
     Raises:
         AddressError: the address is none.
     """
 
-    def __init__(self, plan: FleetPlan, broker: str) -> None:
+    def __init__(self, plan: FleetPlan, broker: str, *, carrier: MakeCarrier = Carrier) -> None:
         self.plan = plan
+        self._carrier = carrier
         self._address = addresses.parse(broker)
         self._stack = AsyncExitStack()
         self._carriers: list[Carrier] = []
@@ -78,7 +83,7 @@ class Fleet:
         queue: asyncio.Queue[Carrier] = asyncio.Queue()
         driver = self._driver = Driver(plan, loop.time, lambda carrier: self._ask(queue, carrier))
         buffer = bytearray(_BUFFER_BYTES)
-        self._carriers = [Carrier(number, member, driver, buffer) for number, member in enumerate(members)]
+        self._carriers = [self._carrier(number, member, driver, buffer) for number, member in enumerate(members)]
         driver.carriers = self._carriers
         await self._stack.__aenter__()
         group = await self._stack.enter_async_context(asyncio.TaskGroup())

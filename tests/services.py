@@ -52,6 +52,9 @@ class Service:
         environment: more settings, `OTAO_*`.
     """
 
+    program: tuple[str, ...] = ("-m", "tests.launcher")
+    """What Python runs."""
+
     def __init__(self, broker: Mosquitto, *, template: Path | None = None, **environment: str) -> None:
         self.broker = broker
         self.folder = Path(tempfile.mkdtemp(prefix="otao-service-"))
@@ -88,8 +91,7 @@ class Service:
         with path.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-m",
-                "tests.launcher",
+                *self.program,
                 cwd=ROOT,
                 env=os.environ | given | self.environment | environment,
                 stdout=asyncio.subprocess.PIPE,

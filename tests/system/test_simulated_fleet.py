@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from device_sim import mixes
+from device_sim.carriers import Carrier
 from device_sim.devices import Pace, PowerLost, State
 from device_sim.faults import Fault
 from device_sim.fleets import Fleet
@@ -24,6 +25,8 @@ from tests.services import SECONDS, Service, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from device_sim.carriers import Identity, Listener
 
 FAST = Pace(
     download_seconds=0.4,
@@ -191,3 +194,16 @@ async def test_a_broker_that_refuses_us_ends_the_command_with_4() -> None:
         assert process.returncode == 4
         assert b"refuses the connection" in err
         assert b"wrong@" not in err
+
+
+async def test_each_connection_is_made_by_whom_the_fleet_was_told() -> None:
+    made: list[int] = []
+
+    def make(number: int, identity: Identity, listener: Listener, buffer: bytearray) -> Carrier:
+        made.append(number)
+        return Carrier(number, identity, listener, buffer)
+
+    plan = FleetPlan(app_version="kettle-v1", devices=3, versions=mixes.parse("1.0.0"))
+    async with Mosquitto(anonymous=True) as broker, Fleet(plan, broker.url(), carrier=make) as fleet:
+        assert await fleet.until(lambda progress: progress.connected == len(made) == 3, SECONDS)
+    assert made == [0, 1, 2]
