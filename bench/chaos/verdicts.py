@@ -5,7 +5,8 @@ Rules:
   one device are there in the order in which it sent them.
 - A report may be there twice, or late, if it was sent before a store was saved with which the broker came back later:
   what had waited in that store is delivered again, under whatever identifier; nobody can tell it from a new one.
-- What endpoints run, says the database as the devices do; the broker retains each endpoint's offer, and nothing else.
+- What endpoints run, says the database as the devices do, of all at one moment; the broker retains each endpoint's
+  offer, and nothing else.
 - The numbers equal a recount.
 """
 
@@ -114,16 +115,24 @@ async def check_reports(
 
 
 async def check_endpoints(verdict: Verdict, service: Service, devices: Sequence[Device]) -> list[Any]:
-    """What endpoints run; return their documents."""
+    """What endpoints run; return their documents.
+
+    A device that is in the middle of an update, because it has just woken, may have said so already or not.
+    """
     shown = await documents(service)
     running = {document["token"]: document["runningVersion"] for document in shown}
     wrong = [
         f"{device.model.token} runs {device.running}, stored {running.get(device.model.token)}"
         for device in devices
-        if running.get(device.model.token) != device.running
+        if running.get(device.model.token) not in _versions(device)
     ]
     verdict.differ("endpoints that run another version than is stored", wrong)
     return shown
+
+
+def _versions(device: Device) -> set[str | None]:
+    resting = device.settled or device.state in AWAY
+    return {device.running} if resting else {device.running, device.confirmed}
 
 
 async def check_retained(verdict: Verdict, broker: Mosquitto, service: Service, shown: Sequence[Any]) -> None:
