@@ -4,6 +4,8 @@ Rules:
 - While the wall clock is behind what was already told, time goes on with the monotonic clock.
 - A jump of more than five minutes, either way, is logged and suspends deadlines for an hour: after a sleep, endpoints
   get time to be heard before they are taken for lost.
+- The service looks at the clock every second. When nobody has for more than five minutes, it was asleep itself, be it
+  that both clocks went on meanwhile: that is a jump as well.
 
 Layer: application; the two clocks come in as functions.
 """
@@ -48,8 +50,11 @@ class SteadyClock:
         """See `ports.Clock.now`."""
         present, ticks = self._wall(), self._monotonic()
         offset = present - timedelta(seconds=ticks)
+        asleep = timedelta(seconds=ticks - self._ticks)
         if abs(offset - self._offset) > JUMP:
             self._jumped(offset - self._offset, ticks)
+        elif asleep > JUMP:
+            self._jumped(asleep, ticks)
         self._offset = offset
         steady = self._last + timedelta(seconds=ticks - self._ticks)
         self._last = present if present >= self._last else steady

@@ -108,6 +108,8 @@ class Timers:
 
     async def tick(self) -> None:
         """Do everything that is due now."""
+        # Looked at without a broker too: a clock that nobody looks at takes the service for asleep.
+        self._clock.now()
         connection = self._link.connection
         if connection is None:
             self._reconciler.lost()

@@ -41,9 +41,13 @@ async def test_kill_after_a_retirement_was_stored_clears_its_topic_and_time_with
         await service.kill()
         await service.start(OTAO_RETIRE_AFTER="PT1S", KILL_AT="endpoints-retired")
         assert await service.died() == -9
-        await service.start()
+        await service.start(OTAO_RETIRE_AFTER="PT1S")
         await service.ready()
-        assert [await _state(service, token) for token in ("a", "b")] == ["retired", "retired"]
+
+        async def both() -> bool:
+            return [await _state(service, token) for token in ("a", "b")] == ["retired", "retired"]
+
+        await eventually(both, "both are retired")
         await until_retained(broker, {})
         await check_recount(service)
 

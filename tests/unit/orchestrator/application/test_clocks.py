@@ -30,6 +30,14 @@ class Machine:
         self.wall_at += span
         self.ticks += span.total_seconds()
 
+    def watch(self, clock: SteadyClock, span: timedelta) -> None:
+        """The same, while somebody looks at the clock, as the service does."""
+        while span > MINUTE:
+            self.pass_time(MINUTE)
+            clock.now()
+            span -= MINUTE
+        self.pass_time(span)
+
     def clock(self, floor: datetime | None = None) -> SteadyClock:
         return SteadyClock(self.wall, self.monotonic, floor=floor)
 
@@ -38,7 +46,7 @@ def test_time_is_the_wall_clocks() -> None:
     machine = Machine()
     clock = machine.clock()
     assert clock.now() == NOON
-    machine.pass_time(90 * MINUTE)
+    machine.watch(clock, 90 * MINUTE)
     assert clock.now() == NOON + 90 * MINUTE
     assert not clock.deadlines_suspended()
 
@@ -65,7 +73,7 @@ def test_a_jump_either_way_suspends_deadlines_for_an_hour(by: timedelta) -> None
     before = clock.now()
     assert before >= NOON
     assert clock.deadlines_suspended()
-    machine.pass_time(SUSPENSION - SECOND)
+    machine.watch(clock, SUSPENSION - SECOND)
     assert clock.deadlines_suspended()
     machine.pass_time(SECOND)
     assert not clock.deadlines_suspended()
@@ -86,6 +94,41 @@ def test_a_sleep_in_which_the_monotonic_clock_stood_still_is_a_jump() -> None:
     machine.wall_at += timedelta(hours=8)
     assert clock.deadlines_suspended()
     assert clock.now() == NOON + timedelta(hours=8)
+
+
+def test_a_sleep_in_which_both_clocks_went_on_is_a_jump() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    machine.pass_time(timedelta(days=1))
+    assert clock.deadlines_suspended()
+    assert clock.now() == NOON + timedelta(days=1)
+    machine.watch(clock, SUSPENSION)
+    assert not clock.deadlines_suspended()
+
+
+@pytest.mark.parametrize("by", [JUMP, JUMP - SECOND])
+def test_a_service_that_is_only_slow_was_not_asleep(by: timedelta) -> None:
+    machine = Machine()
+    clock = machine.clock()
+    machine.pass_time(by)
+    assert not clock.deadlines_suspended()
+
+
+def test_jumps_back_and_forth_never_take_time_back_and_each_begins_the_hour_anew() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    told = [clock.now()]
+    for by in (timedelta(days=1), timedelta(days=-2), timedelta(days=400), timedelta(days=-400)):
+        machine.wall_at += by
+        machine.pass_time(SECOND)
+        told.append(clock.now())
+        assert clock.deadlines_suspended()
+        machine.watch(clock, SUSPENSION - SECOND)
+        assert clock.deadlines_suspended()
+        told.append(clock.now())
+    assert told == sorted(told)
+    machine.watch(clock, SECOND)
+    assert not clock.deadlines_suspended()
 
 
 def test_a_new_run_does_not_start_before_the_last_one_ended() -> None:

@@ -15,8 +15,10 @@ from orchestrator.domain.facts import Progressed
 from orchestrator.domain.versions import Version
 from tests.parts import Retainer, no_time, with_link
 from tests.unit.orchestrator.application.desks import START
+from tests.unit.orchestrator.application.test_clocks import Machine
 
 if TYPE_CHECKING:
+    from orchestrator.application.ports import Clock
     from tests.unit.orchestrator.application.desks import Desk
 
 MINUTE = timedelta(minutes=1)
@@ -26,9 +28,9 @@ DAY = timedelta(days=1)
 class Watch:
     """Timers over a broker that only retains."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, clock: Clock | None = None) -> None:
         self.link = Retainer()
-        parts = with_link(self.link, desk.storage, desk.directory, desk.clock)
+        parts = with_link(self.link, desk.storage, desk.directory, clock or desk.clock)
         self.presence = parts.presence
         self.tallies = parts.tallies
         self.outages = Outages()
@@ -110,3 +112,17 @@ async def test_a_rollout_date_becomes_one_work_item(desk: Desk, watch: Watch) ->
     (work,) = await desk.storage.works()
     assert work.running is not None
     assert Version.parse("1.0.0") in work.running
+
+
+async def test_a_sleep_of_a_day_expires_nobody_until_an_hour_has_been_there_to_be_heard(desk: Desk) -> None:
+    await desk.define("1.1.0", "1.0.0")
+    await desk.enrol("a", "1.0.0")
+    await install(desk)
+    machine = Machine(wall_at=START)
+    watch = Watch(desk, clock := machine.clock())
+    machine.pass_time(DAY + MINUTE)
+    await watch.timers.tick()
+    assert await desk.offer_of("a") == "1.1.0"
+    machine.watch(clock, 61 * MINUTE)
+    await watch.timers.tick()
+    assert await desk.offer_of("a") is None
