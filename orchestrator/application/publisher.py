@@ -6,7 +6,7 @@ Rules:
 - A refused push is parked and retried slowly; it never stops the others.
 - Everything is rendered and leaves under the gate: who passes it after a stop was committed knows that what was
   rendered before has left, and that what leaves later has seen the stop (invariant 7).
-- While one slice is on its way, the next is read. Who passes the gate has that forgotten: what leaves later has seen
+- While a full slice is on its way, the next is read. Who passes the gate has that forgotten: what leaves later has seen
   what was committed before.
 - What was acknowledged once, and is published again because the broker's store is not the one that we know, is retained
   messages only: an offer that is live was seen, and a device that acts on every one would install again.
@@ -179,7 +179,8 @@ class Publisher:
             return False
         plan = await self._plan(pushes)
         self._steps("pushes-rendered")
-        codes = await self._publish(plan.messages, pushes[-1].revision)
+        full = len(pushes) == SLICE
+        codes = await (self._publish(plan.messages, pushes[-1].revision) if full else self._link.publish(plan.messages))
         self._steps("pushes-acknowledged")
         self._tallies.pushes += len(codes)
         await self._note(plan, codes)
