@@ -100,7 +100,7 @@ async def store(storage: SqlStorage, size: int, *, offered: bool, padded: bool =
         '{{"site":"lab"}}', i * 618033 % 1000000, {now}, 1 FROM n) INSERT INTO endpoint SELECT * FROM f""",
         f"""{numbered} INSERT INTO endpoint_state ({HOT}) SELECT {first} + i, 1, 1, {now}, {now}, 0, {yes}, {no}, NULL,
         {int(offered)}, {attempt}, 0, {now if offered else "NULL"}, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL,
-        {"i, i" if offered else "0, 0"}, {no} FROM n""",
+        {"i" if offered else "0"}, 0, {no} FROM n""",
         f"INSERT INTO counter VALUES ({app}, 'running', 1, 0, '', {size})",
     ]
     if offered:
@@ -114,5 +114,5 @@ async def store(storage: SqlStorage, size: int, *, offered: bool, padded: bool =
         for statement in statements:
             # A bench fills tables in its own way.
             await transaction._connection.exec_driver_sql(statement)  # noqa: SLF001 - as above
-    storage._numbers.revision = storage._numbers.history = size if offered else 0  # noqa: SLF001 - the same
+    storage._numbers.revision = size if offered else 0  # noqa: SLF001 - the same
     return Fleet(entry=entry, size=size)
