@@ -1,7 +1,7 @@
 """Leases in PostgreSQL.
 
 Rules:
-- The server's clock alone says when a lease has ended. One that would last longer than leases do is of a clock that was
+- The server's clock alone says when a lease has ended. One that would last longer than any does is of a clock that was
   set back, and counts for nothing; so does that of a session which the server does not have any more.
 - A replica has one connection for its leases, apart from all others, with short deadlines.
 
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 _NOW = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
 _LASTS = "CAST(:lasts AS bigint)"
+_LONGEST_MS = 60_000
+"""No lease lasts longer, in whatever version of Otao."""
 _HELD = (
-    f"lease.until_ms > {_NOW} AND lease.until_ms <= {_NOW} + {_LASTS}"
+    f"lease.until_ms > {_NOW} AND lease.until_ms <= {_NOW} + {_LONGEST_MS}"
     " AND EXISTS (SELECT FROM pg_stat_activity WHERE pg_stat_activity.pid = lease.session)"
 )
 _TAKE = text(
@@ -74,7 +76,7 @@ class SqlLeases:
 
     async def holder(self, partition: str) -> Holder | None:
         """See `leases.Leases.holder`."""
-        found = (await self._run(_HOLDER, partition=partition, lasts=self._lasts)).one_or_none()
+        found = (await self._run(_HOLDER, partition=partition)).one_or_none()
         return None if found is None else Holder(replica=found.replica, address=found.address)
 
     async def _run(self, statement: Any, **parameters: object) -> CursorResult[Any]:  # noqa: ANN401 - a text clause

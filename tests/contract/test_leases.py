@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 A = Holder(replica="a", address="127.0.0.1:1")
 B = Holder(replica="b", address="127.0.0.1:2")
-LONG, SHORT = 60.0, 0.2
+LONG, SHORT = 50.0, 0.2
 MAIN = "main"
 
 

@@ -273,7 +273,7 @@ async def test_a_writer_that_was_replaced_while_it_was_cut_off_writes_no_more(
 
 async def lease(url: str, replica: str) -> int:
     """The epoch of a lease that was taken and let go: the newest there is."""
-    async with open_leases(url, lasts=60) as leases:
+    async with open_leases(url, lasts=50) as leases:
         epoch = await leases.take("main", Holder(replica=replica, address="127.0.0.1:1"))
         assert epoch is not None
         await leases.release("main", epoch)
@@ -326,15 +326,26 @@ async def test_leases_wait_for_a_server_that_does_not_answer_no_longer_than_they
 ) -> None:
     await server.fresh(name)
     async with Forwarder(server.port) as way:
-        async with open_leases(server.url(name, port=way.port), lasts=60) as leases:
+        async with open_leases(server.url(name, port=way.port), lasts=50) as leases:
             way.silence()
             with pytest.raises(StorageError) as caught:
                 await leases.holder("main")
             assert caught.value.transient
             way.restore()
         with pytest.raises(DatabaseUnreachableError):
-            async with open_leases(server.url(name, port=1), lasts=60):
+            async with open_leases(server.url(name, port=1), lasts=50):
                 pytest.fail("it was opened")
+
+
+async def test_a_lease_of_a_clock_that_was_set_back_counts_for_nothing(server: postgres.Postgres, name: str) -> None:
+    url = await server.fresh(name)
+    async with open_leases(url, lasts=50) as leases:
+        first = await leases.take("main", Holder(replica="a", address="127.0.0.1:1"))
+        assert first is not None
+        await server.run("UPDATE lease SET until_ms = until_ms + 3600000", name)
+        assert await leases.holder("main") is None
+        assert await leases.take("main", Holder(replica="b", address="127.0.0.1:2")) == first + 1
+        assert not await leases.renew("main", first)
 
 
 async def test_leases_are_known_to_a_database_that_never_had_any(server: postgres.Postgres, name: str) -> None:
