@@ -144,6 +144,15 @@ class Catalogue:
             bounded.append(replace(item.policy, limits=limits))
         return bounded
 
+    @cached_property
+    def slotted(self) -> frozenset[Version]:
+        """The software of which an offer gives its slot back when nobody was heard for a while."""
+        return frozenset(
+            item.version
+            for item, policy in zip(self.software, self._policies, strict=True)
+            if policy.limits.in_progress is not None
+        )
+
     def edges_from(self, running: Version | None) -> tuple[Software, ...]:
         """Return the software that may be installed over `running`, ascending; None is an unknown version."""
         return self.among(self.successors(running))

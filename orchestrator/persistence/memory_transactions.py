@@ -220,7 +220,11 @@ class MemoryTransaction:
             record = _loaded(kept, lambda _, subject: entry.memberships.belonging(subject))
             if not _concerned(record.endpoint, work):
                 continue
-            if _plain(kept) and work.renews is None and (work.running is not None or record.endpoint.offer is None):
+            if (
+                _plain(kept, entry)
+                and work.renews is None
+                and (work.running is not None or record.endpoint.offer is None)
+            ):
                 classes[_class(record.endpoint, entry)] += 1
             else:
                 particular.append(record)
@@ -322,12 +326,20 @@ def _concerned(endpoint: Endpoint, work: Work) -> bool:
     return inside and work.renews is Renewal.SHOWN and offer is not None and offer.state is AttemptState.OFFERED
 
 
-def _plain(kept: Kept) -> bool:
+def _plain(kept: Kept, entry: Entry) -> bool:
     """Whether its class says all about an endpoint; as `sweeping` has it."""
     endpoint = kept.record.endpoint
     ordinary = endpoint.token_state is TokenState.ACTIVE and endpoint.observe and endpoint.pinned is None
     unhindered = not endpoint.setbacks and not endpoint.consents and kept.due_at is None
-    return ordinary and unhindered and (endpoint.attempt is None or endpoint.attempt.state in _CLEAR)
+    clear = endpoint.attempt is None or endpoint.attempt.state in _CLEAR
+    return ordinary and unhindered and clear and not _without_term(endpoint, entry)
+
+
+def _without_term(endpoint: Endpoint, entry: Entry) -> bool:
+    """Whether its offer was made before there was a limit that gives its slot back."""
+    offer = endpoint.offer
+    unheard = offer is not None and offer.reached_at is None and not offer.lapsed
+    return offer is not None and unheard and offer.version in entry.catalogue.slotted
 
 
 def _class(endpoint: Endpoint, entry: Entry) -> EndpointClass:

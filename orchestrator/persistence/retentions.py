@@ -136,7 +136,9 @@ async def surplus(connection: AsyncConnection, after: int, endpoints: int, most:
         .where(_state.id > after, _state.id <= end)
         .cte("chain", recursive=True)
     )
-    before = and_(_history.id == start.c.previous_id, _history.endpoint_id == start.c.key)
+    # What comes before has a lower number: a damaged row makes no circle.
+    older_one = and_(_history.id == start.c.previous_id, _history.id < start.c.id)
+    before = and_(older_one, _history.endpoint_id == start.c.key)
     older = select(start.c.key, _history.id, _history.previous_id, start.c.place + 1).join_from(
         start, schema.history, before
     )

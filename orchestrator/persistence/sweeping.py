@@ -20,6 +20,7 @@ from sqlalchemy import (
     case,
     column,
     delete,
+    false,
     func,
     insert,
     literal,
@@ -107,6 +108,7 @@ class Sweep:
         self._holds = [_hold(restriction, matches) for restriction in entry.catalogue.restrictions]
         self._zoned = entry.catalogue.zoned
         self._zone = elements.text_member(schema.endpoint.c.attributes, ZONE)
+        self._plain = and_(_PLAIN, ~self._without_term(entry))
         self._looks_beside = bool(self._bits or self._holds or self._zoned)
 
     @cached_property
@@ -131,11 +133,11 @@ class Sweep:
             inside = and_(inside, _TOLD[self._work.renews])
         if self._work.running is None:
             return inside
-        return and_(inside, _state.running_id.in_(self._running_ids(self._work.running)))
+        return and_(inside, _state.running_id.in_(self._ids(self._work.running)))
 
-    def _running_ids(self, versions: frozenset[Any]) -> list[int]:
-        application = self._work.application
-        known = self._dictionary.version_ids.items()
+    def _ids(self, versions: frozenset[Any]) -> list[int]:
+        """The numbers of versions, however their build metadata was written."""
+        application, known = self._work.application, self._dictionary.version_ids.items()
         ids = [
             number
             for (app, name), number in known
@@ -162,7 +164,15 @@ class Sweep:
         """
         if self._work.renews is not None:
             return true()
-        return ~_PLAIN if self._work.running is not None else or_(~_PLAIN, _IS_OPEN)
+        return ~self._plain if self._work.running is not None else or_(~self._plain, _IS_OPEN)
+
+    def _without_term(self, entry: Entry) -> ColumnElement[bool]:
+        """Plain endpoints whose offer was made before there was a limit that gives its slot back."""
+        slotted = entry.catalogue.slotted
+        if not slotted:
+            return false()
+        theirs = _state.attempt_version_id.in_(self._ids(slotted))
+        return and_(_IS_OPEN, theirs, _state.reached_ms.is_(None), _state.lapsed == 0)
 
     async def read(self, end: int) -> tuple[dict[EndpointClass, int], list[int]]:
         """The classes of a page with their sizes, and the keys of its particular endpoints."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from orchestrator.application.paces import Pace
@@ -128,3 +129,18 @@ async def test_the_next_page_is_smaller_where_one_takes_long(desk: Desk) -> None
     pages._elapsed = lambda: next(seconds)
     await pages.turn((await desk.storage.works())[0])
     assert pages._pace.size == PAGE // 2
+
+
+async def test_offers_from_before_a_limit_give_their_slots_back_as_later_ones_do(desk: Desk) -> None:
+    """They were made without a term: nothing would ever have let their slots go."""
+    await fleet(desk, "a")
+    await desk.define("1.1.0", "1.0.0")
+    await desk.sweep()
+    before = await desk.endpoints.get(APP, "a")
+    await desk.define("1.1.0", "1.0.0", rollout={"limits": {"inProgress": 1, "claim": "PT5M"}})
+    await desk.sweep()
+    after = await desk.endpoints.get(APP, "a")
+    offer = after.record.endpoint.offer
+    assert offer is not None
+    assert (before.due_at, after.due_at) == (None, offer.offered_at + timedelta(minutes=5))
+    assert after.record.endpoint == before.record.endpoint

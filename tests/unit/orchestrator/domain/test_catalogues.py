@@ -263,3 +263,10 @@ def test_rollouts_end_one_after_the_other() -> None:
     assert made.next_end_after(NOW - HOUR, 0b111) == NOW
     assert made.next_end_after(NOW - HOUR, 0b011) == NOW + HOUR
     assert made.next_end_after(NOW, 0b110) is None
+
+
+def test_offers_give_slots_back_where_a_rollout_or_its_application_has_them() -> None:
+    one, other = with_policy(general("1.0.0"), RolloutPolicy(limits=Limits(in_progress=5))), general("1.1.0")
+    assert catalogue(one, other).slotted == {v("1.0.0")}
+    assert Catalogue.of([one, other], limits=Limits(in_progress=9)).slotted == {v("1.0.0"), v("1.1.0")}
+    assert not catalogue(other).slotted
