@@ -97,6 +97,9 @@ class Batch:
 
     answers: list[Answer] = field(default_factory=list)
     deliveries: list[tuple[int, int]] = field(default_factory=list)
+    """What is remembered: packet identifiers and digests."""
+    dropped: list[tuple[int, int]] = field(default_factory=list)
+    """The same of messages that are acknowledged without effect: a repeat of an older one would look like a revert."""
     offered: dict[int, set[Version]] = field(default_factory=dict)
     """Software that was offered for the first time, by application."""
     pushed: bool = False
@@ -194,11 +197,17 @@ def _without_floods(parsed: list[Parsed], batch: Batch, floods: Floods | None, a
             silent = item.place in lasting and item.place in told
             batch.refuse(FloodError(), item.inbound, None if silent else topics.error_topic(item.inbound.topic))
             told.add(item.place)
+            batch.dropped += _delivery(item)
             if floods is not None:
                 floods.refuse(item.place)
         else:
             kept.append(item)
     return kept
+
+
+def _delivery(item: Parsed) -> list[tuple[int, int]]:
+    """By what a repeat of a message is known, where there may be one that is not known yet."""
+    return [(item.inbound.packet_id, item.digest)] if item.inbound.qos and not item.repeat else []
 
 
 class Application:
@@ -240,9 +249,8 @@ class Application:
         steps("batch-decided")
         await self._store(at)
         steps("batch-stored")
-        self._batch.deliveries = [
-            (item.inbound.packet_id, item.digest) for item in parsed if item.inbound.qos and not item.repeat
-        ]
+        taken = [delivery for item in parsed for delivery in _delivery(item)]
+        self._batch.deliveries = [*self._batch.dropped, *taken]
         await self._transaction.remember(self._batch.deliveries)
         steps("batch-remembered")
 

@@ -129,7 +129,7 @@ def _matters(item: Software, tallies: Mapping[int, Tally], size: Size | None) ->
         return True
     if stage.count is None:
         return bool(item.rollout.members_of(number))
-    return _unfilled(item, tallies)
+    return _unfilled(item)
 
 
 def _changeable(item: Software, tallies: Mapping[int, Tally], measured: Measured) -> bool:
@@ -139,7 +139,7 @@ def _changeable(item: Software, tallies: Mapping[int, Tally], measured: Measured
     """
     number = item.rollout.stage
     if item.policy.stage(number).count is not None:
-        return _unfilled(item, tallies)
+        return _unfilled(item)
     tally = tallies.get(number, _NOTHING)
     begun = tally.installing + tally.soaking + tally.settled
     return not measured.members or not measured.size.endpoints or not begun
@@ -156,11 +156,10 @@ def _reason(item: Software, members: frozenset[int]) -> str:
     return f"stage {number + 1}: endpoints are in its {stage.percent:g} % now; it takes in no other"
 
 
-def _unfilled(item: Software, tallies: Mapping[int, Tally]) -> bool:
-    """Whether the present stage, of a number, may admit more: only until so many attempts were made."""
-    number = item.rollout.stage
-    count, tally = item.policy.stage(number).count, tallies.get(number, _NOTHING)
-    return count is not None and tally.offered + tally.installing + tally.soaking + tally.settled < count
+def _unfilled(item: Software) -> bool:
+    """Whether the present stage, of a number, has taken in fewer than that."""
+    count = item.policy.stage(item.rollout.stage).count
+    return count is not None and len(item.admission.members) < count
 
 
 _NOTHING = Tally()

@@ -132,7 +132,7 @@ class InboundPipeline:
         """Commit, retry what may pass, and bisect what does not."""
         attempt = 0
         while True:
-            draft = Batch(answers=list(batch.answers), refused=batch.refused.copy())
+            draft = Batch(answers=list(batch.answers), refused=batch.refused.copy(), dropped=batch.dropped)
             try:
                 await self._commit(parsed, draft)
             except LeaseLostError:

@@ -83,8 +83,8 @@ class StageMark:
     passed_at: datetime | None = None
     endpoints: int | None = None
     """How many it had when it was passed."""
-    failures: int = 0
-    """How many there were when the rollout finished: what comes later opens it again."""
+    failures: int | None = 0
+    """How many there were when the rollout finished: what comes later opens it again. None: that was not noted."""
     reverted: int = 0
     """Of them, those that went back."""
 

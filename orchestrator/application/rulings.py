@@ -83,9 +83,11 @@ def goes_on(item: Software) -> bool:
 
 
 def _reopened(record: SoftwareRecord, present: Ruling, tallies: Tallies) -> Move | None:
-    marks = {number: record.status.mark(number) for number in tallies}
-    reverted = sum(max(0, tally.reverted - marks[number].reverted) for number, tally in tallies.items())
-    failed = any(tally.failures > marks[number].failures for number, tally in tallies.items())
+    marked = [(tally, record.status.mark(number)) for number, tally in tallies.items()]
+    # Of a rollout that finished before that was noted, nobody knows what came later.
+    noted = [(tally, mark, mark.failures) for tally, mark in marked if mark.failures is not None]
+    reverted = sum(max(0, tally.reverted - mark.reverted) for tally, mark, _ in noted)
+    failed = any(tally.failures > failures for tally, _, failures in noted)
     if not reverted and (not failed or present.verdict is Verdict.PASSES):
         return None
     stage = f"stage {record.software.rollout.stage + 1}: {present.reason}"

@@ -33,6 +33,7 @@ from orchestrator.persistence import (
     writes,
 )
 from orchestrator.persistence.instants import to_ms
+from orchestrator.persistence.numbers import endpoints_of
 from orchestrator.persistence.schema import KEY_SPAN
 from orchestrator.persistence.transactions import SqlTransaction
 
@@ -264,6 +265,8 @@ class SqlEdit(SqlTransaction):
         await self._connection.execute(delete(parked).where(parked.c.endpoint_id == record.key))
         for keyed in (schema.endpoint_state, schema.endpoint):
             await self._connection.execute(delete(keyed).where(keyed.c.id == record.key))
+        # Attempts and stages know endpoints by their keys.
+        await retentions.note_removed(self._connection, endpoints_of(record.application), record.key)
 
     async def remove(self, stretch: Stretch) -> int:
         """Remove rows that are kept for long enough; return how many there were."""

@@ -4,7 +4,7 @@ Rules:
 - It is one consistent read beside the writer, which it never holds up.
 - Nobody is in a stage who gives no verdict for it: pinned and rescued endpoints, and those that refuse the version.
 - A stage of a percentage that nobody falls into takes in the one endpoint of the lowest rank, as long as that is so.
-- A stage of a number takes in those of the lowest ranks, but first whom stages took in already, or it has tried.
+- A stage of a number keeps whom it and earlier ones took in; of others it takes in whom it has tried, then the lowest.
 
 Layer: persistence; reads on the connection that is handed in.
 """
@@ -67,13 +67,18 @@ class Measure:
 
     async def _filled(self, connection: AsyncConnection, number: int) -> frozenset[int] | None:
         """Whom a number takes in; None: as it is."""
+        kept = self._item.admission.members
+        if len(kept) >= number:
+            return None
         present = or_(self._earlier, self._admitted(self._item.rollout.stage))
-        kept = _state.id.in_(elements.listed_here(sorted(self._item.admission.members)))
         tried = and_(self._tried, _state.stage == stage_code(self._item.rollout.stage))
-        first = case((or_(kept, tried), 0), else_=1)
-        chosen = self._among(select(_state.id, present), others=tried).order_by(first, self._rank, _state.id)
-        found = (await connection.execute(chosen.limit(number))).all()
-        return frozenset(key for key, _ in found) if any(not inside for _, inside in found) else None
+        others = _state.id.not_in(elements.listed_here(sorted(kept)))
+        chosen = self._among(select(_state.id, present), or_tried=tried).where(others)
+        ordered = chosen.order_by(case((tried, 0), else_=1), self._rank, _state.id).limit(number - len(kept))
+        found = (await connection.execute(ordered)).all()
+        if all(inside for _, inside in found):
+            return None
+        return self._members | {key for key, _ in found}
 
     async def _taken_in(self, connection: AsyncConnection) -> frozenset[int] | None:
         """The one endpoint that a percentage takes in, or nobody; None: as it is."""
@@ -91,12 +96,12 @@ class Measure:
         row = (await connection.execute(self._among(counted, admitted, not_(self._earlier)))).one()
         return Size(endpoints=row[0], waiting=row[1])
 
-    def _among(self, statement: Any, *conditions: ColumnElement[bool], others: ColumnElement[bool] = _NONE) -> Any:  # noqa: ANN401 - a select of any columns
-        """The endpoints that give a verdict on the version, by these conditions, and others."""
+    def _among(self, statement: Any, *conditions: ColumnElement[bool], or_tried: ColumnElement[bool] = _NONE) -> Any:  # noqa: ANN401 - a select of any columns
+        """The endpoints that give a verdict on the version, by these conditions, and whom `or_tried` names."""
         joined = schema.endpoint.join(schema.endpoint_state, _state.id == _endpoint.id)
         inside = _endpoint.application_id == self._entry.application.key
         belong = and_(_state.token_state == 0, or_(self._to_come, self._tried), *self._targets, *conditions)
-        return statement.select_from(joined).where(inside, or_(belong, others))
+        return statement.select_from(joined).where(inside, or_(belong, or_tried))
 
     @property
     def _targets(self) -> list[ColumnElement[bool]]:

@@ -51,13 +51,22 @@ class Numbers:
             first, end = application * KEY_SPAN, (application + 1) * KEY_SPAN
             keys = schema.endpoint.c.id
             query = select(func.max(keys)).where(keys > first, keys < end)
-            last = (await connection.execute(query)).scalar() or first
+            stored = (await connection.execute(query)).scalar() or first
+            last = max(stored, await _removed(connection, endpoints_of(application)))
         self._serials[application] = last + 1
         return last + 1
 
 
+def endpoints_of(application: int) -> str:
+    """The kind of number that keys of an application's endpoints are."""
+    return f"endpoints/{application}"
+
+
 async def _highest(connection: AsyncConnection, number: Column[int], what: Remains) -> int:
-    until = remnants.removed_until.c
     stored = (await connection.execute(select(func.max(number)))).scalar() or 0
-    removed = (await connection.execute(select(until.number).where(until.kind == what.value))).scalar() or 0
-    return max(stored, removed)
+    return max(stored, await _removed(connection, what.value))
+
+
+async def _removed(connection: AsyncConnection, kind: str) -> int:
+    until = remnants.removed_until.c
+    return (await connection.execute(select(until.number).where(until.kind == kind))).scalar() or 0

@@ -93,13 +93,14 @@ async def remove(connection: AsyncConnection, stretch: Stretch) -> int:
         await _sum_up(connection, inside)
     removed = (await connection.execute(delete(source.table).where(inside))).rowcount
     if source.emptied:
-        await _note(connection, stretch)
+        await note_removed(connection, stretch.what.value, stretch.end)
     return removed
 
 
-async def _note(connection: AsyncConnection, stretch: Stretch) -> None:
+async def note_removed(connection: AsyncConnection, kind: str, number: int) -> None:
+    """Note that a number was removed: none up to it is given out again."""
     table = remnants.removed_until
-    statement = dialects.upsert(connection, table).values(kind=stretch.what.value, number=stretch.end)
+    statement = dialects.upsert(connection, table).values(kind=kind, number=number)
     higher = {"number": statement.excluded.number}
     behind = table.c.number < statement.excluded.number
     await connection.execute(statement.on_conflict_do_update(index_elements=[table.c.kind], set_=higher, where=behind))

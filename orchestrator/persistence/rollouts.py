@@ -57,8 +57,8 @@ def _build_mark(mark: StageMark) -> dict[str, int | None]:
         "unhealthy": mark.acknowledged_unhealthy,
         "passedMs": to_ms_or_none(mark.passed_at),
         "endpoints": mark.endpoints,
-        **({"failures": mark.failures} if mark.failures else {}),
-        **({"reverted": mark.reverted} if mark.reverted else {}),
+        "failures": mark.failures,
+        "reverted": mark.reverted,
     }
 
 
@@ -68,6 +68,7 @@ def _parse_mark(stored: dict[str, Any]) -> StageMark:
         acknowledged_unhealthy=stored["unhealthy"],
         passed_at=from_ms_or_none(stored["passedMs"]),
         endpoints=stored["endpoints"],
-        failures=stored.get("failures", 0),
+        # Databases from before it was noted do not have it.
+        failures=stored.get("failures"),
         reverted=stored.get("reverted", 0),
     )

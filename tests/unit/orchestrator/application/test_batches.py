@@ -464,6 +464,17 @@ async def test_an_endpoint_that_floods_for_long_is_cut_down_however_few_come_in_
     assert flood.refused == 9
 
 
+async def test_what_a_flood_dropped_has_no_effect_when_it_comes_again(desk: Desk) -> None:
+    """Killed before the PUBACKs: the older reports come again, alone, and would look like a revert."""
+    flood = [report("1.0.0", qos=1, packet_id=number) for number in range(1, FLOOD + 2)]
+    await desk.take(*flood, report("1.1.0", qos=1, packet_id=99))
+    assert (await desk.one("tok")).endpoint.running == v("1.1.0")
+    again = [report("1.0.0", qos=1, packet_id=number, duplicate=True) for number in (1, 2)]
+    batch = await desk.take(*again)
+    assert batch.repeats == 2
+    assert (await desk.one("tok")).endpoint.running == v("1.1.0")
+
+
 async def test_as_many_messages_as_may_come_are_all_taken(desk: Desk) -> None:
     batch = await desk.take(*(report(f"1.1.{number}") for number in range(FLOOD)), report("0.5.0", who="calm"))
     assert batch.refused == {}

@@ -11,6 +11,7 @@ from orchestrator.application.gatekeeper import Gatekeeper
 from orchestrator.application.rollouts import Rollouts
 from orchestrator.application.sizes import LEAST_PAUSE, Sizes
 from orchestrator.domain.cohorts import COHORTS, cohort
+from orchestrator.domain.endpoints import TokenState
 from orchestrator.domain.rollouts import Phase, rank, shift
 from orchestrator.domain.versions import Version
 from tests.parts import no_time, without_broker
@@ -192,6 +193,35 @@ async def test_a_number_that_becomes_smaller_keeps_whoever_has_begun(keeper: Kee
     view = await keeper.tick(2)
     assert len(await keeper.holders()) == 1
     assert (view.tallies[0].offered, view.tallies[0].soaking) == (1, 2)
+
+
+async def test_a_number_that_is_full_takes_in_nobody_for_those_that_go_on_or_leave(desk: Desk) -> None:
+    """A number counts those of earlier numbers; what they do later makes no room."""
+    keeper, names = Keeper(desk), by_rank(10)
+    await grow(keeper, names)
+    await keeper.define({"count": 2, "minAttempted": 1}, {"count": 4, "minAttempted": 1})
+    await keeper.tick()
+    for name in names[:2]:
+        await desk.report(name, "1.1.0")
+    await keeper.tick(3)
+    assert await offered(keeper, names) == names[2:4]
+    await desk.define("1.2.0", "1.1.0")
+    await desk.sweep()
+    await desk.report(names[0], "1.2.0")
+    await desk.endpoints.change_token(APP, names[2], TokenState.SUSPENDED, None)
+    await look_again(keeper)
+    assert await offered(keeper, names[4:]) == []
+
+
+async def test_a_number_that_becomes_smaller_than_what_was_tried_still_has_endpoints(keeper: Keeper) -> None:
+    """Or a single verdict would be all that such a stage can have."""
+    await keeper.define({"count": 8, "soak": "PT1H", "minAttempted": 4})
+    await keeper.tick()
+    for name in sorted(await keeper.holders())[:5]:
+        await keeper.desk.report(name, "1.1.0")
+    await keeper.define({"count": 4, "soak": "PT1H", "minAttempted": 4})
+    view = await keeper.tick(2)
+    assert (view.sizes[0].endpoints, view.tallies[0].soaking, view.record.software.rollout.stage) == (4, 5, 0)
 
 
 async def test_a_number_after_a_filter_is_filled_up_though_the_filter_has_made_more_attempts(desk: Desk) -> None:

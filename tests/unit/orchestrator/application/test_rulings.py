@@ -117,6 +117,9 @@ def test_a_finished_rollout_is_opened_again_by_late_failures() -> None:
 def test_a_finished_rollout_is_not_opened_by_what_it_had_when_it_finished_or_by_newcomers() -> None:
     known = record(1, Phase.FINISHED, marks=(StageMark(), StageMark(failures=5)))
     assert decided(known, GOOD, ENOUGH, sizes=WAITING) is None
+    # Nobody noted what it had.
+    old = record(1, Phase.FINISHED, marks=(StageMark(failures=None), StageMark(failures=None)))
+    assert decided(old, GOOD, Tally(confirmed=60, reverted=2), sizes=WAITING) is None
     # An operator has passed over the gate, or more have come than it was judged by.
     assert decided(record(1, Phase.FINISHED), GOOD, Tally(confirmed=1), sizes=WAITING) is None
     assert decided(record(1, Phase.FINISHED), GOOD, Tally(confirmed=2, soaking=60), sizes=WAITING) is None

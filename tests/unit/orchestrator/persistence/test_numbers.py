@@ -41,3 +41,15 @@ async def test_numbers_go_on_after_what_is_stored_and_after_the_watermark(shelf:
     async with shelf.storage.reading() as connection:
         await numbers.load(connection)
     assert (numbers.revision, numbers.history, numbers.attempt) == (50, 0, 0)
+
+
+async def test_the_key_of_an_endpoint_that_was_removed_is_not_given_out_again(shelf: SqlShelf, entry: Entry) -> None:
+    """A stage that had taken it in would take in the next one."""
+    await store(shelf, entry, newcomer(entry, "old"), newcomer(entry, "gone"))
+    document = await shelf.storage.document(entry, "gone")
+    assert document is not None
+    async with shelf.storage.edit() as edit:
+        await edit.delete_endpoint(document, NOW)
+    async with shelf.storage.reading() as connection:
+        key = await Numbers().endpoint_key(connection, entry.application.key)
+    assert key == document.record.key + 1

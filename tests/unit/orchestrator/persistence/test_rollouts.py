@@ -50,7 +50,7 @@ def test_a_rollout_that_nothing_has_happened_to_is_no_text() -> None:
     assert rollouts.build(STARTED, RolloutStatus(by="anna")) is not None
 
 
-def test_the_failures_that_a_finished_rollout_had_are_kept_where_there_are_any() -> None:
+def test_the_failures_that_a_finished_rollout_had_are_kept() -> None:
     text = rollouts.build(Rollout(phase=Phase.FINISHED), RolloutStatus(marks=(StageMark(failures=2, reverted=1),)))
     assert '"endpoints":null,"failures":2,"reverted":1}' in (text or "")
 
@@ -68,10 +68,14 @@ def test_the_text_is_what_databases_hold() -> None:
     )
     assert text == (
         '{"phase":"waiting-approval","stage":1,"members":[[10,20],[]],"sinceMs":1000,"by":"anna","reason":"why",'
-        '"marks":[{"acknowledged":1,"unhealthy":2,"passedMs":null,"endpoints":3}]}'
+        '"marks":[{"acknowledged":1,"unhealthy":2,"passedMs":null,"endpoints":3,"failures":0,"reverted":0}]}'
     )
 
 
 def test_a_text_from_before_members_were_known_has_none() -> None:
     text = '{"phase":"running","stage":1,"limits":[10,20],"sinceMs":null,"by":"otao","reason":null,"marks":[]}'
     assert rollouts.parse(text)[0] == Rollout(stage=1)
+    text = '{"phase":"finished","stage":0,"members":[],"sinceMs":null,"by":null,"reason":null,"marks":[MARK]}'
+    mark = '{"acknowledged":0,"unhealthy":0,"passedMs":null,"endpoints":3}'
+    # How many failures it had when it finished was not noted.
+    assert rollouts.parse(text.replace("MARK", mark))[1].marks == (StageMark(endpoints=3, failures=None),)
