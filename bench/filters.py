@@ -23,6 +23,7 @@ from sqlalchemy import text
 from orchestrator.application import batches, garbage
 from orchestrator.application.batches import Application, Batch, Settings
 from orchestrator.application.directory import Directory
+from orchestrator.application.floods import Floods
 from orchestrator.application.parts import Parts
 from orchestrator.application.records import EndpointQuery, FilterRecord
 from orchestrator.application.rooms import Rooms
@@ -137,7 +138,7 @@ async def report(storage: SqlStorage, directory: Directory, fleet: fleets.Fleet,
         ]
         begun = time.perf_counter()
         batch = Batch()
-        parsed = batches.parse(messages, directory, SETTINGS, {}, batch)
+        parsed = batches.parse(messages, directory, SETTINGS, {}, batch, floods=Floods(), at=datetime.now(UTC))
         async with storage.transaction() as transaction:
             application = Application(transaction, directory, SETTINGS, batch, rooms=Rooms(), watermark=2**60)
             await application.run(parsed, datetime.now(UTC), lambda _: None)

@@ -21,6 +21,7 @@ import aiosqlite
 from orchestrator.application import batches, garbage
 from orchestrator.application.batches import Application, Batch, Settings
 from orchestrator.application.directory import Directory
+from orchestrator.application.floods import Floods
 from orchestrator.application.rooms import Rooms
 from orchestrator.persistence.storage import open_storage
 from protocol.links import Inbound
@@ -108,7 +109,9 @@ async def measure(endpoints: int, reports: int, url: str) -> None:
                 started = time.perf_counter()
             begun = time.perf_counter()
             batch = Batch()
-            parsed = batches.parse(messages[first : first + BATCH], directory, settings, {}, batch)
+            parsed = batches.parse(
+                messages[first : first + BATCH], directory, settings, {}, batch, floods=Floods(), at=datetime.now(UTC)
+            )
             parsing = time.perf_counter() - begun
             async with storage.transaction() as transaction:
                 application = Application(transaction, directory, settings, batch, rooms=Rooms(), watermark=endpoints)

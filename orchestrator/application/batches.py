@@ -133,8 +133,8 @@ def parse(
     delivered: dict[int, int],
     batch: Batch,
     *,
-    floods: Floods | None = None,
-    at: datetime | None = None,
+    floods: Floods,
+    at: datetime,
 ) -> list[Parsed]:
     """Read the messages, which have come by `at`; refusals go to `batch`, and who floods is noted in `floods`."""
     parsed = []
@@ -183,9 +183,9 @@ def digest_of(inbound: Inbound) -> int:
     return int.from_bytes(blake2b(text, digest_size=8).digest()) >> 1
 
 
-def _without_floods(parsed: list[Parsed], batch: Batch, floods: Floods | None, at: datetime | None) -> list[Parsed]:
+def _without_floods(parsed: list[Parsed], batch: Batch, floods: Floods, at: datetime) -> list[Parsed]:
     amounts = Counter(item.place for item in parsed)
-    lasting = set() if floods is None or at is None else floods.over(amounts, at)
+    lasting = floods.over(amounts, at)
     flooding = lasting | {place for place, amount in amounts.items() if amount > FLOOD}
     if not flooding:
         return parsed
@@ -198,8 +198,7 @@ def _without_floods(parsed: list[Parsed], batch: Batch, floods: Floods | None, a
             batch.refuse(FloodError(), item.inbound, None if silent else topics.error_topic(item.inbound.topic))
             told.add(item.place)
             batch.dropped += _delivery(item)
-            if floods is not None:
-                floods.refuse(item.place)
+            floods.refuse(item.place)
         else:
             kept.append(item)
     return kept
@@ -249,8 +248,7 @@ class Application:
         steps("batch-decided")
         await self._store(at)
         steps("batch-stored")
-        taken = [delivery for item in parsed for delivery in _delivery(item)]
-        self._batch.deliveries = [*self._batch.dropped, *taken]
+        self._batch.deliveries = [*self._batch.dropped, *(known for item in parsed for known in _delivery(item))]
         await self._transaction.remember(self._batch.deliveries)
         steps("batch-remembered")
 

@@ -18,6 +18,7 @@ from orchestrator.application.authors import ANONYMOUS
 from orchestrator.application.batches import Batch
 from orchestrator.application.counters import CounterKey
 from orchestrator.application.directory import Directory
+from orchestrator.application.floods import Floods
 from orchestrator.application.imports import Imports, Line
 from orchestrator.application.retentions import Remains
 from orchestrator.application.rooms import Rooms
@@ -175,7 +176,7 @@ class World:
             for number, said in enumerate(messages, 1)
         ]
         directory, batch = Directory([self.entry]), Batch()
-        parsed = batches.parse(inbound, directory, fleets.SETTINGS, {}, batch)
+        parsed = batches.parse(inbound, directory, fleets.SETTINGS, {}, batch, floods=Floods(), at=self.clock.at)
         assert len(parsed) == len(messages)
         async with self.shelf.storage.transaction() as transaction:
             application = batches.Application(

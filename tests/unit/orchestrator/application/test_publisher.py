@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from orchestrator.application import batches
 from orchestrator.application import publisher as publishing
 from orchestrator.application.answers import Answer
+from orchestrator.application.floods import Floods
 from orchestrator.application.parts import no_steps
 from orchestrator.application.ports import StorageError
 from orchestrator.application.preconditions import UNCONDITIONAL
@@ -372,7 +373,7 @@ async def test_invariant_7_a_message_that_was_read_before_a_recall_is_decided_af
     message = Inbound(
         topic="kp1/kettle-v1/cmx_ota/a/applied/json/1", payload=b'{"configId":"1.0.0"}', qos=1, packet_id=1
     )
-    parsed = batches.parse([message], desk.directory, parts.settings, {}, batch)
+    parsed = batches.parse([message], desk.directory, parts.settings, {}, batch, floods=Floods(), at=desk.clock.now())
     await desk.definitions.recall(APP, Version.parse("1.1.0"))
     async with desk.storage.transaction() as transaction:
         work = batches.Application(transaction, desk.directory, parts.settings, batch, rooms=Rooms(), watermark=0)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from orchestrator.application import batches
 from orchestrator.application.batches import Batch, Settings
 from orchestrator.application.directory import Directory
+from orchestrator.application.floods import Floods
 from orchestrator.application.rooms import Rooms
 from orchestrator.domain.endpoints import Endpoint, Setback
 from protocol.links import Inbound
@@ -42,7 +43,7 @@ async def run(shelf: SqlShelf, entry: Entry, said: Sequence[tuple[str, str, str]
         for number, (place, resource, payload) in enumerate(said, 1)
     ]
     directory, batch = Directory([entry]), Batch()
-    parsed = batches.parse(messages, directory, SETTINGS, {}, batch)
+    parsed = batches.parse(messages, directory, SETTINGS, {}, batch, floods=Floods(), at=NOW)
     async with counted(shelf) as statements, shelf.storage.transaction() as transaction:
         application = batches.Application(transaction, directory, SETTINGS, batch, rooms=Rooms(), watermark=2**40)
         await application.run(parsed, NOW, lambda _: None)
