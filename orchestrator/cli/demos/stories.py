@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from device_sim.devices import Device
+    from device_sim.tallies import Progress
     from orchestrator.cli.demos.brokers import Broker
     from orchestrator.cli.demos.displays import Display
     from orchestrator.cli.demos.rests import Rest
@@ -104,8 +105,10 @@ class Story:
         await self._release("general", [])
         self._display.say(f"1.1.0 and {GOAL} are general now: for everyone")
         arrived = await self._until(lambda: converged(GOAL)(self._fleet.progress()))
+        # As it is at this moment: a device that sends something again is not at rest for a while.
+        progress = self._fleet.progress()
         await self._failures_known()
-        return await self._outcome(before, canary, arrived=arrived)
+        return await self._outcome(before, canary, progress, arrived=arrived)
 
     async def define(self) -> None:
         """Define application, filter and the software that the fleet runs; nothing is offered yet.
@@ -182,7 +185,9 @@ class Story:
                 return
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _outcome(self, before: dict[str, int], canary: dict[str, int], *, arrived: bool) -> Outcome:
+    async def _outcome(
+        self, before: dict[str, int], canary: dict[str, int], progress: Progress, *, arrived: bool
+    ) -> Outcome:
         summary = await self._look()
         attention = items(await self._rest.get(f"{_BASE}/attention?limit=20"), "items")
         behind = [item for item in attention if item.get("runningVersion") != GOAL]
@@ -190,7 +195,6 @@ class Story:
         if behind:
             endpoint = quote(str(behind[0].get("endpointId")))
             explanation = await self._rest.get(f"{_BASE}/endpoints/{endpoint}/explain")
-        progress = self._fleet.progress()
         return Outcome(
             converged=arrived,
             seconds=self._loop.time() - self._began_at,
