@@ -7,6 +7,7 @@ import json
 import time
 from collections import Counter
 from contextlib import asynccontextmanager, suppress
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -55,14 +56,18 @@ async def _ask(service: Service, asked: list[int]) -> None:
             asked.append(len(response.json()["items"]))
 
 
-async def _say(broker: Mosquitto, said: Counter[str]) -> None:
-    """Report without a pause; what the broker has acknowledged is counted."""
+async def _say(broker: Mosquitto, said: Counter[str], ended: asyncio.Event) -> None:
+    """Report without a pause; what the broker has acknowledged is counted.
+
+    It is not cancelled: the client waits by `asyncio.wait_for`, which on Python 3.11 may take a cancellation for done.
+    """
     async with connect(broker, "fleet") as client:
-        while True:
-            for number in range(FLEET):
-                token = f"t{number}"
-                await client.publish(topic(token, "applied/json"), '{"configId":"2.0.0"}', qos=1)
-                said[token] += 1
+        for number in cycle(range(FLEET)):
+            if ended.is_set():
+                return
+            token = f"t{number}"
+            await client.publish(topic(token, "applied/json"), '{"configId":"2.0.0"}', qos=1)
+            said[token] += 1
 
 
 async def _quietly(load: Coroutine[None, None, object]) -> None:
@@ -74,18 +79,19 @@ async def _quietly(load: Coroutine[None, None, object]) -> None:
 @asynccontextmanager
 async def loaded(service: Service, broker: Mosquitto | None, said: Counter[str]) -> AsyncIterator[asyncio.TaskGroup]:
     """Inside the block events are read, lists asked for, and reports made (where there is a broker)."""
-    asked: list[int] = []
+    asked, ended = list[int](), asyncio.Event()
     async with asyncio.TaskGroup() as group:
         loads = [group.create_task(_quietly(_watch(service))) for _ in range(STREAMS)]
         loads.append(group.create_task(_quietly(_ask(service, asked))))
         if broker is not None:
-            loads.append(group.create_task(_say(broker, said)))
+            group.create_task(_say(broker, said, ended))
 
         async def under_way() -> bool:
             return bool(asked) and (broker is None or said.total() > FLEET)
 
         await eventually(under_way, "requests are answered and reports taken")
         yield group
+        ended.set()
         for load in loads:
             load.cancel()
 
