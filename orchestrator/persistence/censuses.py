@@ -25,7 +25,6 @@ from orchestrator.domain.cohorts import COHORTS
 from orchestrator.domain.kinds import Crowd, Kind
 from orchestrator.domain.stagings import Place
 from orchestrator.persistence import dialects, elements, filters, schema
-from orchestrator.persistence.filters import Names
 from orchestrator.persistence.instants import to_ms
 from orchestrator.persistence.rows import ATTEMPT_CODES, ATTEMPT_STATES, TOKEN_STATES
 from orchestrator.persistence.schema import KEY_SPAN
@@ -64,7 +63,7 @@ class Census:
         self._asked = inquiry
         self._at = to_ms(inquiry.at)
         self._dictionary = dictionary
-        self._names = Names.of(dictionary, application)
+        self._names = dictionary.names(application)
         self._inside = _state.id.between(application * KEY_SPAN, (application + 1) * KEY_SPAN - 1)
         self._particular = or_(_PARTICULAR, _SPOKEN) if inquiry.consents else _PARTICULAR
         self._counted = [staging for staging in inquiry.stagings if staging.counted]

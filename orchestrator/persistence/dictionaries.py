@@ -3,6 +3,7 @@
 Rules:
 - A name gets its number in the transaction that first needs it; the number is known to others after that committed.
 - 0 is "no version".
+- What was made of an application's names, such as statements, holds as long as `names` gives the same object.
 
 Layer: persistence.
 """
@@ -18,9 +19,17 @@ from orchestrator.domain.versions import Version
 from orchestrator.persistence import dialects, schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What an application's rows name by number."""
+
+    versions: Mapping[int, Version] = field(default_factory=dict)
+    app_versions: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -34,6 +43,8 @@ class Dictionary:
     applications: dict[int, str] = field(default_factory=dict)
     """Number → name."""
     app_version_ids: dict[str, int] = field(default_factory=dict)
+    _names: dict[int, Names] = field(default_factory=dict, compare=False)
+    """Of the applications that were asked for, until a name of theirs changes."""
 
     async def load(self, connection: AsyncConnection) -> None:
         """Read everything anew."""
@@ -47,28 +58,63 @@ class Dictionary:
         # From here on without a pause: readers must never meet a dictionary that is half read.
         for kept in (self.versions, self.version_ids, self.app_versions, self.app_version_ids, self.applications):
             kept.clear()
+        self._names.clear()
         for number, name in applications:
             self.applications[number] = name
         for number, application, text in versions:
             self.add_version(number, application, Version.parse(text))
         for number, application, name in app_versions:
-            self.app_versions[number] = (application, name)
-            self.app_version_ids[name] = number
+            self.add_app_version(number, application, name)
+
+    def names(self, application: int) -> Names:
+        """The names of one application: the same object until one of them changes."""
+        found = self._names.get(application)
+        if found is None:
+            found = self._names[application] = Names(
+                versions={
+                    number: self.versions[number]
+                    for (owner, _), number in self.version_ids.items()
+                    if owner == application
+                },
+                app_versions={
+                    number: name for number, (owner, name) in self.app_versions.items() if owner == application
+                },
+            )
+        return found
 
     def forget_application(self, application: int) -> None:
         """Forget an application and every name that it had."""
         self.applications.pop(application, None)
-        for number, (owner, name) in list(self.app_versions.items()):
+        for owner, name in list(self.app_versions.values()):
             if owner == application:
-                del self.app_versions[number], self.app_version_ids[name]
-        for (owner, text), number in list(self.version_ids.items()):
+                self.forget_app_version(name)
+        for (owner, _), number in list(self.version_ids.items()):
             if owner == application:
-                del self.versions[number], self.version_ids[owner, text]
+                self.forget_version(application, self.versions[number])
 
     def add_version(self, number: int, application: int, version: Version) -> None:
         """Remember one version."""
         self.versions[number] = version
         self.version_ids[application, version.text] = number
+        self._names.pop(application, None)
+
+    def forget_version(self, application: int, version: Version) -> None:
+        """Forget one version, if it is known."""
+        number = self.version_ids.pop((application, version.text), None)
+        if number is not None:
+            del self.versions[number]
+            self._names.pop(application, None)
+
+    def add_app_version(self, number: int, application: int, name: str) -> None:
+        """Remember one application version."""
+        self.app_versions[number] = (application, name)
+        self.app_version_ids[name] = number
+        self._names.pop(application, None)
+
+    def forget_app_version(self, name: str) -> None:
+        """Forget one application version; it must be known."""
+        application, _ = self.app_versions.pop(self.app_version_ids.pop(name))
+        self._names.pop(application, None)
 
     def version(self, number: int) -> Version | None:
         """The version of a number; None for 0."""

@@ -13,7 +13,6 @@ from orchestrator.application.memberships import Belonging, zone_of
 from orchestrator.application.records import EndpointDocument, StoredHistory
 from orchestrator.domain.endpoints import HistoryEntry
 from orchestrator.persistence import elements, filters, narrowing, particulars, schema
-from orchestrator.persistence.filters import Names
 from orchestrator.persistence.instants import from_ms, from_ms_or_none, to_ms
 from orchestrator.persistence.rows import ATTEMPT_CODES, HISTORY_KINDS, STATE_COLUMNS, TOKEN_CODES, decode, grouped
 from orchestrator.persistence.schema import KEY_SPAN
@@ -110,7 +109,7 @@ def _conditions(entry: Entry, query: EndpointQuery, dictionary: Dictionary) -> l
     if query.token is not None:
         conditions += [_endpoint.application_id == entry.application.key, _endpoint.token == query.token]
     if query.filter is not None:
-        conditions.append(filters.condition(query.filter, Names.of(dictionary, entry.application.key)))
+        conditions.append(filters.condition(query.filter, dictionary.names(entry.application.key)))
     return conditions
 
 

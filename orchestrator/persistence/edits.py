@@ -87,14 +87,13 @@ class SqlEdit(SqlTransaction):
             if number is None:
                 added = insert(table).values(application_id=key, name=name).returning(table.c.id)
                 number = int((await self._connection.execute(added)).scalar_one())
-                dictionary.app_versions[number] = (key, name)
-                dictionary.app_version_ids[name] = number
+                dictionary.add_app_version(number, key, name)
             elif dictionary.app_versions[number][0] != key:
                 raise AppVersionTakenError(name)
         for number, (application, name) in list(dictionary.app_versions.items()):
             if application == key and name not in names:
                 await self._connection.execute(delete(table).where(table.c.id == number))
-                del dictionary.app_versions[number], dictionary.app_version_ids[name]
+                dictionary.forget_app_version(name)
 
     async def delete_application(self, key: int) -> None:
         """See `editing.Edit.delete_application`."""

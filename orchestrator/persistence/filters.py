@@ -11,7 +11,6 @@ Layer: persistence; property tests hold this, the domain's meaning and Google's 
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, assert_never
 
 from sqlalchemy import and_, false, literal_column, not_, or_, true
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.expressions import Expression, Term
     from orchestrator.domain.filters import Filter
     from orchestrator.domain.versions import Version
-    from orchestrator.persistence.dictionaries import Dictionary
+    from orchestrator.persistence.dictionaries import Names
 
 _COMPARE: Mapping[Operator, Callable[[Any, Any], Any]] = {
     Operator.EQUAL: operator.eq,
@@ -56,24 +55,6 @@ _COMPARE: Mapping[Operator, Callable[[Any, Any], Any]] = {
     Operator.GREATER: operator.gt,
     Operator.AT_LEAST: operator.ge,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
-    """What an application's rows name by number."""
-
-    versions: Mapping[int, Version] = field(default_factory=dict)
-    app_versions: Mapping[int, str] = field(default_factory=dict)
-
-    @staticmethod
-    def of(dictionary: Dictionary, application: int) -> Names:
-        """Those of one application."""
-        versions = dictionary.version_ids.items()
-        app_versions = dictionary.app_versions.items()
-        return Names(
-            versions={number: dictionary.versions[number] for (owner, _), number in versions if owner == application},
-            app_versions={number: name for number, (owner, name) in app_versions if owner == application},
-        )
 
 
 def condition(item: Filter, names: Names) -> ColumnElement[bool]:

@@ -23,7 +23,6 @@ from orchestrator.domain.gates import Size
 from orchestrator.domain.rollouts import NOBODY, shift
 from orchestrator.domain.software import Strategy
 from orchestrator.persistence import elements, filters, schema
-from orchestrator.persistence.filters import Names
 from orchestrator.persistence.rows import ATTEMPT_CODES, stage_code
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class Measure:
         self._entry = entry
         self._item = item
         self._dictionary = dictionary
-        self._names = Names.of(dictionary, entry.application.key)
+        self._names = dictionary.names(entry.application.key)
         self._stage = item.policy.stage(item.rollout.stage)
         self._members = item.rollout.members_of(item.rollout.stage)
         self._rank = (_endpoint.cohort + shift(entry.application.name, item.version)) % COHORTS

@@ -36,7 +36,6 @@ from orchestrator.application.records import PushMode
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.cohorts import COHORTS
 from orchestrator.persistence import dialects, elements, filters, movements, schema, temporary
-from orchestrator.persistence.filters import Names
 from orchestrator.persistence.instants import to_ms
 from orchestrator.persistence.rows import (
     ATTEMPT_CODES,
@@ -102,7 +101,7 @@ class Sweep:
         self._retained = entry.application.push is PushMode.RETAINED
         used = sorted(entry.catalogue.filters_in_use & entry.filters.keys())
         self._filter_ids = tuple(used)
-        names = Names.of(dictionary, work.application)
+        names = dictionary.names(work.application)
         matches = {name: filters.condition(entry.filters[name].filter, names) for name in used}
         self._bits = [case((matches[name], 1), else_=0) for name in used]
         self._holds = [_hold(restriction, matches) for restriction in entry.catalogue.restrictions]

@@ -86,7 +86,7 @@ class SqlTransaction:
         self._connection = connection
         self._dictionary = dictionary
         self._numbers = numbers
-        self._new_versions: list[tuple[int, int, Version]] = []
+        self._new_versions: list[tuple[int, Version]] = []
 
     async def find(self, tokens: Sequence[tuple[int, str]], membership: Membership | None) -> list[EndpointRecord]:
         """See `ports.Transaction.find`."""
@@ -232,13 +232,12 @@ class SqlTransaction:
         missing = self._dictionary.unknown(wanted)
         for number, application, version in await add_versions(self._connection, missing):
             self._dictionary.add_version(number, application, version)
-            self._new_versions.append((number, application, version))
+            self._new_versions.append((application, version))
 
     def forget(self) -> None:
         """The transaction was rolled back: its new versions have no number any more."""
-        for number, application, version in self._new_versions:
-            self._dictionary.versions.pop(number, None)
-            self._dictionary.version_ids.pop((application, version.text), None)
+        for application, version in self._new_versions:
+            self._dictionary.forget_version(application, version)
 
     async def mark_offered(self, offered: Collection[tuple[int, Version]], at: datetime) -> None:
         """See `ports.Transaction.mark_offered`."""

@@ -30,7 +30,7 @@ from orchestrator.domain.expressions import (
 from orchestrator.domain.filters import Filter, Values, parse
 from orchestrator.domain.predicates import predicate
 from orchestrator.persistence import filters, schema, sqlite
-from orchestrator.persistence.filters import Names
+from orchestrator.persistence.dictionaries import Names
 from orchestrator.persistence.functions import sort_key
 from orchestrator.persistence.instants import to_ms, to_ms_or_none
 from tests.properties import expressions

@@ -3,12 +3,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orchestrator.persistence.dictionaries import Dictionary, add_versions
+import pytest
+
+from orchestrator.persistence.dictionaries import Dictionary, Names, add_versions
 from tests.contract.storages import APP
 from tests.unit.orchestrator.domain.builders import general, v
 from tests.unit.orchestrator.persistence.statements import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from orchestrator.application.directory import Entry
     from tests.contract.storages import SqlShelf
 
@@ -17,8 +21,8 @@ def filled() -> Dictionary:
     dictionary = Dictionary(applications={1: "kettle", 2: "toaster"})
     for number, application, text in ((1, 1, "1.0.0"), (2, 1, "1.0.0+a"), (3, 2, "1.0.0")):
         dictionary.add_version(number, application, v(text))
-    dictionary.app_versions = {1: (1, "kettle-v1"), 2: (2, "toaster-v1")}
-    dictionary.app_version_ids = {"kettle-v1": 1, "toaster-v1": 2}
+    dictionary.add_app_version(1, 1, "kettle-v1")
+    dictionary.add_app_version(2, 2, "toaster-v1")
     return dictionary
 
 
@@ -53,6 +57,34 @@ def test_an_application_is_forgotten_with_every_name_that_it_had() -> None:
     assert dictionary.app_versions == {2: (2, "toaster-v1")}
 
 
+CHANGES: dict[str, Callable[[Dictionary], None]] = {
+    "a version more": lambda dictionary: dictionary.add_version(4, 1, v("2.0.0")),
+    "a version less": lambda dictionary: dictionary.forget_version(1, v("1.0.0+a")),
+    "an application version more": lambda dictionary: dictionary.add_app_version(3, 1, "kettle-v2"),
+    "an application version less": lambda dictionary: dictionary.forget_app_version("kettle-v1"),
+    "no application": lambda dictionary: dictionary.forget_application(1),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=list(CHANGES))
+def test_names_are_the_same_object_until_one_of_them_changes(change: Callable[[Dictionary], None]) -> None:
+    dictionary = filled()
+    before, others = dictionary.names(1), dictionary.names(2)
+    assert before == Names(versions={1: v("1.0.0"), 2: v("1.0.0+a")}, app_versions={1: "kettle-v1"})
+    assert dictionary.names(1) is before
+    change(dictionary)
+    assert dictionary.names(1) != before
+    assert dictionary.names(2) is others
+
+
+def test_an_unknown_version_is_forgotten_without_a_change() -> None:
+    dictionary = filled()
+    before = dictionary.names(1)
+    dictionary.forget_version(1, v("9.0.0"))
+    assert dictionary.names(1) is before
+    assert dictionary == filled()
+
+
 async def test_new_versions_are_numbered_by_two_statements(shelf: SqlShelf, entry: Entry) -> None:
     key = entry.application.key
     async with counted(shelf) as statements, shelf.storage.transaction() as transaction:
@@ -69,6 +101,8 @@ async def test_what_is_loaded_is_what_was_stored(shelf: SqlShelf, entry: Entry) 
     loaded = Dictionary()
     async with shelf.storage.reading() as connection:
         await loaded.load(connection)
+        before = loaded.names(entry.application.key)
         await loaded.load(connection)
+    assert loaded.names(entry.application.key) is not before
     assert loaded == shelf.storage._dictionary
     assert loaded.applications[entry.application.key] == "kettle"

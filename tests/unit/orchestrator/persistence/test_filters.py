@@ -9,7 +9,6 @@ import pytest
 from orchestrator.application.records import EndpointQuery
 from orchestrator.domain.endpoints import Endpoint
 from orchestrator.domain.filters import Filter
-from orchestrator.persistence import filters
 from tests.contract.storages import MINUTE, NOW, newcomer, store
 from tests.unit.orchestrator.domain.builders import v
 
@@ -92,6 +91,5 @@ async def test_an_endpoint_that_reported_nothing_has_no_version_and_was_never_se
 
 
 async def test_a_version_of_another_application_is_not_asked(shelf: SqlShelf, entry: Entry) -> None:
-    names = filters.Names.of(shelf.storage._dictionary, entry.application.key)
+    names = shelf.storage._dictionary.names(entry.application.key)
     assert set(names.app_versions.values()) == set(entry.application.app_versions)
-    assert filters.Names.of(shelf.storage._dictionary, 99) == filters.Names()
