@@ -11,17 +11,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, TypeDecorator, select
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from orchestrator.persistence.drivers import Compiled, Driver, Row
 from orchestrator.persistence.postgresql import Postgresql
 from orchestrator.persistence.sqlite import Sqlite
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Insert, Table, Update
+    from sqlalchemy import ColumnElement, Delete, Insert, Table, Update
+    from sqlalchemy.engine import Dialect
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy.types import TypeEngine
 
     from orchestrator.application.ports import StorageError
     from orchestrator.persistence.drivers import Answer, Upsert
@@ -57,7 +60,7 @@ def rows(columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
 class Prepared:
     """A statement that never changes."""
 
-    def __init__(self, statement: Select[Any] | Insert | Update) -> None:
+    def __init__(self, statement: Select[Any] | Insert | Update | Delete) -> None:
         """It is compiled at its first use."""
         self._statement = statement
         self._compiled: dict[Driver, Compiled] = {}
@@ -73,11 +76,27 @@ class Prepared:
         statement = self._statement
         if isinstance(statement, Select):
             statement = driver.gathered(statement)
-        found = statement.compile(dialect=driver.dialect)
-        return Compiled(str(found), tuple(found.positiontup or ()), dict(found.params))
+        compiled = statement.compile(dialect=driver.dialect)
+        if not isinstance(compiled, SQLCompiler):
+            raise TypeError(type(compiled))
+        # Lists of values are written out, and values go in as their types have them.
+        named = {bind.key for bind in compiled.binds.values() if bind.required}
+        found = compiled.construct_expanded_state(dict.fromkeys(named), escape_names=False)
+        converts = {bind.key: _converter(bind.type, driver.dialect) for bind in compiled.binds.values()}
+        converts |= found.processors
+        values = ((name, value, converts.get(name)) for name, value in found.parameters.items() if name not in named)
+        fixed = {name: value if convert is None else convert(value) for name, value, convert in values}
+        return Compiled(found.statement, tuple(found.positiontup or ()), fixed)
 
 
 prepared = Prepared
+
+
+def _converter(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
+    """What makes a value of a type into one for the driver, if anything does."""
+    own = kind if isinstance(kind, TypeDecorator) else kind.dialect_impl(dialect)
+    convert: Callable[[Any], Any] | None = own.bind_processor(dialect)
+    return convert
 
 
 async def run(connection: AsyncConnection, statement: Prepared, parameters: Mapping[str, Any]) -> None:

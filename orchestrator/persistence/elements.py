@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     case,
+    false,
     literal,
     literal_column,
     or_,
@@ -140,6 +141,12 @@ def listed(parameter: ColumnElement[str], name: str, *kinds: type) -> Given:
 def listed_here(items: Sequence[int]) -> Select[Any]:
     """The column of a table that holds these numbers, for IN."""
     return listed(literal(listing(items), Text()), "given", int).values
+
+
+def one_of(number: ColumnElement[int], values: Collection[int]) -> ColumnElement[bool]:
+    """Whether a number of our own is one of these."""
+    # Written out: there may be more than a statement takes parameters.
+    return number.in_([literal_column(str(int(value))) for value in values]) if values else false()
 
 
 def admitted(

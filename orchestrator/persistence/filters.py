@@ -13,7 +13,7 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING, Any, assert_never
 
-from sqlalchemy import and_, false, literal_column, not_, or_, true
+from sqlalchemy import and_, false, not_, or_, true
 
 from orchestrator.domain import predicates
 from orchestrator.domain.expressions import (
@@ -32,13 +32,13 @@ from orchestrator.domain.expressions import (
 )
 from orchestrator.domain.filters import parse
 from orchestrator.domain.predicates import Values
-from orchestrator.persistence import operands
+from orchestrator.persistence import elements, operands
 from orchestrator.persistence.instants import EPOCH
 from orchestrator.persistence.operands import NULL, either
 from orchestrator.persistence.schema import endpoint_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy import ColumnElement
 
@@ -119,13 +119,8 @@ def _by_number(expression: Expression, number: ColumnElement[int], known: Mappin
     for value, values in known.items():
         answers[evaluate(values)].append(value)
     return either(
-        *((_one_of(number, answers[answer]), _constant(answer)) for answer in (True, False) if answers[answer])
+        *((elements.one_of(number, answers[answer]), _constant(answer)) for answer in (True, False) if answers[answer])
     )
-
-
-def _one_of(number: ColumnElement[int], values: Sequence[int]) -> ColumnElement[bool]:
-    # Written out: numbers of our own, of which there may be more than a statement takes parameters.
-    return number.in_([literal_column(str(int(value))) for value in values])
 
 
 def _term(term: Term, *, positive: bool) -> ColumnElement[bool]:

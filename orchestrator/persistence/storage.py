@@ -22,6 +22,7 @@ from orchestrator.persistence.databases import open_database
 from orchestrator.persistence.dictionaries import Dictionary
 from orchestrator.persistence.edits import SqlEdit
 from orchestrator.persistence.numbers import Numbers
+from orchestrator.persistence.scans import Scans
 from orchestrator.persistence.views import SqlViews
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class SqlStorage(SqlViews):
         """How often it was restored from a backup."""
         self._writer = database.writer
         self._numbers = numbers
+        self._scans = Scans(dictionary)
         self._turn = asyncio.Lock()
         self._stale = False
         """Whether the dictionary holds names of a transaction that failed, and could not be read since."""
@@ -67,7 +69,7 @@ class SqlStorage(SqlViews):
                     if self._stale:
                         await self._dictionary.load(connection)
                         self._stale = False
-                    edit = SqlEdit(connection, self._dictionary, self._numbers)
+                    edit = SqlEdit(connection, self._dictionary, self._numbers, self._scans)
                     yield edit
                     ticket = servers.ticket(connection)
             except BaseException as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Text, and_, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy import BigInteger, Text, and_, bindparam, case, delete, insert, or_, select, update
 
 from orchestrator.application.classes import Page, differences
 from orchestrator.application.counters import deltas
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.versions import Version
     from orchestrator.persistence.dictionaries import Dictionary
     from orchestrator.persistence.numbers import Numbers
+    from orchestrator.persistence.scans import Scans
 
 _state, _endpoint = schema.endpoint_state, schema.endpoint
 _keys = elements.listed(bindparam("wanted", type_=Text), "wanted", int)
@@ -70,6 +71,11 @@ _DUE = (
     .subquery()
 )
 _DUE_KEYS = dialects.prepared(dialects.rows([_DUE.c.id]))
+_ADVANCE = dialects.prepared(
+    update(schema.work)
+    .where(schema.work.c.id == bindparam("number", type_=BigInteger))
+    .values(cursor=bindparam("reached", type_=BigInteger))
+)
 _SETBACKS_FLAG = STATE_COLUMNS.index("setbacks")
 _CONSENTS_FLAG = STATE_COLUMNS.index("consents")
 _WIDTH = len(STATE_COLUMNS)
@@ -81,11 +87,12 @@ _NOTHING: Mapping[Any, Any] = {}
 class SqlTransaction:
     """Everything the engine does to endpoints between begin and commit."""
 
-    def __init__(self, connection: AsyncConnection, dictionary: Dictionary, numbers: Numbers) -> None:
+    def __init__(self, connection: AsyncConnection, dictionary: Dictionary, numbers: Numbers, scans: Scans) -> None:
         """Work on a connection whose transaction has begun."""
         self._connection = connection
         self._dictionary = dictionary
         self._numbers = numbers
+        self._scans = scans
         self._new_versions: list[tuple[int, Version]] = []
 
     async def find(self, tokens: Sequence[tuple[int, str]], membership: Membership | None) -> list[EndpointRecord]:
@@ -268,7 +275,7 @@ class SqlTransaction:
 
     async def page(self, work: Work, limit: int, entry: Entry) -> Page:
         """See `ports.Transaction.page`."""
-        sweep = Sweep(self._connection, work, entry, self._dictionary)
+        sweep = Sweep(self._connection, work, self._scans.of(work, entry), self._dictionary)
         end = await sweep.end(limit)
         if end is None:
             return Page(end=None)
@@ -283,17 +290,16 @@ class SqlTransaction:
         await self.number((work.application, item.hop) for item in verdicts if item.hop is not None)
         if page.end is None:
             return
-        sweep = Sweep(self._connection, work, entry, self._dictionary)
+        sweep = Sweep(self._connection, work, self._scans.of(work, entry), self._dictionary)
         await sweep.write(page, page.end, verdicts, self._numbers, at)
         await self.count(differences(work.application, verdicts, page.classes))
 
     async def advance(self, work: Work, cursor: int | None) -> None:
         """See `ports.Transaction.advance`."""
-        item = schema.work.c.id == work.number
         if cursor is None:
-            await self._connection.execute(delete(schema.work).where(item))
+            await self._connection.execute(delete(schema.work).where(schema.work.c.id == work.number))
         else:
-            await self._connection.execute(update(schema.work).where(item).values(cursor=cursor))
+            await dialects.run(self._connection, _ADVANCE, {"number": work.number, "reached": cursor})
 
     async def park(self, pushes: Sequence[ParkedPush]) -> None:
         """See `ports.Transaction.park`."""

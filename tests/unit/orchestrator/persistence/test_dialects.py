@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import sqlite3
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import bindparam
+from sqlalchemy import bindparam, literal
 from sqlalchemy.exc import OperationalError
 
-from orchestrator.persistence import dialects, schema
+from orchestrator.persistence import dialects, elements, schema
 from tests.unit.orchestrator.persistence.statements import counted
 
 if TYPE_CHECKING:
@@ -66,6 +67,21 @@ async def test_a_statement_compiled_once_answers_as_it_does_otherwise(shelf: Sql
         for low, high in ((2, 60), (0, 20), (8, 0)):
             expected = await dialects.fetch(connection, statement, low=low, high=high)
             assert await dialects.fetch(connection, prepared, high=high, low=low) == expected
+
+
+async def test_lists_and_values_of_types_of_ours_are_in_what_is_compiled_once(shelf: SqlShelf) -> None:
+    delivery = schema.delivery.c
+    halved = delivery.digest * literal(0.5, elements.Number())
+    statement = dialects.rows([delivery.packet_id]).where(
+        delivery.packet_id.in_([2, 3, 5]), halved > literal(10, elements.Number()), delivery.digest < bindparam("high")
+    )
+    async with shelf.storage.transaction() as transaction:
+        await dialects.insert(
+            transaction._connection, schema.delivery, DELIVERY, [(number, number * 10) for number in range(9)]
+        )
+        assert await dialects.fetch(transaction._connection, dialects.prepared(statement), high=50) == [[3]]
+    compiled = dialects.prepared(statement).on(dialects.DRIVERS["postgresql"])
+    assert [compiled.fixed[name] for name in compiled.names if name != "high"] == [Decimal("0.5"), Decimal(10), 2, 3, 5]
 
 
 async def test_errors_of_the_driver_become_those_of_storage_and_others_stay(shelf: SqlShelf) -> None:
