@@ -2,7 +2,8 @@
 
 Rules:
 - Nobody else writes while a page is worked off, so that its length is what a report waits for.
-- A page that took too long is followed by one of half the size, one that took a short time by one of twice the size.
+- A page that took too long is followed by one of half the size, one that took less than half
+  of that by one of twice the size.
 
 Layer: application; pure.
 """
@@ -12,9 +13,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-LONG_SECONDS = 0.045
-"""Of one page, beyond which the next one is shorter."""
-SHORT_SECONDS = LONG_SECONDS / 3
+LONG_SECONDS = 0.03
+"""Of one page, beyond which the next one is shorter: whatever else delays a page, it is to end within 50 ms."""
+SHORT_SECONDS = LONG_SECONDS / 2
 LEAST = 1_000
 """Endpoints of a page: below this, most of the time is what a page costs whatever its size."""
 

@@ -2,7 +2,7 @@
 
 Rules:
 - A row of `moved` is one endpoint and what happens to it: its offer is withdrawn, or one is made, or consent is asked.
-- Rows are numbered in order of key, so that all statements of a page agree on every identifier.
+- Rows are numbered by key, with gaps, so that all statements of a page agree on every identifier.
 - A statement that would find nothing to do is left out.
 
 Layer: persistence.

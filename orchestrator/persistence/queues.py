@@ -6,6 +6,7 @@ Layer: persistence; the reading half of `ports.Storage`.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.application.pushes import Place
     from orchestrator.persistence.dialects import Prepared
     from orchestrator.persistence.dictionaries import Dictionary
+    from orchestrator.persistence.drivers import Answer
 
 _state = schema.endpoint_state.c
 _TOPIC_STATE = [
@@ -42,6 +44,10 @@ _TOPIC_STATE = [
 ]
 _keys = elements.listed(bindparam("wanted", type_=Text), "wanted", int)
 _places = elements.listed(bindparam("wanted", type_=Text), "wanted", int, str, str)
+_work = schema.work.c
+_WORK = dialects.rows([_work.id, _work.application_id, _work.kind, _work.running_ids, _work.cursor, _work.version_id])
+_CHANGES = dialects.prepared(_WORK.where(_work.version_id.is_(None)))
+_WAITING = dialects.prepared(_WORK.where(_work.version_id.is_not(None)))
 _RENEWALS = {renewal.value: renewal for renewal in Renewal}
 
 
@@ -177,37 +183,36 @@ class SqlQueues:
 
     async def works(self) -> list[Work]:
         """See `ports.Storage.works`."""
-        async with self.reading() as connection:
-            changes = select(schema.work).where(schema.work.c.version_id.is_(None)).order_by(schema.work.c.id)
-            rows = (await connection.execute(changes)).all()
         return [
             Work(
-                number=row.id,
-                application=row.application_id,
+                number=number,
+                application=application,
                 running=None
-                if row.running_ids is None
-                else frozenset(self._dictionary.version(number) for number in orjson.loads(row.running_ids)),
-                cursor=row.cursor,
-                renews=_RENEWALS.get(row.kind),
+                if running_ids is None
+                else frozenset(self._dictionary.version(known) for known in orjson.loads(running_ids)),
+                cursor=cursor,
+                renews=_RENEWALS.get(kind),
             )
-            for row in rows
+            for number, application, kind, running_ids, cursor, _ in await self._works(_CHANGES)
         ]
 
     async def queues(self) -> list[Work]:
         """See `ports.Storage.queues`."""
-        async with self.reading() as connection:
-            waiting = select(schema.work).where(schema.work.c.version_id.is_not(None)).order_by(schema.work.c.id)
-            rows = (await connection.execute(waiting)).all()
         return [
             Work(
-                number=row.id,
-                application=row.application_id,
+                number=number,
+                application=application,
                 running=frozenset(),
-                cursor=row.cursor,
-                version=self._dictionary.version(row.version_id),
+                cursor=cursor,
+                version=self._dictionary.version(version_id),
             )
-            for row in rows
+            for number, application, _, _, cursor, version_id in await self._works(_WAITING)
         ]
+
+    async def _works(self, statement: Prepared) -> Answer:
+        """Work items, by number."""
+        async with self.reading() as connection:
+            return sorted(await dialects.fetch(connection, statement), key=itemgetter(0))
 
     async def next_due(self) -> datetime | None:
         """When the next timer of an endpoint goes off; None: none is set."""

@@ -2,6 +2,7 @@
 
 Rules:
 - A page differs from the one before by parameters only: from where, up to where, and what its classes' verdicts say.
+- Rows of `moved` are numbered by key, with gaps: to count them, the database would have to sort them first.
 - Verdicts are matched with endpoints by what told their classes apart.
 
 Layer: persistence.
@@ -152,7 +153,7 @@ class Scan:
 
     @cached_property
     def moving(self) -> Prepared:
-        """Fill `moved` with the endpoints that change, in order of key, each with what its class's verdict says."""
+        """Fill `moved` with the endpoints that change, each with what its class's verdict says."""
         given = self._given
         said = [given.c[name] for name in movements.SAID]
         chosen = select(_state.id, given.c.hop, *said).select_from(self._matched(given)).where(self._inside)
@@ -241,7 +242,7 @@ class Scan:
         c = chosen.c
         # Nothing is cleared where nothing is retained; what is asked is retained everywhere.
         pushed = literal(1) if self._retained else case((or_(c.hop != 0, c.ask != 0), 1), else_=0)
-        number = func.row_number().over(order_by=c.id).label("n")
+        number = (c.id - _AFTER).label("n")
         rows: Select[Any] = select(number, *c, pushed.label("pushed"))
         return dialects.prepared(insert(temporary.moved).from_select(_MOVED, rows))
 

@@ -3,7 +3,8 @@
 Rules:
 - "Plain" endpoints are those whose class says all: no setback, consent, pin or timer, token active, pushes wanted, and
   a latest attempt that is neither started nor failed. All others are handed out one by one.
-- Rows are numbered in order of key, so that the statements of one page agree on every identifier.
+- Rows are numbered by key, so that the statements of one page agree on every identifier; those of keys that the page
+  does not move are given to nobody.
 
 Layer: persistence.
 """
@@ -85,7 +86,7 @@ class Sweep:
         self, page: Page, end: int, verdicts: Sequence[ClassVerdict], numbers: Numbers, at: datetime
     ) -> None:
         """Write the verdicts: history, superseded attempts, pushes, and last the hot rows."""
-        width = sum(page.classes[item.of] for item in verdicts)
+        width = end - self._after
         roomy = all(item.most >= page.classes[item.of] for item in verdicts)
         given = {
             "after": self._after,
