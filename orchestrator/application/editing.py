@@ -169,7 +169,7 @@ class EditingStorage(Protocol):
         `turned` is by how much a rollout turns the order of endpoints. An index finds them.
         """
 
-    async def measure(self, entry: Entry, item: Software) -> Measured:
+    async def measure(self, entry: Entry, item: Software, now: datetime) -> Measured:
         """How large the present stage of a rollout is; beside the writer, by one scan of what the stage admits."""
 
     async def frozen_specifications(self, application: int) -> Mapping[str, str]:

@@ -53,6 +53,7 @@ class Gatekeeper:
         """Take what it works with."""
         self._editing = parts.editing
         self._directory = parts.directory
+        self._clock = parts.clock
         self._steps = parts.steps
         self._rollouts = rollouts
         self._sizes = sizes
@@ -72,12 +73,13 @@ class Gatekeeper:
             return
         known = self._sizes.of(entry.application.key, item.version)
         record = entry.software[item.version]
-        proposed = rulings.decide(record, tallies, known)
+        now = self._clock.now()
+        proposed = rulings.decide(record, tallies, known, now)
         if proposed is None:
             return
 
         def step(present: SoftwareRecord, counted: Tallies) -> Move | None:
-            decided = rulings.decide(present, counted, known)
+            decided = rulings.decide(present, counted, known, now)
             # What stops has to be asked for as a stop: the next tick does.
             return decided if decided is not None and decided.action is proposed.action else None
 

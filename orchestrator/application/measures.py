@@ -12,6 +12,7 @@ from orchestrator.domain.routes import reaching
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from orchestrator.domain.catalogues import Catalogue
     from orchestrator.domain.gates import Size
@@ -31,13 +32,16 @@ class Measured:
     """
 
 
-def leading(catalogue: Catalogue, item: Software, running: Iterable[Version | None]) -> frozenset[Version | None]:
+def leading(
+    catalogue: Catalogue, item: Software, running: Iterable[Version | None], now: datetime
+) -> frozenset[Version | None]:
     """Which of the versions that endpoints run could come to a software, by edges through what can be served.
 
-    Not those that are recalled: whoever runs one is rescued, outside stages.
+    The software itself counts as if it could be, also after its end. Not those that are recalled: whoever runs one is
+    rescued, outside stages.
     """
     goal = 1 << catalogue.index[item.version]
-    towards = reaching(catalogue, goal, catalogue.servable | goal)
+    towards = reaching(catalogue, goal, (catalogue.servable & ~catalogue.ended(now)) | goal)
     return frozenset(
         version
         for version in running

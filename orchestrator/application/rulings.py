@@ -3,6 +3,7 @@
 Rules:
 - A failure anywhere comes before an advance; a stage that was passed is judged as long as its rollout goes on, and when
   it is finished, too.
+- After the end of a rollout no stage follows on another, and none waits for approval; failures count as before.
 - The last stage is left when nothing is to be expected any more but from endpoints that are not heard.
 - A finished rollout is opened again by failures that have come since: by an endpoint that went back in any case, by the
   others when its last stage does not pass any more. It finishes again when that stage passes anew; neither newcomers
@@ -26,6 +27,7 @@ from orchestrator.domain.rollouts import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from orchestrator.application.records import SoftwareRecord
     from orchestrator.application.rollouts import Tallies
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 _NOTHING = Tally()
 
 
-def decide(record: SoftwareRecord, tallies: Tallies, sizes: Mapping[int, Size]) -> Move | None:
+def decide(record: SoftwareRecord, tallies: Tallies, sizes: Mapping[int, Size], now: datetime) -> Move | None:
     """What becomes of a rollout by its numbers; None: nothing.
 
     Raises:
@@ -52,7 +54,7 @@ def decide(record: SoftwareRecord, tallies: Tallies, sizes: Mapping[int, Size]) 
     if phase is Phase.FINISHED:
         return _reopened(record, present, tallies)
     if phase is Phase.RUNNING and present.verdict is Verdict.PASSES:
-        return _passed(record, present, tallies, sizes)
+        return _passed(record, present, tallies, sizes, now)
     return None
 
 
@@ -96,15 +98,20 @@ def _reopened(record: SoftwareRecord, present: Ruling, tallies: Tallies) -> Move
     return Move(action=Action.ROLLOUT_REOPEN, rollout=reopened, reason=late + stage)
 
 
-def _passed(record: SoftwareRecord, present: Ruling, tallies: Tallies, sizes: Mapping[int, Size]) -> Move | None:
+def _passed(
+    record: SoftwareRecord, present: Ruling, tallies: Tallies, sizes: Mapping[int, Size], now: datetime
+) -> Move | None:
     item = record.software
     stage = item.rollout.stage
     last = stage + 1 >= len(item.policy.staging)
     size = sizes.get(stage)
     reason = f"stage {stage + 1}: {present.reason}"
+    approval = item.policy.stage(stage).approval
+    if item.over(now) and (approval or not last):
+        return None
     if last and not _at_rest(tallies, size):
         return None
-    if item.policy.stage(stage).approval:
+    if approval:
         waiting = domain.move(item.rollout, Phase.WAITING_APPROVAL)
         return Move(action=Action.ROLLOUT_PASS, rollout=waiting, reason=reason)
     action = Action.ROLLOUT_FINISH if last else Action.ROLLOUT_ADVANCE

@@ -1,8 +1,8 @@
 """How large the stages of rollouts are: measured by one read beside the writer, as seldom as its cost asks for.
 
 Rules:
-- A stage is measured again only when the numbers of its application have changed, and not before a multiple of the time
-  that it took has passed.
+- A stage is measured again only when the numbers of its application have changed, or a rollout has ended, and not
+  before a multiple of the time that it took has passed.
 - Whoever looks gets the last measurement: that somebody else has looked before hides nothing from the gates.
 - Sizes are kept in memory: after a start they are measured again.
 
@@ -45,7 +45,7 @@ class _Look:
     """Replaced with every change of a definition, that of a rollout's stage too."""
     again_at: datetime
     numbers: int
-    """A digest of the numbers at that time: when they are the same, so is the size."""
+    """A digest of the numbers and of the rollouts over at that time: when they are the same, so is the size."""
     measured: Measured
 
 
@@ -73,12 +73,13 @@ class Sizes:
     async def look(self, entry: Entry, item: Software, numbers: Counter[CounterKey]) -> Measured:
         """The present stage of a rollout, measured again if it may have another size than last time."""
         place, now = (entry.application.key, item.version), self._clock.now()
-        digest = hash(frozenset((key, n) for key, n in numbers.items() if key.name in {"running", "latest"} and n))
+        counted = frozenset((key, n) for key, n in numbers.items() if key.name in {"running", "latest"} and n)
+        digest = hash((counted, entry.catalogue.ended(now)))
         look = self._looks.get(place)
         if look is not None and look.entry is entry and (look.numbers == digest or now < look.again_at):
             return look.measured
         begun = self._elapsed()
-        measured = await self._editing.measure(entry, item)
+        measured = await self._editing.measure(entry, item, now)
         spent = timedelta(seconds=self._elapsed() - begun)
         again_at = now + max(LEAST_PAUSE, SHARE * spent)
         self._looks[place] = _Look(entry=entry, again_at=again_at, numbers=digest, measured=measured)

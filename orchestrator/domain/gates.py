@@ -85,6 +85,8 @@ class Size:
     """That the stage admits, and that could come to the version, or did."""
     waiting: int
     """Of them, those that nothing was offered yet."""
+    left: int = 0
+    """Of them, those that were not offered it, or not to the end, when its rollout ended: nothing comes of them."""
 
 
 class Verdict(Enum):
@@ -231,10 +233,11 @@ def judge(
 
 def _able(tally: Tally, size: Size, aside: int) -> int:
     """How many verdicts a stage can give: all its endpoints, but for those acknowledged that do not try again."""
+    able = size.endpoints - size.left
     if not aside:
-        return size.endpoints
+        return able
     possible = tally.settled - aside + tally.undecided + tally.unreached + size.waiting
-    return min(size.endpoints, max(size.endpoints - aside, possible))
+    return min(able, max(able - aside, possible))
 
 
 def _health(stage: Stage, tally: Tally, acknowledged: int) -> tuple[_Share, ...]:

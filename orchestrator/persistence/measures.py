@@ -5,6 +5,7 @@ Rules:
 - Nobody is in a stage who gives no verdict for it: pinned and rescued endpoints, and those that refuse the version.
 - A stage of a percentage that nobody falls into takes in the one endpoint of the lowest rank, as long as that is so.
 - A stage of a number keeps whom it and earlier ones took in; of others it takes in whom it has tried, then the lowest.
+- After the end of its rollout a stage takes in nobody, and nobody waits in it: who would have, is left.
 
 Layer: persistence; reads on the connection that is handed in.
 """
@@ -27,6 +28,7 @@ from orchestrator.persistence.rows import ATTEMPT_CODES, stage_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy import ColumnElement, Table
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -44,11 +46,12 @@ _HELD = [ATTEMPT_CODES[state] for state in AttemptState if state is not AttemptS
 class Measure:
     """The statements for the present stage of one rollout."""
 
-    def __init__(self, entry: Entry, item: Software, dictionary: Dictionary) -> None:
+    def __init__(self, entry: Entry, item: Software, dictionary: Dictionary, now: datetime) -> None:
         """Measure a stage of an application's software, as they are now."""
         self._entry = entry
         self._item = item
         self._dictionary = dictionary
+        self._now = now
         self._names = dictionary.names(entry.application.key)
         self._stage = item.policy.stage(item.rollout.stage)
         self._members = item.rollout.members_of(item.rollout.stage)
@@ -58,6 +61,8 @@ class Measure:
         """Measure."""
         size = await self._count(connection)
         members = None
+        if self._item.over(self._now):
+            return Measured(size=size, members=None)
         if self._stage.count is not None:
             members = await self._filled(connection, self._stage.count)
         elif self._stage.percent is not None and (self._members or not size.endpoints):
@@ -89,11 +94,12 @@ class Measure:
         return None if wanted == self._members else wanted
 
     async def _count(self, connection: AsyncConnection) -> Size:
-        waits = and_(self._to_come, not_(self._tried), not_(self._has(_state.setbacks, schema.setback)))
+        over, untried = self._item.over(self._now), and_(self._to_come, not_(self._tried))
+        sought = untried if over else and_(untried, not_(self._has(_state.setbacks, schema.setback)))
         admitted = self._admitted(self._item.rollout.stage)
-        counted = select(func.count(), func.coalesce(func.sum(case((waits, 1), else_=0)), 0))
-        row = (await connection.execute(self._among(counted, admitted, not_(self._earlier)))).one()
-        return Size(endpoints=row[0], waiting=row[1])
+        counted = select(func.count(), func.coalesce(func.sum(case((sought, 1), else_=0)), 0))
+        endpoints, found = (await connection.execute(self._among(counted, admitted, not_(self._earlier)))).one()
+        return Size(endpoints=endpoints, waiting=0, left=found) if over else Size(endpoints=endpoints, waiting=found)
 
     def _among(self, statement: Any, *conditions: ColumnElement[bool], or_tried: ColumnElement[bool] = _NONE) -> Any:  # noqa: ANN401 - a select of any columns
         """The endpoints that give a verdict on the version, by these conditions, and whom `or_tried` names."""
@@ -111,7 +117,7 @@ class Measure:
     @cached_property
     def _to_come(self) -> ColumnElement[bool]:
         """Whether the endpoint could come to the version."""
-        found = leading(self._entry.catalogue, self._item, [None, *self._versions.values()])
+        found = leading(self._entry.catalogue, self._item, [None, *self._versions.values()], self._now)
         ids = [number for number, version in self._versions.items() if version in found]
         runs = _state.running_id.in_([*ids, 0] if None in found else ids)
         refused = self._has(_state.consents, schema.consent, schema.consent.c.granted.is_(False))

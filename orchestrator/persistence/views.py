@@ -79,10 +79,10 @@ class SqlViews(SqlQueues):
             chosen = schema.counter.c.application_id == application
             return await counts.read(connection, chosen, self._dictionary)
 
-    async def measure(self, entry: Entry, item: Software) -> Measured:
+    async def measure(self, entry: Entry, item: Software, now: datetime) -> Measured:
         """See `editing.EditingStorage.measure`."""
         async with self.reading() as connection:
-            return await Measure(entry, item, self._dictionary).take(connection)
+            return await Measure(entry, item, self._dictionary, now).take(connection)
 
     async def freeze(self, application: int | None) -> Freeze | None:
         """See `editing.EditingStorage.freeze`."""

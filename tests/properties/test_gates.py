@@ -43,7 +43,12 @@ stages = st.builds(
 )
 sizes = st.one_of(
     st.none(),
-    st.builds(lambda waiting, others: Size(endpoints=waiting + others, waiting=waiting), AMOUNT, AMOUNT),
+    st.builds(
+        lambda waiting, left, others: Size(endpoints=waiting + left + others, waiting=waiting, left=left),
+        AMOUNT,
+        AMOUNT,
+        AMOUNT,
+    ),
     st.builds(Size, endpoints=AMOUNT, waiting=st.just(0)),
 )
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 RECALLED, SUSPENDED = "recalled", "suspended"
 STATES = (*(phase.value for phase in Phase), SUSPENDED, RECALLED)
 _OVER = frozenset({Phase.ABORTED.value, SUSPENDED, RECALLED})
+_GOING_ON = frozenset({Phase.RUNNING, Phase.WAITING_APPROVAL})
 _NOTHING = Tally()
 
 
@@ -59,7 +60,7 @@ def state(view: View, now: datetime) -> str:
         return str(phase.value)
     if item.strategy is Strategy.SUSPENDED:
         return SUSPENDED
-    if phase is Phase.RUNNING and (item.over(now) or _done(view)):
+    if (phase in _GOING_ON and item.over(now)) or (phase is Phase.RUNNING and _done(view)):
         return str(Phase.FINISHED.value)
     return str(phase.value)
 

@@ -279,6 +279,22 @@ async def test_a_paused_rollout_is_measured_and_stays_paused(keeper: Keeper) -> 
     assert (view.record.software.rollout.phase, view.sizes[0].waiting) == (Phase.PAUSED, 3)
 
 
+@pytest.mark.parametrize(("status_code", "phase"), [(200, Phase.FINISHED), (500, Phase.PAUSED)])
+async def test_after_its_end_a_rollout_is_judged_without_those_that_waited(
+    keeper: Keeper, status_code: int, phase: Phase
+) -> None:
+    end = keeper.desk.clock.at + timedelta(hours=1)
+    slots = {"stages": [{"percent": 100}], "limits": {"inProgress": 3}, "end": end.isoformat()}
+    await keeper.desk.define("1.1.0", "1.0.0", rollout=slots)
+    await keeper.desk.sweep()
+    assert ((await keeper.tick()).sizes[0].waiting, len(await keeper.holders())) == (7, 3)
+    keeper.desk.clock.at = end
+    for name in await keeper.holders():
+        await keeper.desk.report(name, "1.1.0", status_code)
+    view = await keeper.tick()
+    assert (view.sizes[0].waiting, view.sizes[0].left, view.record.software.rollout.phase) == (0, 7, phase)
+
+
 async def finished(keeper: Keeper) -> None:
     """A rollout of one stage that everybody has come to but one, who is not heard, and that an operator has ended."""
     await keeper.desk.define("1.1.0", "1.0.0", rollout={"stages": [{"percent": 100, "maxFailureRate": 0.2}]})

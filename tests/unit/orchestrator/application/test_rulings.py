@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,7 +12,10 @@ from orchestrator.domain.gates import Size, Tally, Verdict
 from orchestrator.domain.policies import OnFailure, RolloutPolicy, Stage
 from orchestrator.domain.rollouts import Phase, Rollout
 from tests.contract.storages import software_record
-from tests.unit.orchestrator.domain.builders import NOW, general, recalled
+from tests.unit.orchestrator.domain.builders import HOUR, NOW, general, recalled
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 STAGES = (Stage(percent=10, min_attempted=2), Stage(percent=100, min_attempted=2))
 GOOD, BAD, OPEN = Tally(confirmed=10), Tally(failed=10), Tally(confirmed=10, soaking=1)
@@ -26,19 +30,20 @@ def record(
     stages: tuple[Stage, ...] = STAGES,
     on_failure: OnFailure | None = OnFailure.PAUSE,
     marks: tuple[StageMark, ...] = (),
+    end: datetime | None = None,
 ) -> SoftwareRecord:
-    policy = RolloutPolicy(stages=stages, on_failure=on_failure)
+    policy = RolloutPolicy(stages=stages, on_failure=on_failure, end=end)
     item = replace(general("1.1.0", "1.0.0"), policy=policy, rollout=Rollout(phase=phase, stage=stage))
     return replace(software_record(item), status=RolloutStatus(marks=marks))
 
 
 def decided(of: SoftwareRecord, *tallies: Tally, sizes: dict[int, Size] | None = None) -> Action | None:
-    move = rulings.decide(of, dict(enumerate(tallies)), {0: REST, 1: REST} if sizes is None else sizes)
+    move = rulings.decide(of, dict(enumerate(tallies)), {0: REST, 1: REST} if sizes is None else sizes, NOW)
     return None if move is None else move.action
 
 
 def test_a_stage_that_passes_is_left_with_its_size_kept() -> None:
-    move = rulings.decide(record(), {0: GOOD}, {0: REST})
+    move = rulings.decide(record(), {0: GOOD}, {0: REST}, NOW)
     assert move is not None
     assert (move.action, move.rollout.stage, move.marks[0].endpoints) == (Action.ROLLOUT_ADVANCE, 1, 10)
     assert (move.reason or "").startswith("stage 1: 10 settled")
@@ -61,7 +66,7 @@ def test_a_stage_that_waits_is_left_alone() -> None:
 def test_a_stage_that_fails_stops_the_rollout_as_its_policy_wants(
     wanted: OnFailure | None, action: Action, *, recalls: bool
 ) -> None:
-    move = rulings.decide(record(on_failure=wanted), {0: BAD}, {0: REST})
+    move = rulings.decide(record(on_failure=wanted), {0: BAD}, {0: REST}, NOW)
     assert move is not None
     assert (move.action, move.recall) == (action, recalls)
     assert (move.reason or "").startswith("stage 1: failure rate 100 %")
@@ -69,7 +74,7 @@ def test_a_stage_that_fails_stops_the_rollout_as_its_policy_wants(
 
 def test_a_failure_of_a_stage_that_was_passed_comes_before_an_advance() -> None:
     assert decided(record(1), BAD, GOOD) is Action.ROLLOUT_PAUSE
-    move = rulings.decide(record(1), {0: BAD, 1: GOOD}, {1: REST})
+    move = rulings.decide(record(1), {0: BAD, 1: GOOD}, {1: REST}, NOW)
     assert ((move and move.reason) or "").startswith("stage 1: ")
 
 
@@ -102,6 +107,22 @@ def test_the_last_stage_ends_when_nothing_is_to_be_expected_any_more() -> None:
     assert decided(record(1), GOOD, Tally(confirmed=10, offered=3, unreached=3)) is Action.ROLLOUT_FINISH
 
 
+def test_after_its_end_no_stage_follows_and_none_waits_for_approval() -> None:
+    approval = (replace(STAGES[0], approval=True), replace(STAGES[1], approval=True))
+    assert decided(record(end=NOW), GOOD) is None
+    assert decided(record(end=NOW + HOUR), GOOD) is Action.ROLLOUT_ADVANCE
+    assert decided(record(1, stages=approval, end=NOW), GOOD, GOOD) is None
+    assert decided(record(1, stages=approval, end=NOW + HOUR), GOOD, GOOD) is Action.ROLLOUT_PASS
+
+
+def test_after_its_end_a_rollout_finishes_or_fails_without_those_that_are_left() -> None:
+    left = {0: Size(endpoints=99, waiting=0, left=96), 1: Size(endpoints=99, waiting=0, left=96)}
+    stages = (Stage(percent=10, min_attempted=50), Stage(percent=100, min_attempted=50))
+    few = Tally(confirmed=3, withdrawn=40)
+    assert decided(record(1, stages=stages, end=NOW), few, few, sizes=left) is Action.ROLLOUT_FINISH
+    assert decided(record(stages=stages, end=NOW), Tally(confirmed=1, failed=2), sizes=left) is Action.ROLLOUT_PAUSE
+
+
 WAITING = {1: Size(endpoints=65, waiting=1)}
 ENOUGH = Tally(confirmed=60, failed=5)
 """Too many failures to pass, and too few to fail while somebody waits."""
@@ -131,15 +152,15 @@ def test_a_finished_rollout_is_not_opened_by_what_it_had_when_it_finished_or_by_
 def test_one_that_goes_back_opens_a_finished_rollout_until_its_stage_passes_anew(stage: int) -> None:
     tallies = {0: Tally(confirmed=60), 1: Tally(confirmed=60)}
     tallies[stage] = Tally(confirmed=60, reverted=1)
-    move = rulings.decide(record(1, Phase.FINISHED), tallies, {0: REST, 1: REST})
+    move = rulings.decide(record(1, Phase.FINISHED), tallies, {0: REST, 1: REST}, NOW)
     assert move is not None
     assert (move.action, move.rollout.phase) == (Action.ROLLOUT_REOPEN, Phase.RUNNING)
     assert (move.reason or "").startswith("1 went back since it finished; stage 2: ")
-    again = rulings.decide(record(1), tallies, {0: REST, 1: REST})
+    again = rulings.decide(record(1), tallies, {0: REST, 1: REST}, NOW)
     assert again is not None
     assert (again.action, again.marks[stage].failures, again.marks[stage].reverted) == (Action.ROLLOUT_FINISH, 1, 1)
     marks = tuple(again.marks.get(number, StageMark()) for number in (0, 1))
-    assert rulings.decide(record(1, Phase.FINISHED, marks=marks), tallies, {0: REST, 1: REST}) is None
+    assert rulings.decide(record(1, Phase.FINISHED, marks=marks), tallies, {0: REST, 1: REST}, NOW) is None
 
 
 def test_stages_that_were_passed_are_judged_by_the_size_that_was_kept_and_without_what_was_acknowledged() -> None:

@@ -11,12 +11,15 @@ from orchestrator.application.counters import CounterKey
 from orchestrator.application.measures import Measured
 from orchestrator.application.sizes import LEAST_PAUSE, SHARE, Sizes
 from orchestrator.domain.gates import Size
+from orchestrator.domain.policies import RolloutPolicy
 from orchestrator.domain.rollouts import Rollout
 from tests.contract.storages import APP, entry_of
 from tests.unit.orchestrator.application.desks import HandClock
 from tests.unit.orchestrator.domain.builders import general, v
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from orchestrator.application.directory import Entry
     from orchestrator.domain.software import Software
 
@@ -39,8 +42,8 @@ class Scale:
     looks: list[int] = field(default_factory=list)
     now: float = 0.0
 
-    async def measure(self, entry: Entry, item: Software) -> Measured:
-        del entry
+    async def measure(self, entry: Entry, item: Software, now: datetime) -> Measured:
+        del entry, now
         self.looks.append(item.rollout.stage)
         self.now += self.seconds
         return Measured(size=Size(endpoints=self.endpoints, waiting=0), members=None)
@@ -102,6 +105,17 @@ async def test_a_changed_definition_is_measured_at_once(bench: Bench) -> None:
     assert await bench.look(counted(5))
     bench.entry = entry_of(replace(APP, key=1), [ITEM])
     assert await bench.look(counted(5))
+
+
+async def test_the_end_of_a_rollout_has_stages_measured_again_though_no_number_has_changed(bench: Bench) -> None:
+    ends = RolloutPolicy(end=bench.clock.at + timedelta(hours=1))
+    bench.entry = entry_of(replace(APP, key=1), [ITEM, replace(general("1.0.5", "1.0.0"), policy=ends)])
+    assert await bench.look(counted(5))
+    bench.clock.at += timedelta(hours=1) - LITTLE
+    assert not await bench.look(counted(5))
+    bench.clock.at += LITTLE
+    assert await bench.look(counted(5))
+    assert not await bench.look(counted(5))
 
 
 async def test_the_sizes_of_stages_that_were_passed_are_kept_and_those_ahead_are_not(bench: Bench) -> None:

@@ -163,6 +163,14 @@ def test_a_rate_over_the_limit_fails_when_nothing_is_open(still: str) -> None:
     assert judge(STAGE, settled, None).verdict is WAITS
 
 
+def test_whoever_is_left_when_a_rollout_ends_is_not_needed_and_not_open() -> None:
+    left = Size(endpoints=100, waiting=0, left=90)
+    assert judge(STAGE, Tally(confirmed=10, withdrawn=5), left).needed == 10
+    assert judge(STAGE, Tally(confirmed=10, withdrawn=5), left).verdict is PASSES
+    assert judge(STAGE, Tally(confirmed=9, failed=1), left).verdict is FAILS
+    assert judge(STAGE, Tally(confirmed=8, failed=2), left, acknowledged=2).needed == 8
+
+
 def test_a_rate_at_the_limit_does_not_fail_when_nothing_is_open() -> None:
     assert judge(STAGE, Tally(confirmed=19, failed=1), full(20)).verdict is PASSES
     assert judge(STAGE, Tally(confirmed=19, failed=1, withdrawn=1), full(21)).verdict is WAITS

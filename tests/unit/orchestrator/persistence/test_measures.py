@@ -64,11 +64,16 @@ async def measured(
     for draft in made:
         draft.new_attributes = attributes.get(draft.before.token)
     await store(shelf, entry, *made)
-    return await shelf.storage.measure(entry, item)
+    return await shelf.storage.measure(entry, item, NOW)
 
 
-def size(endpoints: int, waiting: int | None = None) -> Measured:
-    return Measured(size=Size(endpoints=endpoints, waiting=endpoints if waiting is None else waiting), members=None)
+def size(endpoints: int, waiting: int | None = None, left: int = 0) -> Measured:
+    waits = endpoints if waiting is None else waiting
+    return Measured(size=Size(endpoints=endpoints, waiting=waits, left=left), members=None)
+
+
+def ended(item: Software) -> Software:
+    return replace(item, policy=replace(item.policy, end=NOW))
 
 
 def test_the_ranks_are_as_these_tests_take_them() -> None:
@@ -125,7 +130,7 @@ async def test_targeted_software_has_only_whom_it_lists(shelf: SqlShelf) -> None
     gone = replace(item, filters=(use("gone"),))
     entry = await shelf.define(replace(APP, name="toaster", app_versions=("toaster-v1",)), [general("1.0.0"), gone])
     await store(shelf, entry, newcomer(entry, "e7", OLD))
-    assert await shelf.storage.measure(entry, gone) == size(0)
+    assert await shelf.storage.measure(entry, gone, NOW) == size(0)
 
 
 # How far it has to admit
@@ -188,6 +193,32 @@ async def test_a_later_percentage_that_adds_nobody_takes_in_the_next_rank(shelf:
 @pytest.mark.parametrize("stage", [Stage(percent=1), Stage(count=3)])
 async def test_without_endpoints_there_is_nobody_to_take_in(shelf: SqlShelf, stage: Stage) -> None:
     assert await measured(shelf, staged(stage), {}) == size(0)
+
+
+# After its end
+
+
+@pytest.mark.parametrize("stage", [Stage(percent=1), Stage(count=3)])
+async def test_after_its_end_a_stage_takes_in_nobody(shelf: SqlShelf, stage: Stage) -> None:
+    assert await measured(shelf, ended(staged(stage)), dict.fromkeys(ORDER, OLD)) == size(0)
+
+
+async def test_after_its_end_nobody_waits_and_whoever_has_no_attempt_of_it_is_left(shelf: SqlShelf) -> None:
+    """Whoever failed before and was to try again is left as well; who has begun, or has a verdict, is not."""
+    again = Setback(failures=1, retry_at=NOW + HOUR, exhausted=False)
+    fleet = {
+        "e4": OLD,
+        "e7": tried(AttemptState.INSTALLING),
+        "e6": tried(AttemptState.WITHDRAWN),
+        "e2": tried(AttemptState.FAILED),
+        "e8": replace(tried(AttemptState.WITHDRAWN), setbacks={NEXT: again}),
+    }
+    assert await measured(shelf, ended(staged(*WHOLE)), fleet) == size(5, waiting=0, left=3)
+
+
+async def test_nobody_comes_by_way_of_software_whose_rollout_has_ended(shelf: SqlShelf) -> None:
+    item = replace(staged(*WHOLE), upgradable_from=general("1.1.0", "1.0.5").upgradable_from)
+    assert await measured(shelf, item, {"e1": OLD}, ended(general("1.0.5", "1.0.0"))) == size(0)
 
 
 # Who is in it

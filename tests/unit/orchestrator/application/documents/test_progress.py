@@ -85,6 +85,7 @@ def built(given: View) -> Json:
         (Phase.FINISHED, {}, "finished"),
         (Phase.RUNNING, {"policy": RolloutPolicy(stages=STAGES, end=NOW)}, "finished"),
         (Phase.RUNNING, {"policy": RolloutPolicy(stages=STAGES, end=NOW + DAY)}, "running"),
+        (Phase.WAITING_APPROVAL, {"policy": RolloutPolicy(stages=STAGES, end=NOW)}, "finished"),
         (Phase.PAUSED, {"policy": RolloutPolicy(stages=STAGES, end=NOW)}, "paused"),
     ],
 )
