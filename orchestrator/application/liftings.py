@@ -7,6 +7,7 @@ Rules:
 - Without a sweep under way everything was withdrawn, and nothing is left to be shown. Nor is there of software that
   nobody holds an offer of: what is defined for the first time while a sweep is under way was hidden from nobody. Who
   is asked for consent is not counted; so who may be asked is told again.
+- It is shown again before anybody is decided anew: whoever the sweep had come to is told by the decision alone, once.
 
 Layer: application.
 """
@@ -32,16 +33,16 @@ if TYPE_CHECKING:
 
 async def follow(
     edit: Edit, storage: EditingStorage, before: Entry, after: Entry, running: AbstractSet[Version | None], at: datetime
-) -> None:
+) -> set[Version | None]:
     """Have shown again what a stop has hidden that is lifted by the edit, which turns `before` into `after`.
 
-    `running` is all that endpoints of the application run.
+    `running` is all that endpoints of the application run. Return which of it those run who are told again.
     """
     key = before.application.key
     shown = [version for version in after.software if _offerable(after, version) and not _offerable(before, version)]
     # What is committed: that the edit itself begins a sweep does not matter.
     if not shown or all(work.application != key for work in await storage.works()):
-        return
+        return set()
     offered = _offered(await storage.counters(key))
     numbers = rules.numbers(shown, after.catalogue) & (
         rules.numbers(offered, after.catalogue) | after.catalogue.consenting
@@ -49,6 +50,7 @@ async def follow(
     concerned = {version for version in running if after.catalogue.successors(version) & numbers}
     if concerned:
         await edit.renew(key, Renewal.SHOWN, concerned, at)
+    return concerned
 
 
 def _offered(numbers: Counter[CounterKey]) -> set[Version | None]:

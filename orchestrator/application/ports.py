@@ -169,7 +169,10 @@ class Storage(Protocol):
         """Parked pushes whose retry is due."""
 
     async def works(self) -> list[Work]:
-        """All unfinished changes, oldest first."""
+        """All unfinished changes in the order in which they are to be drawn: renewals, then the others; oldest first.
+
+        So nobody is told anew whom a change only now tells something.
+        """
 
     async def queues(self) -> list[Work]:
         """All queues of endpoints that wait for room, oldest first."""

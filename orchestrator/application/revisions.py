@@ -138,10 +138,10 @@ class Revisions:
             concerned = _concerned(revision, after, running)
             if concerned:
                 await edit.add_work(revision.key, concerned, revision.now)
-            retold = _retold(revision.before, after, running)
+            shown = await liftings.follow(edit, self._storage, revision.before, after, running, revision.now)
+            retold = _retold(revision.before, after, running) - shown
             if retold:
                 await edit.renew(revision.key, Renewal.ASKS, retold, revision.now)
-            await liftings.follow(edit, self._storage, revision.before, after, running, revision.now)
             self._steps("revision-written")
         self._steps("revision-committed")
         self._directory.put(after)

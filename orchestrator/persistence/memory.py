@@ -107,7 +107,8 @@ class MemoryStorage:
 
     async def works(self) -> list[Work]:
         """See `ports.Storage.works`."""
-        return [work for _, work in sorted(self.state.works.items()) if work.version is None]
+        changes = [work for _, work in sorted(self.state.works.items()) if work.version is None]
+        return sorted(changes, key=lambda work: work.renews is None)
 
     async def queues(self) -> list[Work]:
         """See `ports.Storage.queues`."""

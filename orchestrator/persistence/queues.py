@@ -183,7 +183,8 @@ class SqlQueues:
 
     async def works(self) -> list[Work]:
         """See `ports.Storage.works`."""
-        return [
+        rows = await self._works(_CHANGES)
+        changes = [
             Work(
                 number=number,
                 application=application,
@@ -193,8 +194,9 @@ class SqlQueues:
                 cursor=cursor,
                 renews=_RENEWALS.get(kind),
             )
-            for number, application, kind, running_ids, cursor, _ in await self._works(_CHANGES)
+            for number, application, kind, running_ids, cursor, _ in rows
         ]
+        return sorted(changes, key=lambda work: work.renews is None)
 
     async def queues(self) -> list[Work]:
         """See `ports.Storage.queues`."""

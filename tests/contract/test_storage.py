@@ -510,6 +510,18 @@ async def test_work_items_are_kept_in_order_with_their_cursor_until_they_are_don
     assert await shelf.storage.works() == [replace(first, cursor=17)]
 
 
+async def test_renewals_come_before_other_work(shelf: Shelf, entry: Entry) -> None:
+    key = entry.application.key
+    await store(shelf, entry, newcomer(entry, "tok", on("1.0.0")))
+    await shelf.add_work(key, {v("1.0.0")})
+    await shelf.renew(key, Renewal.SHOWN, {v("1.0.0")})
+    await shelf.add_work(key, None)
+    await shelf.renew(key, Renewal.ASKS, {v("1.0.0")})
+    works = await shelf.storage.works()
+    assert [work.renews for work in works] == [Renewal.SHOWN, Renewal.ASKS, None, None]
+    assert [work.running is None for work in works] == [False, False, False, True]
+
+
 async def test_a_page_sums_up_plain_endpoints_and_hands_out_the_others(shelf: Shelf, entry: Entry) -> None:
     plain = [newcomer(entry, f"plain{number}", on("1.0.0", offered("2.0.0"))) for number in range(3)]
     plain[2].new_attributes = '{"site":"lab"}'

@@ -10,10 +10,11 @@ from orchestrator.application.authors import ANONYMOUS
 from orchestrator.application.classes import Renewal
 from orchestrator.application.preconditions import UNCONDITIONAL
 from orchestrator.application.publisher import Publisher
+from orchestrator.application.sweeps import Sweeper
 from orchestrator.domain.facts import Progressed
 from orchestrator.domain.versions import Version
 from protocol.progress import ProgressState
-from tests.parts import Retainer, with_link
+from tests.parts import Retainer, with_link, without_broker
 from tests.unit.orchestrator.application.desks import APP, open_desk
 
 if TYPE_CHECKING:
@@ -56,6 +57,13 @@ class Stand:
     async def publish(self) -> dict[str, bytes]:
         await self.publisher.drain()
         return dict(self.link.retained)
+
+    async def sweep(self) -> None:
+        """Draw the consequences of all changes, one after the other, and publish after each."""
+        sweeper = Sweeper(without_broker(self.desk.storage, self.desk.directory, self.desk.clock))
+        for work in await self.desk.storage.works():
+            await sweeper.work_off(work)
+            await self.publish()
 
     async def renewed(self) -> list[Renewal | None]:
         return [work.renews for work in await self.desk.storage.works()]
@@ -139,6 +147,46 @@ async def test_invariant_1_an_ask_that_was_cleared_by_a_stop_is_retained_again(t
             await lift(desk)
             await desk.sweep()
             assert await stand.publish() == asked
+
+
+@pytest.mark.parametrize("consent", ["required", "none"])
+@pytest.mark.parametrize("stop", ["freeze", "pause"])
+async def test_each_is_told_once_when_a_stop_is_lifted_that_had_come_to_some(
+    tmp_path: Path, stop: str, consent: str
+) -> None:
+    """One is withdrawn by what it says in the meantime, the other one is still as it was when the stop is lifted."""
+    async with open_desk(tmp_path, consent=consent) as desk:
+        stand, (begin, lift) = Stand(desk), STOPS[stop]
+        await desk.define("1.1.0", "1.0.0")
+        for name in ("a", "b"):
+            await desk.enrol(name, "1.0.0")
+        shown = await stand.publish()
+        assert len(shown) == 2
+        await begin(desk)
+        await desk.report("a", "1.0.0")
+        assert len(await stand.publish()) == 1
+        stand.link.sent.clear()
+        await lift(desk)
+        await stand.sweep()
+        assert await stand.publish() == shown
+        told = sorted(message.topic for message in stand.link.sent if message.payload)
+        assert told == sorted(shown)
+
+
+async def test_who_is_shown_an_ask_again_is_not_told_besides_that_its_software_says_something_else(
+    tmp_path: Path,
+) -> None:
+    async with open_desk(tmp_path, consent="required") as desk:
+        stand = Stand(desk)
+        await desk.define("1.1.0", "1.0.0")
+        await desk.enrol("a", "1.0.0")
+        await desk.define("1.1.0", "1.0.0", rolloutStrategy="suspended")
+        await stand.publish()
+        await desk.define("1.1.0", "1.0.0", metadata={"description": "fast"})
+        stand.link.sent.clear()
+        await stand.sweep()
+        (told,) = [message for message in stand.link.sent if message.payload]
+        assert b"fast" in told.payload
 
 
 async def test_what_was_started_is_not_pushed_again(desk: Desk) -> None:
