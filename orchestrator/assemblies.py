@@ -222,7 +222,7 @@ def _context(surroundings: Surroundings, engine: Engine, link: MqttLink, retirer
         groups=Groups(revisions),
         imports=Imports(storage, directory, clock, wake, rooms=parts.rooms, instances=settings.instances),
         endpoints=Endpoints(storage, directory, clock, gate, wake, rooms=parts.rooms, instances=settings.instances),
-        observations=Observations(storage, directory, clock, parts.floods),
+        observations=Observations(storage, directory, clock, parts.floods, parts.silences),
         plans=plans,
         rollouts=engine.rollouts,
         now=clock.now,
@@ -239,7 +239,7 @@ def _gauges(engine: Engine, retirer: Retirer) -> Mapping[str, float]:
         "ready": float(engine.ready),
         "push_watermark": float(engine.publisher.watermark),
         "flooding_endpoints": float(engine.parts.floods.count(engine.parts.clock.now())),
-        "endpoints_unseen": float(retirer.unseen),
+        "endpoints_unseen": float(engine.parts.silences.total),
         "endpoints_retired": float(retirer.retired),
     }
 

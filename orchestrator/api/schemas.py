@@ -282,6 +282,7 @@ class Summary(Shape):
     endpoints: int
     by_version: dict[str, int]
     unknown_version: int
+    unseen: int | None
     frozen: Freeze | None
     by_state: dict[AttemptState, int]
     failures: list[Failure]

@@ -131,6 +131,10 @@ class Feed:
         self._append(application, "", (), None, told)
         self._announce()
 
+    def touch(self, application: str) -> None:
+        """A number of an application has changed by nothing that is an event."""
+        self._touched.add(application)
+
     def touched(self) -> set[str]:
         """The applications of which something was noted since this was asked last, numbers aside."""
         touched, self._touched = self._touched, set()

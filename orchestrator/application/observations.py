@@ -31,17 +31,21 @@ if TYPE_CHECKING:
         StoredHistory,
         StoredTrouble,
     )
+    from orchestrator.application.silences import Silences
 
 
 class Observations:
     """Views of all applications."""
 
-    def __init__(self, storage: EditingStorage, directory: Directory, clock: Clock, floods: Floods) -> None:
+    def __init__(
+        self, storage: EditingStorage, directory: Directory, clock: Clock, floods: Floods, silences: Silences
+    ) -> None:
         """Take what the views need."""
         self._storage = storage
         self._directory = directory
         self._clock = clock
         self._floods = floods
+        self._silences = silences
 
     def entry(self, application: str) -> Entry:
         """An application as it is now.
@@ -103,7 +107,8 @@ class Observations:
             NotFoundError: there is no such application.
         """
         entry = self.entry(application)
-        return fleets.build_summary(await self._storage.counters(entry.application.key), entry)
+        key = entry.application.key
+        return fleets.build_summary(await self._storage.counters(key), entry, self._silences.of(key))
 
     async def chart(self, application: str) -> Chart:
         """The application's upgrade graph with its numbers.

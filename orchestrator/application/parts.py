@@ -14,6 +14,7 @@ from orchestrator.application.floods import Floods
 from orchestrator.application.presence import Presence
 from orchestrator.application.rooms import Rooms
 from orchestrator.application.signals import Signals
+from orchestrator.application.silences import Silences
 from orchestrator.application.tallies import Tallies
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Parts:
     rooms: Rooms = field(default_factory=Rooms)
     floods: Floods = field(default_factory=Floods)
     signals: Signals = field(default_factory=Signals)
+    silences: Silences = field(default_factory=Silences)
     tallies: Tallies = field(default_factory=Tallies)
 
     @property

@@ -5,6 +5,7 @@ Rules:
   its offer is withdrawn, it counts in no stage, and its first accepted message brings it back.
 - Time without a broker or without this service is no silence, and nobody is retired before everything that had waited
   in the broker is committed, nor while deadlines are suspended.
+- How many are unseen is told per application, for its numbers: as of the last round.
 - Whoever is to be retired is looked at again in the transaction that does it.
 
 Layer: application.
@@ -105,10 +106,9 @@ class Retirer:
         self._presence = parts.presence
         self._rooms = parts.rooms
         self._steps = parts.steps
+        self._silences = parts.silences
         self._tallies = parts.tallies
         self._sleep = sleep
-        self.unseen = 0
-        """Endpoints that were unseen when they were last looked at."""
         self.retired = 0
         """Those that were retired."""
 
@@ -134,18 +134,27 @@ class Retirer:
 
     async def look(self) -> None:
         """Look at all endpoints once."""
-        found: Counter[str] = Counter()
+        unseen: Counter[int] = Counter()
+        retired = 0
         after: int | None = 0
         while after is not None:
             begun = self._elapsed()
             page = await self._register.silent(after, ENDPOINTS, self._clock.now() - min(self._spans))
             gone = await self._retire(page.silent)
-            left = (item.heard_at for item in page.silent if item.key not in gone)
-            found["unseen"] += sum(self._quiet(heard_at, self._unseen_after) for heard_at in left)
-            found["retired"] += len(gone) + page.retired
+            left = (item for item in page.silent if item.key not in gone)
+            unseen.update(item.application for item in left if self._quiet(item.heard_at, self._unseen_after))
+            retired += len(gone) + page.retired
             after = page.end
             await self._sleep(RESTS * (self._elapsed() - begun))
-        self.unseen, self.retired = found["unseen"], found["retired"]
+        self.retired = retired
+        if self._unseen_after is not None:
+            for application in self._silences.count(unseen):
+                self._tell(application)
+
+    def _tell(self, application: int) -> None:
+        entry = self._directory.by_key(application)
+        if entry is not None:
+            self._feed.touch(entry.application.name)
 
     def _quiet(self, heard_at: datetime, span: timedelta | None) -> bool:
         """Whether an endpoint has been silent for so long, although it could have been heard."""

@@ -88,6 +88,8 @@ def _counts(document: Document) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = [("endpoints", "all", total, _share(total, total))]
     rows += [("runs", name, count, _share(count, total)) for name, count in versions]
     rows += [("state", name, count, _share(count, total)) for name, count in section(document, "byState").items()]
+    if unseen := number(document, "unseen"):
+        rows.append(("unseen", None, unseen, _share(unseen, total)))
     for failure in items(document, "failures"):
         what = f"{cell(failure.get('version'))}: {cell(failure.get('reason'))}"
         rows.append(("failure", what, failure.get("endpoints"), _share(failure.get("endpoints"), total)))

@@ -30,6 +30,7 @@ from orchestrator.application.records import EndpointQuery, Registration
 from orchestrator.application.revisions import Revisions
 from orchestrator.application.rollouts import Rollouts
 from orchestrator.application.rooms import Rooms
+from orchestrator.application.silences import Silences
 from orchestrator.application.sizes import Sizes
 from orchestrator.application.sweeps import Sweeper
 from orchestrator.domain import changes
@@ -239,7 +240,7 @@ def _context(storage: SqlStorage, directory: Directory, fakes: _Fakes, sizes: Si
         groups=Groups(revisions),
         imports=Imports(storage, directory, clock, wake, rooms=Rooms(), instances=Instances()),
         endpoints=Endpoints(storage, directory, clock, gate, wake, rooms=Rooms(), instances=Instances()),
-        observations=Observations(storage, directory, clock, Floods()),
+        observations=Observations(storage, directory, clock, Floods(), Silences()),
         plans=plans,
         rollouts=Rollouts(storage, revisions, sizes),
         declarations=Declarations(storage, revisions, plans, clock, registration=Registration.CLOSED),

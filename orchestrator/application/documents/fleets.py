@@ -57,8 +57,8 @@ def unstarted_offers(numbers: Counter[CounterKey], entry: Entry) -> int:
     )
 
 
-def build_summary(numbers: Counter[CounterKey], entry: Entry) -> Document:
-    """How many endpoints run what, and how their latest attempts stand."""
+def build_summary(numbers: Counter[CounterKey], entry: Entry, unseen: int | None) -> Document:
+    """How many endpoints run what, and how their latest attempts stand; None `unseen`: they were not counted."""
     by_version = running(numbers)
     failures = [(key, amount) for key, amount in numbers.items() if key.name == "failures" and amount > 0]
     failures.sort(key=lambda item: (-item[1], str(item[0].version), item[0].label))
@@ -66,6 +66,7 @@ def build_summary(numbers: Counter[CounterKey], entry: Entry) -> Document:
         "endpoints": by_version.total(),
         "byVersion": {version.text: by_version[version] for version in sorted(filter(None, by_version), reverse=True)},
         "unknownVersion": by_version[None],
+        "unseen": unseen,
         "frozen": freezes.build_optional(entry.application.frozen),
         "byState": _by_state(numbers, entry),
         "failures": [

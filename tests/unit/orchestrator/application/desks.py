@@ -29,6 +29,7 @@ from orchestrator.application.records import Registration
 from orchestrator.application.revisions import Revisions
 from orchestrator.application.rollouts import Rollouts
 from orchestrator.application.rooms import Rooms
+from orchestrator.application.silences import Silences
 from orchestrator.application.sizes import Sizes
 from orchestrator.application.sweeps import Sweeper
 from orchestrator.domain import changes
@@ -142,7 +143,8 @@ class Desk:
         self.rollouts = Rollouts(storage, self.revisions, Sizes(storage, clock, no_time))
         self.audits = Audits(storage)
         self.floods = Floods()
-        self.observations = Observations(storage, directory, clock, self.floods)
+        self.silences = Silences()
+        self.observations = Observations(storage, directory, clock, self.floods, self.silences)
         closed = Registration.CLOSED
         self.plans = Plans(storage, directory, clock, self.downloads, registration=closed, offer_bytes=1023)
         self.declarations = Declarations(

@@ -205,3 +205,5 @@ def test_what_was_touched_is_asked_once_and_summaries_touch_nothing() -> None:
     assert feed.touched() == {"kettle", "teapot"}
     feed.tell("kettle", "summary", None, {}, AT)
     assert feed.touched() == set()
+    feed.touch("kettle")
+    assert feed.touched() == {"kettle"}

@@ -131,10 +131,17 @@ async def test_the_summary_counts_who_runs_what_and_how_it_went(desk: Desk) -> N
         "endpoints": 4,
         "byVersion": {"1.1.0": 1, "1.0.0": 2},
         "unknownVersion": 1,
+        "unseen": None,
         "frozen": None,
         "byState": {"offered": 1, "confirmed": 1, "failed": 1},
         "failures": [{"version": "1.1.0", "reason": "no room left", "endpoints": 1}],
     }
+
+
+async def test_the_summary_says_how_many_were_silent_when_they_were_counted_last(desk: Desk) -> None:
+    await fleet(desk)
+    desk.silences.count({desk.observations.entry(APP).application.key: 3})
+    assert (await desk.observations.summary(APP))["unseen"] == 3
 
 
 async def test_invariant_7_offers_of_stopped_software_count_as_withdrawn_at_once(desk: Desk) -> None:
@@ -173,6 +180,7 @@ async def test_an_application_without_endpoints_has_an_empty_summary(desk: Desk)
         "endpoints": 0,
         "byVersion": {},
         "unknownVersion": 0,
+        "unseen": None,
         "frozen": None,
         "byState": {},
         "failures": [],

@@ -71,7 +71,7 @@ async def test_a_silent_endpoint_is_retired_and_loses_its_offer(desk: Desk, hous
     assert await house.state("new") is TokenState.ACTIVE
     assert await desk.offer_of("old") is None
     assert await desk.offer_of("new") == "1.1.0"
-    assert (retirer.unseen, retirer.retired, house.parts.tallies.retired) == (1, 1, 1)
+    assert (house.parts.silences.total, retirer.retired, house.parts.tallies.retired) == (1, 1, 1)
     document = await desk.endpoints.get("kettle", "old")
     entries = [item.entry.kind for item in await desk.storage.history(document, None, 2)]
     assert entries == [HistoryKind.WITHDRAWN, HistoryKind.RETIRED]
@@ -83,30 +83,45 @@ async def test_who_is_retired_is_counted_and_not_retired_again(desk: Desk, house
     await house.look()
     before = await desk.storage.last_revision()
     retirer = await house.look()
-    assert (retirer.unseen, retirer.retired, house.parts.tallies.retired) == (1, 1, 1)
+    assert (house.parts.silences.total, retirer.retired, house.parts.tallies.retired) == (1, 1, 1)
     assert await desk.storage.last_revision() == before
 
 
 async def test_without_a_term_silent_endpoints_are_only_counted(house: House) -> None:
     retirer = await house.look(retire_after=None)
-    assert (retirer.unseen, retirer.retired) == (2, 0)
+    assert (house.parts.silences.total, retirer.retired) == (2, 0)
     assert await house.state("old") is TokenState.ACTIVE
 
 
 async def test_nobody_is_unseen_where_nobody_wants_to_know(house: House) -> None:
     retirer = await house.look(unseen_after=None)
-    assert (retirer.unseen, retirer.retired) == (0, 1)
+    assert (house.parts.silences.total, retirer.retired) == (0, 1)
+    assert house.parts.silences.of(1) is None
     assert list(retirer.loops()) == ["house.silence"]
     publisher = Publisher(house.parts, watermark=0, parked=set())
     nobody = Retirer(house.parts, house.desk.storage, publisher, house.outages, unseen_after=None, retire_after=None)
     assert nobody.loops() == {}
 
 
+async def test_who_is_unseen_is_told_to_the_numbers_of_its_application_when_that_changes(
+    desk: Desk, house: House
+) -> None:
+    key = desk.revisions.entry("kettle").application.key
+    house.parts.feed.touched()
+    await house.look(retire_after=None)
+    assert (house.parts.silences.of(key), house.parts.feed.touched()) == (2, {"kettle"})
+    await house.look(retire_after=None)
+    assert house.parts.feed.touched() == set()
+    await desk.report("old", "1.0.0")
+    await house.look(retire_after=None)
+    assert (house.parts.silences.of(key), house.parts.feed.touched()) == (1, {"kettle"})
+
+
 async def test_time_without_a_broker_is_no_silence(house: House) -> None:
     house.outages.add(START + 10 * DAY, START + 40 * DAY)
     retirer = await house.look()
     assert await house.state("old") is TokenState.ACTIVE
-    assert (retirer.unseen, retirer.retired) == (2, 0)
+    assert (house.parts.silences.total, retirer.retired) == (2, 0)
 
 
 async def test_nobody_is_retired_before_what_waits_in_the_broker_is_heard(house: House) -> None:
@@ -131,7 +146,7 @@ async def test_more_than_a_transaction_takes_are_retired_in_several(
     steps: list[str] = []
     desk.clock.at += 90 * DAY
     retirer = await house.look(replace(house.parts, steps=steps.append))
-    assert (retirer.unseen, retirer.retired) == (0, 3)
+    assert (house.parts.silences.total, retirer.retired) == (0, 3)
     assert steps == ["endpoints-retired"] * 2
 
 

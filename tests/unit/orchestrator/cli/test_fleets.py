@@ -18,6 +18,7 @@ SUMMARY = {
     "endpoints": 8,
     "byVersion": {"1.0.0": 5, "1.1.0": 1},
     "unknownVersion": 2,
+    "unseen": 3,
     "frozen": FREEZE,
     "byState": {"failed": 1},
     "failures": [{"version": "1.1.0", "reason": "no room left", "endpoints": 1}],
@@ -34,6 +35,7 @@ def test_a_summary_counts_and_says_that_it_is_frozen(server: FakeServer) -> None
         "runs\t1.1.0\t1\t12.5 %",
         "runs\tunknown\t2\t25.0 %",
         "state\tfailed\t1\t12.5 %",
+        "unseen\t-\t3\t37.5 %",
         "failure\t1.1.0: no room left\t1\t12.5 %",
     ]
 

@@ -84,7 +84,7 @@ async def test_failures_are_listed_the_most_frequent_first(desk: Desk) -> None:
             key("failures", NEW, "settled since"): 0,
         }
     )
-    failures = fleets.build_summary(numbers, desk.revisions.entry(APP))["failures"]
+    failures = fleets.build_summary(numbers, desk.revisions.entry(APP), None)["failures"]
     assert failures == [
         {"version": "1.1.0", "reason": "often", "endpoints": 4},
         {"version": "1.0.0", "reason": "a", "endpoints": 1},
@@ -104,7 +104,7 @@ async def test_states_are_summed_over_versions_and_offers_of_what_is_gone_are_wi
             key("latest", NEW, "failed"): 0,
         }
     )
-    states = fleets.build_summary(numbers, desk.revisions.entry(APP))["byState"]
+    states = fleets.build_summary(numbers, desk.revisions.entry(APP), None)["byState"]
     assert states == {"offered": 2, "confirmed": 5, "withdrawn": 7}
 
 
