@@ -6,6 +6,7 @@ Rules:
 - A stage of a percentage that nobody falls into takes in the one endpoint of the lowest rank, as long as that is so.
 - A stage of a number keeps whom it and earlier ones took in; of others it takes in whom it has tried, then the lowest.
 - After the end of its rollout a stage takes in nobody, and nobody waits in it: who would have, is left.
+- A filter that errs on an endpoint, which has not the attribute, does not match it: it is left to later stages.
 
 Layer: persistence; reads on the connection that is handed in.
 """
@@ -164,4 +165,6 @@ class Measure:
 
     def _matching(self, names: Iterable[str]) -> list[ColumnElement[bool]]:
         known = self._entry.filters
-        return [filters.condition(known[name].filter, self._names) for name in names if name in known]
+        conditions = (filters.condition(known[name].filter, self._names) for name in names if name in known)
+        # An error is null, of which the opposite is null as well.
+        return [func.coalesce(matched, false()) for matched in conditions]

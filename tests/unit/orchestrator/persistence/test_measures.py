@@ -123,6 +123,19 @@ async def test_a_filter_admits_whom_it_matches_beside_earlier_stages(shelf: SqlS
     assert await measured(shelf, item, dict.fromkeys(ORDER, OLD), e7=lab, e2=lab, e8=lab) == size(2)
 
 
+async def test_whom_the_filter_of_an_earlier_stage_errs_on_is_in_a_later_one(shelf: SqlShelf) -> None:
+    """Without the attribute that it looks at, as most of a fleet."""
+    item = staged(Stage(filter_id="lab"), Stage(percent=100), stage=1)
+    fleet = dict.fromkeys(ORDER, OLD)
+    assert await measured(shelf, item, fleet, e7='{"site":"lab"}', e2='{"site":"field"}', e8='{"ring":1}') == size(4)
+
+
+async def test_a_percentage_takes_in_one_that_the_filter_of_an_earlier_stage_errs_on(shelf: SqlShelf) -> None:
+    item = staged(Stage(filter_id="lab"), Stage(percent=1), stage=1)
+    found = await measured(shelf, item, dict.fromkeys(ORDER, OLD), e4='{"site":"lab"}')
+    assert found.members == keys("e7")
+
+
 async def test_targeted_software_has_only_whom_it_lists(shelf: SqlShelf) -> None:
     item = replace(targeted("1.1.0", "1.0.0", filters=[use("lab")]), policy=RolloutPolicy(stages=WHOLE))
     assert await measured(shelf, item, dict.fromkeys(ORDER, OLD), e7='{"site":"lab"}') == size(1)
