@@ -103,6 +103,7 @@ class Given(NamedTuple):
 
     number: int
     hop: int
+    outcome: int
     why: str | None
     given_stage: int
     ask: int

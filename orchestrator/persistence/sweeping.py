@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.application.classes import EndpointClass, Page
 from orchestrator.persistence import dialects, elements, movements, scans
 from orchestrator.persistence.instants import to_ms
+from orchestrator.persistence.movements import Outcome
 from orchestrator.persistence.rows import ATTEMPT_STATES, WAS_ASKED, stage_code, stage_of
 from orchestrator.persistence.schema import KEY_SPAN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -87,32 +88,45 @@ class Sweep:
     ) -> None:
         """Write the verdicts: history, superseded attempts, pushes, and last the hot rows."""
         width = end - self._after
-        roomy = all(item.most >= page.classes[item.of] for item in verdicts)
+        rationed = any(item.most < page.classes[item.of] for item in verdicts)
+        outcomes = {outcome: number for number, outcome in enumerate(dict.fromkeys(map(self._outcome, verdicts)))}
+        rows = [self._verdict(number, item, outcomes) for number, item in enumerate(verdicts)]
         given = {
             "after": self._after,
             "upto": end,
-            "verdicts": elements.listing([self._verdict(number, item) for number, item in enumerate(verdicts)]),
+            "verdicts": elements.listing(rows),
             "history": numbers.take("history", movements.ENTRIES * width),
             "attempt": numbers.take("attempt", width),
             "revision": numbers.take("revision", width),
             "at": to_ms(at),
         }
-        moving = self._scan.moving if roomy else self._scan.rationed
-        for statement in (scans.EMPTIED, moving, *movements.statements(verdicts)):
+        moving = self._scan.rationed if rationed else self._scan.moving
+        for statement in (scans.EMPTIED, moving, *movements.statements(verdicts, rationed=rationed)):
             await dialects.run(self._connection, statement, given)
+        for outcome, number in outcomes.items():
+            if outcome.hop:
+                own = {**given, **outcome._asdict(), "outcome": number}
+                await dialects.run(self._connection, movements.OFFERED_STATE, own)
 
-    def _verdict(self, number: int, item: ClassVerdict) -> tuple[Any, ...]:
+    def _outcome(self, item: ClassVerdict) -> Outcome:
         named = self._dictionary.number
         asks, asked_id = named(self._work.application, item.asks), item.of.numbers[scans.WIDTH - 1]
-        given = scans.Given(
-            number=number,
+        return Outcome(
             hop=named(self._work.application, item.hop),
-            why=item.reason,
             given_stage=stage_code(item.stage),
             # Once asked, its topic is kept up to date.
             ask=asks or (WAS_ASKED if asked_id else 0),
             due=None if item.hop is None or item.due_at is None else to_ms(item.due_at),
+        )
+
+    def _verdict(self, number: int, item: ClassVerdict, outcomes: Mapping[Outcome, int]) -> tuple[Any, ...]:
+        outcome = self._outcome(item)
+        given = scans.Given(
+            number=number,
+            outcome=outcomes[outcome],
+            why=item.reason,
             most=item.most,
             opened=int(item.withdraws),
+            **outcome._asdict(),
         )
         return (*item.of.numbers, *given)

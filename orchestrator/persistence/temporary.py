@@ -16,6 +16,7 @@ moved = Table(
     Column("n", Key, primary_key=True, autoincrement=False),
     Column("id", Key, nullable=False),
     Column("hop", Key, nullable=False),
+    Column("outcome", Key, nullable=False),
     Column("why", Text),
     Column("given_stage", SmallInteger, nullable=False),
     Column("ask", Key, nullable=False),
