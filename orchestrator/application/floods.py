@@ -5,6 +5,7 @@ Rules:
 - What comes beyond is owed, a minute's worth at most.
 - An endpoint is said to flood until its bucket is half full again: one at the limit is not named anew all the time.
 - Memory is bounded: so many of the endpoints heard last have a bucket; whoever has none begins with a full one.
+- A bucket is one number, the moment at which it will be full: every message of every endpoint moves one.
 
 Layer: application; pure.
 """
@@ -24,19 +25,20 @@ if TYPE_CHECKING:
 PER_MINUTE = 6_000
 """Messages of one endpoint, if nobody says otherwise."""
 REMEMBERED = 10_000
-"""Endpoints that have a bucket; about 300 bytes each."""
-_SECONDS = 60.0
+"""Endpoints that have a bucket; about 200 bytes each."""
+_FULL = 60.0
+"""Seconds in which an empty bucket fills."""
+_MOST_OWED = 2 * _FULL
+"""Seconds from a minute's worth of debts to a full bucket."""
+_HALF = _FULL / 2
 
 
 @dataclass(slots=True)
-class _Bucket:
-    level: float
-    """Messages that may still come; below zero: that came and should not have."""
-    at: float
-    since: datetime | None = None
-    """When it became empty; None: it is half full again, or never was."""
+class _Flooding:
+    since: datetime
+    """When its bucket became empty."""
     refused: int = 0
-    """Messages since then."""
+    """Messages since then that were not taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,25 +65,32 @@ class Floods:
         """Start with nobody known."""
         self.per_minute = per_minute
         self._remembered = remembered
-        self._buckets: dict[Place, _Bucket] = {}
+        self._full_at: dict[Place, float] = {}
+        self._flooding: dict[Place, _Flooding] = {}
+        """Those of them that are said to flood."""
         self._begun: list[Place] = []
 
     def over(self, amounts: Mapping[Place, int], now: datetime) -> set[Place]:
         """Note how many messages of each endpoint have come; return the endpoints that send more than they may."""
-        found = set()
+        at, seconds = now.timestamp(), _FULL / self.per_minute
+        found, full_at = set(), self._full_at
         for place, amount in amounts.items():
-            bucket = self._buckets.pop(place, None) or _Bucket(self.per_minute, now.timestamp())
-            self._buckets[place] = bucket
-            self._fill(bucket, now)
-            bucket.level = max(bucket.level - amount, -float(self.per_minute))
-            if bucket.level < 0:
+            # Taken out and put back: a dictionary keeps the order in which it was filled, here that of hearing.
+            missing = max(full_at.pop(place, at) - at, 0.0)
+            if place in self._flooding and missing <= _HALF:
+                del self._flooding[place]
+            missing += amount * seconds
+            if missing > _FULL:
                 found.add(place)
-                if bucket.since is None:
-                    bucket.since = now
+                missing = min(missing, _MOST_OWED)
+                if place not in self._flooding:
+                    self._flooding[place] = _Flooding(now)
                     self._begun.append(place)
-        while len(self._buckets) > self._remembered:
-            # The one that was not heard for longest: a dictionary keeps the order in which it was filled.
-            del self._buckets[next(iter(self._buckets))]
+            full_at[place] = at + missing
+        while len(full_at) > self._remembered:
+            oldest = next(iter(full_at))
+            del full_at[oldest]
+            self._flooding.pop(oldest, None)
         return found
 
     def begun(self) -> list[Place]:
@@ -91,27 +100,17 @@ class Floods:
 
     def refuse(self, place: Place) -> None:
         """Note that a message of an endpoint was not taken."""
-        bucket = self._buckets.get(place)
-        if bucket is not None and bucket.since is not None:
-            bucket.refused += 1
+        flooding = self._flooding.get(place)
+        if flooding is not None:
+            flooding.refused += 1
 
     def of(self, place: Place, now: datetime) -> Flood | None:
         """What an endpoint does that sends more than it may; None: it does not."""
-        bucket = self._buckets.get(place)
-        if bucket is None:
+        flooding = self._flooding.get(place)
+        if flooding is None or self._full_at[place] - now.timestamp() <= _HALF:
             return None
-        self._fill(bucket, now)
-        if bucket.since is None:
-            return None
-        return Flood(since=bucket.since, refused=bucket.refused, per_minute=self.per_minute)
+        return Flood(since=flooding.since, refused=flooding.refused, per_minute=self.per_minute)
 
     def count(self, now: datetime) -> int:
         """How many endpoints send more than they may."""
-        return sum(self.of(place, now) is not None for place in self._buckets)
-
-    def _fill(self, bucket: _Bucket, now: datetime) -> None:
-        at = now.timestamp()
-        gained = max(at - bucket.at, 0.0) * self.per_minute / _SECONDS
-        bucket.level, bucket.at = min(bucket.level + gained, float(self.per_minute)), at
-        if bucket.level >= self.per_minute / 2:
-            bucket.since, bucket.refused = None, 0
+        return sum(self.of(place, now) is not None for place in self._flooding)
