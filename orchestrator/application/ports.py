@@ -183,6 +183,10 @@ class Storage(Protocol):
     async def watermark(self) -> int:
         """As last raised; 0 at first."""
 
+    @property
+    def revision(self) -> int:
+        """The last push revision that was given out: none that is committed is higher. Known without a look."""
+
     async def last_revision(self) -> int:
         """The highest push revision that was ever committed; 0 at first."""
 

@@ -171,7 +171,7 @@ class Publisher:
         return connection is not None and connection.number == self._connection
 
     async def _send_pushes(self) -> bool:
-        if not self._current():
+        if not self._current() or self.cursor >= self._storage.revision:
             return False
         after = self.cursor
         pushes = await self._next(after)

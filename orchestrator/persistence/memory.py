@@ -122,6 +122,11 @@ class MemoryStorage:
         """See `ports.Storage.watermark`."""
         return self.state.watermark
 
+    @property
+    def revision(self) -> int:
+        """See `ports.Storage.revision`."""
+        return self.state.revision
+
     async def last_revision(self) -> int:
         """See `ports.Storage.last_revision`."""
         return max(max(self.state.pushes, default=0), self.state.watermark)

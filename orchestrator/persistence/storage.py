@@ -58,6 +58,11 @@ class SqlStorage(SqlViews):
         if database.path is not None and database.copier is not None:
             self.checkpointer = Checkpointer(database.path, database.copier, self._turn)
 
+    @property
+    def revision(self) -> int:
+        """See `ports.Storage.revision`."""
+        return self._numbers.revision
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlEdit]:
         """See `ports.Storage.transaction`."""

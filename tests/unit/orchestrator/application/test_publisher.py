@@ -108,6 +108,26 @@ async def test_a_slice_that_could_not_be_read_ahead_is_read_when_it_is_needed(
     assert set(link.retained) == {topic("a"), topic("b")}
 
 
+async def test_pushes_are_read_only_where_there_may_be_some(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, parts = publisher(desk, Retainer())
+    await fleet(desk, "a")
+    await publish_all(made)
+    read, looks = desk.storage.pushes, 0
+
+    async def counting(after: int, limit: int) -> list[Push]:
+        nonlocal looks
+        looks += 1
+        return await read(after, limit)
+
+    monkeypatch.setattr(desk.storage, "pushes", counting)
+    made.answer([Answer(message=Outbound(topic="x/status", payload=b"", qos=0))])
+    await publish_all(made)
+    assert (parts.tallies.answers, looks) == (1, 0)
+    await desk.report("a", "1.1.0")
+    await publish_all(made)
+    assert looks == 1
+
+
 async def test_invariant_3_a_refused_push_is_parked_and_the_watermark_passes_it(desk: Desk) -> None:
     link = Retainer()
     made, parts = publisher(desk, link)
