@@ -246,11 +246,9 @@ class Application:
                 self._batch.refuse(error, item.inbound, topics.error_topic(item.inbound.topic))
             steps("message-applied")
         steps("batch-decided")
+        self._batch.deliveries = [*self._batch.dropped, *(known for item in parsed for known in _delivery(item))]
         await self._store(at)
         steps("batch-stored")
-        self._batch.deliveries = [*self._batch.dropped, *(known for item in parsed for known in _delivery(item))]
-        await self._transaction.remember(self._batch.deliveries)
-        steps("batch-remembered")
 
     def _as_of_now(self, parsed: Sequence[Parsed]) -> list[Parsed]:
         """Look the applications up again: one may have been changed while this transaction waited for its turn."""
@@ -362,7 +360,7 @@ class Application:
             fresh = entry.unfrozen(drafts.offered(draft))
             if fresh:
                 self._batch.offered.setdefault(entry.application.key, set()).update(fresh)
-        await self._transaction.store(changed, due, at)
+        await self._transaction.store(changed, due, at, self._batch.deliveries)
         self._batch.happened = changed
         attributes = {
             draft.before.key: draft.new_attributes

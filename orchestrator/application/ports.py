@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from orchestrator.application.records import Draft, EndpointRecord
     from orchestrator.domain.versions import Version
 
+    Deliveries: TypeAlias = Sequence[tuple[int, int]]
+    """Packet identifiers and digests of messages that may come again."""
     Membership: TypeAlias = Callable[[int, Subject], Belonging]
     """An application and an endpoint of it → the filters in use that the endpoint is in, and its time zone."""
 
@@ -76,11 +78,13 @@ class Transaction(Protocol):
     async def save_attributes(self, attributes: Mapping[int, str]) -> None:
         """Replace the attributes (JSON text) of endpoints, by key."""
 
-    async def store(self, drafts: Sequence[Draft], due: Sequence[datetime | None], at: datetime) -> None:
+    async def store(
+        self, drafts: Sequence[Draft], due: Sequence[datetime | None], at: datetime, deliveries: Deliveries = ()
+    ) -> None:
         """Write what has become of endpoints: state, setbacks, superseded attempts, history, pushes, counters.
 
         `due` holds each draft's next timer. A draft whose key is 0 is a new endpoint. Those that are held for want of
-        room are queued, as `queue` does.
+        room are queued, as `queue` does. `deliveries` are remembered, as `remember` does.
         """
 
     async def numbers(self, applications: Collection[int], names: Collection[str]) -> Counter[CounterKey]:
@@ -98,7 +102,7 @@ class Transaction(Protocol):
     async def mark_offered(self, offered: Collection[tuple[int, Version]], at: datetime) -> None:
         """Freeze the specifications of software (application, version) that is offered for the first time."""
 
-    async def remember(self, deliveries: Sequence[tuple[int, int]]) -> None:
+    async def remember(self, deliveries: Deliveries) -> None:
         """Keep (packet identifier, digest) of messages whose effect is in this transaction."""
 
     async def forget_deliveries(self) -> None:

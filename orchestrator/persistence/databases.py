@@ -195,7 +195,7 @@ def locked(path: str) -> Iterator[None]:
 
 
 def _engine(url: URL, begin: str | None, size: int) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=size, max_overflow=0, pool_timeout=30)
+    engine = create_async_engine(url, pool_size=size, max_overflow=0, pool_timeout=30, pool_reset_on_return=None)
 
     @event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own connection
@@ -206,7 +206,13 @@ def _engine(url: URL, begin: str | None, size: int) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Connection) -> None:
         if begin is not None:
-            connection.exec_driver_sql(begin)
+            sqlite.begin(connection.connection.dbapi_connection, begin)
+
+    @event.listens_for(engine.sync_engine, "reset")
+    def _reset(connection: Any, _record: object, _state: object) -> None:  # noqa: ANN401 - as above
+        # Nearly always it has ended already, and ending it once more would be one more visit.
+        if connection.driver_connection.in_transaction:
+            connection.rollback()
 
     return engine
 

@@ -27,9 +27,23 @@ if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
 
     from orchestrator.application.ports import StorageError
-    from orchestrator.persistence.drivers import Answer, Upsert
+    from orchestrator.persistence.drivers import Answer, Statement, Upsert
 
-__all__ = ["Prepared", "Row", "fetch", "insert", "prepared", "rows", "run", "update", "upsert"]
+__all__ = [
+    "Prepared",
+    "Row",
+    "fetch",
+    "filled",
+    "insert",
+    "insertion",
+    "prepared",
+    "rewriting",
+    "rows",
+    "run",
+    "update",
+    "upsert",
+    "write",
+]
 
 DRIVERS: Mapping[str, Driver] = {"sqlite": Sqlite(), "postgresql": Postgresql()}
 """By SQLAlchemy's name."""
@@ -40,16 +54,39 @@ def driver_of(bind: AsyncConnection | AsyncEngine) -> Driver:
     return DRIVERS[bind.dialect.name]
 
 
+def insertion(
+    connection: AsyncConnection, table: Table, columns: Sequence[str], rows: Sequence[Row], *, conflict: str = ""
+) -> list[Statement]:
+    """How rows, given in the order of `columns`, are inserted; the first column must not be null.
+
+    `conflict` is an ON CONFLICT. None for no rows.
+    """
+    return driver_of(connection).insertion(table, columns, rows, conflict)
+
+
+def rewriting(
+    connection: AsyncConnection, table: Table, columns: Sequence[str], rows: Sequence[Row]
+) -> list[Statement]:
+    """How rows that exist, found by the first of `columns`, their integer key, are rewritten. None for no rows."""
+    return driver_of(connection).rewriting(table, columns, rows)
+
+
+async def write(connection: AsyncConnection, statements: Sequence[Statement]) -> None:
+    """Run statements that answer nothing, in their order."""
+    if statements:
+        await driver_of(connection).write(connection, statements)
+
+
 async def insert(
     connection: AsyncConnection, table: Table, columns: Sequence[str], rows: Sequence[Row], *, conflict: str = ""
 ) -> None:
-    """Insert rows, given in the order of `columns`; the first column must not be null. `conflict` is an ON CONFLICT."""
-    await driver_of(connection).insert(connection, table, columns, rows, conflict)
+    """Insert rows at once; see `insertion`."""
+    await write(connection, insertion(connection, table, columns, rows, conflict=conflict))
 
 
 async def update(connection: AsyncConnection, table: Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Rewrite rows that exist, found by the first of `columns`, their integer key."""
-    await driver_of(connection).update(connection, table, columns, rows)
+    """Rewrite rows at once; see `rewriting`."""
+    await write(connection, rewriting(connection, table, columns, rows))
 
 
 def rows(columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
@@ -101,22 +138,22 @@ def _converter(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] 
 
 async def run(connection: AsyncConnection, statement: Prepared, parameters: Mapping[str, Any]) -> None:
     """Run a prepared statement that answers nothing; parameters that it does not name are left aside."""
-    await _run(connection, statement, parameters)
+    await write(connection, [filled(connection, statement, parameters)])
+
+
+def filled(connection: AsyncConnection, statement: Prepared, parameters: Mapping[str, Any]) -> Statement:
+    """A prepared statement with its parameters; those that it does not name are left aside."""
+    compiled = statement.on(driver_of(connection))
+    values = {**compiled.fixed, **parameters}
+    return compiled.text, tuple(values[name] for name in compiled.names)
 
 
 async def fetch(connection: AsyncConnection, statement: Select[Any] | Prepared, **parameters: object) -> Answer:
     """Run a statement made by `rows`, prepared or not; return its rows."""
     driver = driver_of(connection)
     if isinstance(statement, Prepared):
-        return driver.rows(await _run(connection, statement, parameters))
+        return driver.rows(await driver.read(connection, filled(connection, statement, parameters)))
     return driver.rows((await connection.execute(driver.gathered(statement), parameters)).all())
-
-
-async def _run(connection: AsyncConnection, statement: Prepared, parameters: Mapping[str, Any]) -> Sequence[Any]:
-    driver = driver_of(connection)
-    compiled = statement.on(driver)
-    values = {**compiled.fixed, **parameters}
-    return await driver.run(connection, compiled.text, tuple(values[name] for name in compiled.names))
 
 
 def upsert(connection: AsyncConnection, table: Table) -> Upsert:

@@ -2,6 +2,7 @@
 
 Rules:
 - A batch of rows is one statement in both directions, whatever the database.
+- Statements that answer nothing are handed over together: each way to the database and back costs.
 - `errors` of a driver end here: everybody else asks whether trying again may help.
 
 Layer: persistence; implemented by `sqlite` and `postgresql`, chosen by `dialects`.
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 Value: TypeAlias = int | float | str | bytes | None
 Row: TypeAlias = tuple[Value, ...]
 """One row, in the order of the columns named beside it."""
+Statement: TypeAlias = tuple[str, tuple[Any, ...]]
+"""The text of a statement, and its parameters in the order of their places."""
 Answer: TypeAlias = list[Any]
 """Rows that were read, each a sequence of values."""
 
@@ -56,18 +59,17 @@ class Driver(Protocol):
     def rows(self, found: Sequence[Any]) -> Answer:
         """The rows of a statement that `gathered` made."""
 
-    async def run(self, connection: AsyncConnection, text: str, parameters: tuple[Any, ...]) -> Sequence[Any]:
-        """Run one statement past SQLAlchemy, on the connection's own driver."""
+    async def read(self, connection: AsyncConnection, statement: Statement) -> Sequence[Any]:
+        """Run one statement past SQLAlchemy, on the connection's own driver; return its rows."""
 
-    async def insert(
-        self, connection: AsyncConnection, table: Table, columns: Sequence[str], rows: Sequence[Row], conflict: str
-    ) -> None:
-        """See `dialects.insert`."""
+    async def write(self, connection: AsyncConnection, statements: Sequence[Statement]) -> None:
+        """Run statements the same way, one after the other; see `dialects.write`."""
 
-    async def update(
-        self, connection: AsyncConnection, table: Table, columns: Sequence[str], rows: Sequence[Row]
-    ) -> None:
-        """See `dialects.update`."""
+    def insertion(self, table: Table, columns: Sequence[str], rows: Sequence[Row], conflict: str) -> list[Statement]:
+        """See `dialects.insertion`."""
+
+    def rewriting(self, table: Table, columns: Sequence[str], rows: Sequence[Row]) -> list[Statement]:
+        """See `dialects.rewriting`."""
 
     def upsert(self, table: Table) -> Upsert:
         """Start an INSERT that may have an ON CONFLICT."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.application.classes import ClassVerdict
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.directory import Entry
-    from orchestrator.application.ports import Membership
+    from orchestrator.application.ports import Deliveries, Membership
     from orchestrator.application.pushes import ParkedPush
     from orchestrator.application.records import Draft, EndpointRecord
     from orchestrator.domain.endpoints import Endpoint
@@ -128,8 +128,11 @@ class MemoryTransaction:
         for key, text in attributes.items():
             self._state.endpoints[key] = replace(self._state.endpoints[key], attributes=text)
 
-    async def store(self, drafts: Sequence[Draft], due: Sequence[datetime | None], at: datetime) -> None:
+    async def store(
+        self, drafts: Sequence[Draft], due: Sequence[datetime | None], at: datetime, deliveries: Deliveries = ()
+    ) -> None:
         """See `ports.Transaction.store`."""
+        await self.remember(deliveries)
         for draft, due_at in zip(drafts, due, strict=True):
             self._store(draft, due_at)
         self._state.counters.update(counters.deltas(drafts))
@@ -197,7 +200,7 @@ class MemoryTransaction:
         for software in offered:
             self._state.offered.setdefault(software, at)
 
-    async def remember(self, deliveries: Sequence[tuple[int, int]]) -> None:
+    async def remember(self, deliveries: Deliveries) -> None:
         """See `ports.Transaction.remember`."""
         self._state.deliveries.update(deliveries)
 
@@ -220,11 +223,8 @@ class MemoryTransaction:
             record = _loaded(kept, lambda _, subject: entry.memberships.belonging(subject))
             if not _concerned(record.endpoint, work):
                 continue
-            if (
-                _plain(kept, entry)
-                and work.renews is None
-                and (work.running is not None or record.endpoint.offer is None)
-            ):
+            whole = work.running is not None or record.endpoint.offer is None
+            if whole and work.renews is None and _plain(kept, entry):
                 classes[_class(record.endpoint, entry)] += 1
             else:
                 particular.append(record)

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from orchestrator.domain.versions import Version
-    from orchestrator.persistence.dialects import Prepared, Row
+    from orchestrator.persistence.dialects import Prepared
     from orchestrator.persistence.dictionaries import Dictionary
+    from orchestrator.persistence.drivers import Statement
     from orchestrator.persistence.writes import Writes
 
 _wanted = elements.listed(bindparam("wanted", type_=Text), "wanted", int)
@@ -37,8 +38,14 @@ def _of_endpoints(table: Table) -> Prepared:
     return dialects.prepared(statement)
 
 
+def _stale(table: Table) -> Prepared:
+    return dialects.prepared(delete(table).where(table.c.endpoint_id.in_(_wanted.values)))
+
+
 _SETBACKS = _of_endpoints(schema.setback)
 _CONSENTS = _of_endpoints(schema.consent)
+_STALE_SETBACKS = _stale(schema.setback)
+_STALE_CONSENTS = _stale(schema.consent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,19 +76,18 @@ async def load(
     return found
 
 
-async def write(connection: AsyncConnection, batch: Writes) -> None:
-    """Replace what the endpoints of a batch have whose setbacks or consents have changed."""
-    await _replace(connection, schema.setback, writes.SETBACK, batch.setbacks_of, batch.setbacks)
-    await _replace(connection, schema.consent, writes.CONSENT, batch.consents_of, batch.consents)
-
-
-async def _replace(
-    connection: AsyncConnection, table: Table, columns: Sequence[str], keys: Sequence[int], rows: Sequence[Row]
-) -> None:
-    if keys:
-        stale = delete(table).where(table.c.endpoint_id.in_(_wanted.values))
-        await connection.execute(stale, {"wanted": elements.listing(keys)})
-        await dialects.insert(connection, table, columns, rows)
+def replacing(connection: AsyncConnection, batch: Writes) -> list[Statement]:
+    """How what the endpoints of a batch have whose setbacks or consents have changed is replaced."""
+    statements: list[Statement] = []
+    if batch.setbacks_of:
+        wanted = {"wanted": elements.listing(batch.setbacks_of)}
+        statements.append(dialects.filled(connection, _STALE_SETBACKS, wanted))
+        statements += dialects.insertion(connection, schema.setback, writes.SETBACK, batch.setbacks)
+    if batch.consents_of:
+        wanted = {"wanted": elements.listing(batch.consents_of)}
+        statements.append(dialects.filled(connection, _STALE_CONSENTS, wanted))
+        statements += dialects.insertion(connection, schema.consent, writes.CONSENT, batch.consents)
+    return statements
 
 
 async def remove(connection: AsyncConnection, key: int) -> None:

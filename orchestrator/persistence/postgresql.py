@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
     from sqlalchemy.types import TypeEngine
 
-    from orchestrator.persistence.drivers import Answer, Row
+    from orchestrator.persistence.drivers import Answer, Row, Statement
 
 DIALECT: Dialect = dialect()  # type: ignore[no-untyped-call] # SQLAlchemy's class has no annotations
 
@@ -90,6 +90,13 @@ def _turned(table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> tupl
     return tuple(turned)
 
 
+async def _driver(connection: AsyncConnection) -> asyncpg.Connection:
+    driver = (await connection.get_raw_connection()).driver_connection
+    if not isinstance(driver, asyncpg.Connection):
+        raise TypeError(type(driver))
+    return driver
+
+
 class Postgresql:
     """Implements `drivers.Driver`."""
 
@@ -106,29 +113,27 @@ class Postgresql:
         """See `drivers.Driver.rows`."""
         return list(found)
 
-    async def run(self, connection: AsyncConnection, text: str, parameters: tuple[Any, ...]) -> Sequence[Any]:
+    async def read(self, connection: AsyncConnection, statement: Statement) -> Sequence[Any]:
         """Run one statement as asyncpg does: prepared at its first use, and kept."""
-        driver = (await connection.get_raw_connection()).driver_connection
-        if not isinstance(driver, asyncpg.Connection):
-            raise TypeError(type(driver))
-        found: list[Any] = await driver.fetch(text, *parameters)
+        text, parameters = statement
+        found: list[Any] = await (await _driver(connection)).fetch(text, *parameters)
         return found
 
-    async def insert(
-        self, connection: AsyncConnection, table: Table, columns: Sequence[str], rows: Sequence[Row], conflict: str
-    ) -> None:
-        """See `dialects.insert`."""
-        if rows:
-            names = tuple(columns)
-            await self.run(connection, _insert_text(table, names, conflict), _turned(table, names, rows))
+    async def write(self, connection: AsyncConnection, statements: Sequence[Statement]) -> None:
+        """Run them the same way, each on a way of its own: asyncpg sends the next when one is answered."""
+        driver = await _driver(connection)
+        for text, parameters in statements:
+            await driver.fetch(text, *parameters)
 
-    async def update(
-        self, connection: AsyncConnection, table: Table, columns: Sequence[str], rows: Sequence[Row]
-    ) -> None:
-        """See `dialects.update`."""
-        if rows:
-            names = tuple(columns)
-            await self.run(connection, _update_text(table, names), _turned(table, names, rows))
+    def insertion(self, table: Table, columns: Sequence[str], rows: Sequence[Row], conflict: str) -> list[Statement]:
+        """See `dialects.insertion`."""
+        names = tuple(columns)
+        return [(_insert_text(table, names, conflict), _turned(table, names, rows))] if rows else []
+
+    def rewriting(self, table: Table, columns: Sequence[str], rows: Sequence[Row]) -> list[Statement]:
+        """See `dialects.rewriting`."""
+        names = tuple(columns)
+        return [(_update_text(table, names), _turned(table, names, rows))] if rows else []
 
     def upsert(self, table: Table) -> Upsert:
         """See `drivers.Driver.upsert`."""

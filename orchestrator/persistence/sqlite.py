@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from orchestrator.persistence.drivers import Answer, Row
+    from orchestrator.persistence.drivers import Answer, Row, Statement
 
 _DIALECT = dialect(paramstyle="qmark")
 
@@ -68,13 +68,18 @@ def configure(connection: SqliteConnection) -> None:
     cursor.close()
 
 
-@lru_cache(maxsize=256)
 def _values(width: int, size: int) -> str:
     row = "(" + ",".join("?" * width) + ")"
     return "VALUES " + ",".join([row] * size)
 
 
-def _insert_text(table: str, columns: Sequence[str], size: int, conflict: str) -> str:
+def begin(connection: Any, text: str) -> None:  # noqa: ANN401 - SQLAlchemy's adapter of the driver's connection
+    """Begin a transaction in one visit to the driver's thread; a cursor of SQLAlchemy's takes three."""
+    connection.run_async(lambda driver: driver.execute_fetchall(text))
+
+
+@lru_cache(maxsize=256)
+def _insert_text(table: str, columns: tuple[str, ...], size: int, conflict: str) -> str:
     picked = ",".join(f"column{n}" for n in range(1, len(columns) + 1))
     return (
         f"INSERT INTO {table} ({','.join(columns)}) SELECT {picked} "  # noqa: S608 - names come from the schema
@@ -82,7 +87,8 @@ def _insert_text(table: str, columns: Sequence[str], size: int, conflict: str) -
     )
 
 
-def _update_text(table: str, columns: Sequence[str], size: int) -> str:
+@lru_cache(maxsize=64)
+def _update_text(table: str, columns: tuple[str, ...], size: int) -> str:
     key, *rest = columns
     assignments = ",".join(f"{name}=v.column{n}" for n, name in enumerate(rest, 2))
     return (
@@ -99,6 +105,13 @@ def _parts(rows: Sequence[Row], width: int) -> list[tuple[Sequence[Row], int]]:
 
 def _flat(rows: Sequence[Row], width: int, size: int) -> Row:
     return (*chain.from_iterable(rows), *((None,) * (width * (size - len(rows)))))
+
+
+async def _driver(connection: AsyncConnection) -> aiosqlite.Connection:
+    driver = (await connection.get_raw_connection()).driver_connection
+    if not isinstance(driver, aiosqlite.Connection):
+        raise TypeError(type(driver))
+    return driver
 
 
 class Sqlite:
@@ -120,28 +133,35 @@ class Sqlite:
         rows: list[list[Any]] = orjson.loads(text)
         return rows
 
-    async def run(self, connection: AsyncConnection, text: str, parameters: tuple[Any, ...]) -> Sequence[Any]:
+    async def read(self, connection: AsyncConnection, statement: Statement) -> Sequence[Any]:
         """Run one statement in one visit to the driver's thread; a cursor of SQLAlchemy's takes four."""
-        driver = (await connection.get_raw_connection()).driver_connection
-        if not isinstance(driver, aiosqlite.Connection):
-            raise TypeError(type(driver))
-        return list(await driver.execute_fetchall(text, parameters))
+        return list(await (await _driver(connection)).execute_fetchall(*statement))
 
-    async def insert(
-        self, connection: AsyncConnection, table: Table, columns: Sequence[str], rows: Sequence[Row], conflict: str
-    ) -> None:
-        """See `dialects.insert`."""
-        for part, size in _parts(rows, len(columns)):
-            text = _insert_text(table.name, tuple(columns), size, conflict)
-            await self.run(connection, text, _flat(part, len(columns), size))
+    async def write(self, connection: AsyncConnection, statements: Sequence[Statement]) -> None:
+        """Run all of them in one visit: the event loop has other things to do meanwhile."""
+        driver = await _driver(connection)
 
-    async def update(
-        self, connection: AsyncConnection, table: Table, columns: Sequence[str], rows: Sequence[Row]
-    ) -> None:
-        """See `dialects.update`."""
-        for part, size in _parts(rows, len(columns)):
-            text = _update_text(table.name, tuple(columns), size)
-            await self.run(connection, text, _flat(part, len(columns), size))
+        def run() -> None:
+            for text, parameters in statements:
+                driver._conn.execute(text, parameters).close()  # noqa: SLF001 - aiosqlite visits once a statement
+
+        await driver._execute(run)  # type: ignore[no-untyped-call]  # noqa: SLF001 - the same
+
+    def insertion(self, table: Table, columns: Sequence[str], rows: Sequence[Row], conflict: str) -> list[Statement]:
+        """See `dialects.insertion`."""
+        width = len(columns)
+        return [
+            (_insert_text(table.name, tuple(columns), size, conflict), _flat(part, width, size))
+            for part, size in _parts(rows, width)
+        ]
+
+    def rewriting(self, table: Table, columns: Sequence[str], rows: Sequence[Row]) -> list[Statement]:
+        """See `dialects.rewriting`."""
+        width = len(columns)
+        return [
+            (_update_text(table.name, tuple(columns), size), _flat(part, width, size))
+            for part, size in _parts(rows, width)
+        ]
 
     def upsert(self, table: Table) -> Upsert:
         """See `drivers.Driver.upsert`."""

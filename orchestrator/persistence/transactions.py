@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     from orchestrator.application.classes import ClassVerdict, Work
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.directory import Entry
-    from orchestrator.application.ports import Membership
+    from orchestrator.application.ports import Deliveries, Membership
     from orchestrator.application.pushes import ParkedPush
     from orchestrator.application.records import Draft, EndpointRecord
     from orchestrator.domain.versions import Version
     from orchestrator.persistence.dictionaries import Dictionary
+    from orchestrator.persistence.drivers import Statement
     from orchestrator.persistence.numbers import Numbers
     from orchestrator.persistence.scans import Scans
 
@@ -79,6 +80,7 @@ _ADVANCE = dialects.prepared(
 _SETBACKS_FLAG = STATE_COLUMNS.index("setbacks")
 _CONSENTS_FLAG = STATE_COLUMNS.index("consents")
 _WIDTH = len(STATE_COLUMNS)
+_ENDPOINT_COLUMNS = tuple(column.name for column in _endpoint.columns)
 QUEUE = "queue"
 """The kind of a work item that is a queue of endpoints that wait for room."""
 _NOTHING: Mapping[Any, Any] = {}
@@ -158,7 +160,9 @@ class SqlTransaction:
         """See `ports.Transaction.save_attributes`."""
         await dialects.update(self._connection, _endpoint, ("id", "attributes"), list(attributes.items()))
 
-    async def store(self, drafts: Sequence[Draft], due: Sequence[datetime | None], at: datetime) -> None:
+    async def store(
+        self, drafts: Sequence[Draft], due: Sequence[datetime | None], at: datetime, deliveries: Deliveries = ()
+    ) -> None:
         """See `ports.Transaction.store`."""
         await self.number(versions_in(drafts))
         batch = Writes(in_ms=near(at))
@@ -169,10 +173,13 @@ class SqlTransaction:
                 key = await self._numbers.endpoint_key(self._connection, draft.before.application)
                 created.append(self._new_endpoint(key, draft, at))
             batch.add(draft, key, due_at, self._dictionary, self._numbers)
-        columns = [column.name for column in _endpoint.columns]
-        await dialects.insert(self._connection, _endpoint, columns, created)
-        await self.write(batch)
-        await self.count(deltas(drafts))
+        statements = [
+            *dialects.insertion(self._connection, _endpoint, _ENDPOINT_COLUMNS, created),
+            *self._writing(batch),
+            *self._counting(deltas(drafts)),
+            *self._remembering(deliveries),
+        ]
+        await dialects.write(self._connection, statements)
         await self._queue_held(drafts, at)
 
     async def _queue_held(self, drafts: Sequence[Draft], at: datetime) -> None:
@@ -219,20 +226,25 @@ class SqlTransaction:
         place = cohort(self._dictionary.applications[application], name)
         return (key, application, name, token, draft.new_attributes or "{}", place, to_ms(at), 1)
 
-    async def write(self, batch: Writes) -> None:
-        """Write the rows of a batch, one statement per table."""
+    def _writing(self, batch: Writes) -> list[Statement]:
+        """How the rows of a batch are written, one statement per table."""
         connection = self._connection
-        await dialects.insert(connection, _state, STATE_COLUMNS, batch.created)
-        await dialects.update(connection, _state, STATE_COLUMNS, sorted(batch.updated))
-        await particulars.write(connection, batch)
-        await dialects.insert(connection, schema.attempt, writes.ATTEMPT, batch.attempts)
-        await dialects.insert(connection, schema.history, writes.HISTORY, batch.history)
-        await dialects.insert(connection, schema.push, writes.PUSH, batch.pushes)
+        return [
+            *dialects.insertion(connection, _state, STATE_COLUMNS, batch.created),
+            *dialects.rewriting(connection, _state, STATE_COLUMNS, sorted(batch.updated)),
+            *particulars.replacing(connection, batch),
+            *dialects.insertion(connection, schema.attempt, writes.ATTEMPT, batch.attempts),
+            *dialects.insertion(connection, schema.history, writes.HISTORY, batch.history),
+            *dialects.insertion(connection, schema.push, writes.PUSH, batch.pushes),
+        ]
 
     async def count(self, differences: Counter[CounterKey]) -> None:
         """Add differences to the stored numbers."""
+        await dialects.write(self._connection, self._counting(differences))
+
+    def _counting(self, differences: Counter[CounterKey]) -> list[Statement]:
         rows = counter_rows(differences, self._dictionary)
-        await dialects.insert(self._connection, schema.counter, writes.COUNTER, rows, conflict=writes.ADD_UP)
+        return dialects.insertion(self._connection, schema.counter, writes.COUNTER, rows, conflict=writes.ADD_UP)
 
     async def number(self, wanted: Iterable[tuple[int, Version]]) -> None:
         """Give every version a number that has none; taken back by `forget` when the transaction fails."""
@@ -258,11 +270,14 @@ class SqlTransaction:
                 .values(offered_ms=to_ms(at))
             )
 
-    async def remember(self, deliveries: Sequence[tuple[int, int]]) -> None:
+    async def remember(self, deliveries: Deliveries) -> None:
         """See `ports.Transaction.remember`."""
+        await dialects.write(self._connection, self._remembering(deliveries))
+
+    def _remembering(self, deliveries: Deliveries) -> list[Statement]:
         conflict = "ON CONFLICT (packet_id) DO UPDATE SET digest = excluded.digest"
         rows = list(dict(deliveries).items())
-        await dialects.insert(self._connection, schema.delivery, ("packet_id", "digest"), rows, conflict=conflict)
+        return dialects.insertion(self._connection, schema.delivery, ("packet_id", "digest"), rows, conflict=conflict)
 
     async def forget_deliveries(self) -> None:
         """See `ports.Transaction.forget_deliveries`."""

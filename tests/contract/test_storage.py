@@ -456,7 +456,7 @@ async def test_parked_pushes_are_replaced_retried_when_due_and_dropped(shelf: Sh
 async def test_deliveries_are_remembered_by_packet_identifier_until_they_are_forgotten(shelf: Shelf) -> None:
     async with shelf.storage.transaction() as transaction:
         await transaction.remember([(1, 2**63 - 1), (65_535, 0)])
-        await transaction.remember([(1, 5)])
+        await transaction.store([], [], NOW, [(1, 5)])
         await transaction.remember([])
     assert await shelf.storage.deliveries() == {1: 5, 65_535: 0}
     async with shelf.storage.transaction() as transaction:

@@ -42,7 +42,6 @@ STEPS = (
     "batch-read",
     "batch-decided",
     "batch-stored",
-    "batch-remembered",
     "batch-committed",
     "sweep-read",
     "sweep-written",

@@ -22,7 +22,6 @@ BATCH_STEPS = [
     "message-applied:3",
     "batch-decided",
     "batch-stored",
-    "batch-remembered",
     "batch-committed",
     "batch-acknowledged:3",
     "answers-published",

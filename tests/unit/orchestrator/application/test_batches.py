@@ -177,7 +177,6 @@ async def test_every_step_is_told_in_order(desk: Desk) -> None:
         "message-applied",
         "batch-decided",
         "batch-stored",
-        "batch-remembered",
     ]
 
 

@@ -8,6 +8,7 @@ from orchestrator.application.directory import Directory
 from orchestrator.application.floods import Floods
 from orchestrator.application.rooms import Rooms
 from orchestrator.domain.endpoints import Endpoint, Setback
+from orchestrator.persistence.sqlite import Sqlite
 from protocol.links import Inbound
 from protocol.payloads import Limits
 from protocol.topics import Instances
@@ -18,8 +19,12 @@ from tests.unit.orchestrator.persistence.statements import counted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pytest
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from orchestrator.application.directory import Entry
     from orchestrator.application.records import Draft
+    from orchestrator.persistence.drivers import Statement
     from tests.contract.storages import SqlShelf
 
 SETTINGS = Settings(instances=Instances(), limits=Limits())
@@ -58,6 +63,23 @@ async def report(shelf: SqlShelf, entry: Entry, first: int, size: int) -> list[s
     return await run(
         shelf, entry, [(f"cmx_ota/tok{number}", "applied/json/1", '{"configId":"1.1.0"}') for number in tokens]
     )
+
+
+async def test_what_a_batch_writes_is_handed_to_the_database_at_once(
+    shelf: SqlShelf, entry: Entry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store(shelf, entry, *(waiting(entry, number) for number in range(4)))
+    handed: list[int] = []
+    write = Sqlite.write
+
+    async def noted(driver: Sqlite, connection: AsyncConnection, statements: Sequence[Statement]) -> None:
+        handed.append(len(statements))
+        await write(driver, connection, statements)
+
+    monkeypatch.setattr(Sqlite, "write", noted)
+    # Hot rows, superseded attempts, history, pushes, numbers, and what is remembered of the messages.
+    await report(shelf, entry, 0, 4)
+    assert handed == [6]
 
 
 async def everything(shelf: SqlShelf, entry: Entry, first: int, size: int) -> list[str]:
