@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from orchestrator.application.classes import ClassVerdict, Work
     from orchestrator.persistence.dictionaries import Dictionary
+    from orchestrator.persistence.drivers import Statement
     from orchestrator.persistence.numbers import Numbers
     from orchestrator.persistence.scans import Scan
 
@@ -83,10 +84,10 @@ class Sweep:
             numbers=tuple(numbers),
         )
 
-    async def write(
+    def writing(
         self, page: Page, end: int, verdicts: Sequence[ClassVerdict], numbers: Numbers, at: datetime
-    ) -> None:
-        """Write the verdicts: history, superseded attempts, pushes, and last the hot rows."""
+    ) -> list[Statement]:
+        """How the verdicts are written: history, superseded attempts, pushes, and last the hot rows."""
         width = end - self._after
         rationed = any(item.most < page.classes[item.of] for item in verdicts)
         outcomes = {outcome: number for number, outcome in enumerate(dict.fromkeys(map(self._outcome, verdicts)))}
@@ -101,12 +102,16 @@ class Sweep:
             "at": to_ms(at),
         }
         moving = self._scan.rationed if rationed else self._scan.moving
-        for statement in (scans.EMPTIED, moving, *movements.statements(verdicts, rationed=rationed)):
-            await dialects.run(self._connection, statement, given)
-        for outcome, number in outcomes.items():
-            if outcome.hop:
-                own = {**given, **outcome._asdict(), "outcome": number}
-                await dialects.run(self._connection, movements.OFFERED_STATE, own)
+        statements = [
+            (statement, given)
+            for statement in (scans.EMPTIED, moving, *movements.statements(verdicts, rationed=rationed))
+        ]
+        statements += [
+            (movements.OFFERED_STATE, {**given, **outcome._asdict(), "outcome": number})
+            for outcome, number in outcomes.items()
+            if outcome.hop
+        ]
+        return [dialects.filled(self._connection, *statement) for statement in statements]
 
     def _outcome(self, item: ClassVerdict) -> Outcome:
         named = self._dictionary.number

@@ -306,8 +306,8 @@ class SqlTransaction:
         if page.end is None:
             return
         sweep = Sweep(self._connection, work, self._scans.of(work, entry), self._dictionary)
-        await sweep.write(page, page.end, verdicts, self._numbers, at)
-        await self.count(differences(work.application, verdicts, page.classes))
+        counted = self._counting(differences(work.application, verdicts, page.classes))
+        await dialects.write(self._connection, [*sweep.writing(page, page.end, verdicts, self._numbers, at), *counted])
 
     async def advance(self, work: Work, cursor: int | None) -> None:
         """See `ports.Transaction.advance`."""
