@@ -1,10 +1,12 @@
 """A proxy between the service and its broker that speaks no MQTT, yet knows where one packet ends and the next begins.
 
-It can do to a connection what networks and brokers do now and then: cut it, leave one end of it open for ever, let
-everything wait, and, by a script, change, drop, repeat, hold back and make up packets.
+It can do to a connection what networks and brokers do now and then: cut it, leave one end of it open for ever, delay
+packets, and, by a script, change, drop, repeat, hold back and make up packets.
 
 Rules:
-- Without a script, bytes are passed on as they come; a script sees whole packets, in order.
+- A script sees whole packets, in order.
+- A packet that is late holds up those behind it, as TCP does, and not those the other way; however late they are, as
+  many pass as without a delay.
 - Loopback only; the port stays the same as long as it listens, whatever the broker does.
 """
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from tests.contract.forwarders import Forwarder
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 PUBLISH, PUBACK = 3, 4
+UNDER_WAY = 10_000
+"""Packets that are late at the same time, each way; the next one is not read before."""
 
 
 class Toward(Enum):
@@ -32,6 +37,17 @@ class Toward(Enum):
 
 Script: TypeAlias = "Callable[[Way, Toward, bytes], Sequence[bytes]]"
 """What to pass on in the place of a packet, all of it the same way."""
+Delay: TypeAlias = "Callable[[Toward, bytes], float]"
+"""By how many seconds a packet is late."""
+
+
+_Line: TypeAlias = "asyncio.Queue[tuple[float, bytes | None]]"
+"""Packets with the time at which each is due; None: the connection has ended."""
+
+
+def prompt(_toward: Toward, _packet: bytes) -> float:
+    """No delay."""
+    return 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -61,10 +77,17 @@ class Proxy(Forwarder):
     def __init__(self, target_port: int, script: Script | None = None) -> None:
         super().__init__(target_port)
         self.script = script
-        self.latency = 0.0
-        """Seconds by which whatever is read from now on is late."""
+        self.delay: Delay = prompt
+        """Is asked of each packet that is read from now on."""
         self.ways: list[Way] = []
         """The connections that are open, the oldest first."""
+        self._serving: set[Way] = set()
+        self._served = asyncio.Condition()
+
+    async def __aexit__(self, *exception: object) -> None:
+        await super().__aexit__(*exception)
+        async with self._served:
+            await self._served.wait_for(lambda: not self._serving)
 
     @property
     def url(self) -> str:
@@ -89,35 +112,65 @@ class Proxy(Forwarder):
         self._writers += [writer, onward_writer]
         way = Way(client=writer, broker=onward_writer)
         self.ways.append(way)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._carry(way, Toward.BROKER, reader, onward_writer))
-            group.create_task(self._carry(way, Toward.CLIENT, onward_reader, writer))
-        self._writers = [each for each in self._writers if each not in {writer, onward_writer}]
-        if way in self.ways:
-            self.ways.remove(way)
+        self._serving.add(way)
+        try:
+            await self._pass_on(way, reader, onward_reader)
+        finally:
+            self._writers = [each for each in self._writers if each not in {writer, onward_writer}]
+            if way in self.ways:
+                self.ways.remove(way)
+            async with self._served:
+                self._serving.remove(way)
+                self._served.notify_all()
 
-    async def _carry(
-        self, way: Way, toward: Toward, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _pass_on(self, way: Way, client: asyncio.StreamReader, broker: asyncio.StreamReader) -> None:
+        async with asyncio.TaskGroup() as group:
+            for toward, reader, writer in ((Toward.BROKER, client, way.broker), (Toward.CLIENT, broker, way.client)):
+                line: _Line = asyncio.Queue(UNDER_WAY)
+                taking = group.create_task(self._take(toward, reader, line))
+                carrying = group.create_task(self._carry(way, toward, line, writer))
+                carrying.add_done_callback(partial(_let_go, taking))
+
+    async def _take(self, toward: Toward, reader: asyncio.StreamReader, line: _Line) -> None:
+        """Read packets to the end of the connection, and say when each is to go on."""
         unread = bytearray()
+        due = 0.0
         try:
             while chunk := await reader.read(self._piece):
-                if self.latency:
-                    await asyncio.sleep(self.latency)
-                if way.lost:
-                    continue
-                if self.script is None:
-                    writer.write(chunk)
-                else:
-                    unread += chunk
-                    for packet in _packets(unread):
-                        writer.writelines(self.script(way, toward, packet))
-                await writer.drain()
+                unread += chunk
+                for packet in _packets(unread):
+                    due = max(due, self._now() + self.delay(toward, packet))
+                    await line.put((due, packet))
+        except OSError:
+            pass
+        await line.put((due, None))
+
+    async def _carry(self, way: Way, toward: Toward, line: _Line, writer: asyncio.StreamWriter) -> None:
+        """Pass packets on when they are due, until the connection ends."""
+        try:
+            while True:
+                due, packet = await line.get()
+                if packet is None:
+                    break
+                if due > self._now():
+                    await asyncio.sleep(due - self._now())
+                if not way.lost:
+                    writer.writelines([packet] if self.script is None else self.script(way, toward, packet))
+                    await writer.drain()
         except OSError:
             pass
         if not way.lost or toward is Toward.BROKER:
             way.client.transport.abort()
             way.broker.transport.abort()
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _let_go(taking: asyncio.Task[None], _carrying: asyncio.Task[None]) -> None:
+    """Nobody makes room in the line any more."""
+    taking.cancel()
 
 
 def _packets(unread: bytearray) -> Iterator[bytes]:

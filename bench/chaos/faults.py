@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tests import databases
+from tests.proxies import prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,9 +135,9 @@ class Faults:
         elif fault.kind is Kind.STRAND:
             self.proxy.strand()
         else:
-            self.proxy.latency = LATENCY_SECONDS
+            self.proxy.delay = lambda _toward, _packet: LATENCY_SECONDS
             await asyncio.sleep(fault.seconds)
-            self.proxy.latency = 0.0
+            self.proxy.delay = prompt
 
     async def _replace_broker(self, fault: Fault) -> None:
         store = None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tests.proxies import Way
+    from tests.proxies import Delay, Way
 
 TOKENS = ["a", "b", "c"]
 REFUSED = [f"r{number}" for number in range(120)]
@@ -116,6 +118,71 @@ async def test_a_disconnect_with_a_reason_code_is_named_and_survived_without_los
         await until_retained(broker, {"a": "2.0.0", "b": "1.1.0", "c": "1.1.0"})
         assert await reported(service, "a") == ["1.0.0", "1.1.0"]
         assert f'"reason_code": {code}' in service.log(), name
+
+
+LATE = 0.3
+
+
+def everything(_toward: Toward, _packet: bytes) -> float:
+    return LATE
+
+
+def what_the_service_hears(toward: Toward, _packet: bytes) -> float:
+    return LATE if toward is Toward.CLIENT else 0.0
+
+
+def what_the_service_says(toward: Toward, _packet: bytes) -> float:
+    return LATE if toward is Toward.BROKER else 0.0
+
+
+@dataclass(slots=True)
+class Some:
+    """Every seventh packet is late, and those behind it come with it."""
+
+    seen: int = 0
+
+    def __call__(self, _toward: Toward, _packet: bytes) -> float:
+        self.seen += 1
+        return 0.0 if self.seen % 7 else LATE
+
+
+@dataclass(slots=True)
+class Noting:
+    """Passes everything on, and notes the pushes that the broker is sent."""
+
+    pushes: dict[str, list[str]] = field(default_factory=dict)
+
+    def __call__(self, _way: Way, toward: Toward, packet: bytes) -> Sequence[bytes]:
+        found = published(packet)
+        if toward is Toward.BROKER and found is not None and found[0].endswith("/config/json/status"):
+            offered = re.search(rb'{"configId":"([^"]*)"', packet)
+            self.pushes.setdefault(found[0], []).append(offered[1].decode() if offered else "")
+        return [packet]
+
+
+@pytest.mark.parametrize("delay", [everything, what_the_service_hears, what_the_service_says, Some()])
+async def test_packets_that_are_late_are_each_applied_and_published_once_on_the_same_connection(delay: Delay) -> None:
+    """Two reports of each endpoint and the offers that answer them, in their order, and the connection holds."""
+    fleet = [f"t{number}" for number in range(100)]
+    noting = Noting()
+    async with (
+        Mosquitto(anonymous=True) as broker,
+        Proxy(broker.port, noting) as proxy,
+        serving(broker, proxy) as service,
+    ):
+        await service.define()
+        ways = list(proxy.ways)
+        proxy.delay = delay
+        began = time.monotonic()
+        await running(broker, dict.fromkeys(fleet, "1.0.0"))
+        await until_retained(broker, dict.fromkeys(fleet, "1.1.0"))
+        await running(broker, dict.fromkeys(fleet, "1.1.0"))
+        await until_retained(broker, dict.fromkeys(fleet, "2.0.0"))
+        assert time.monotonic() - began >= 2 * LATE
+        assert noting.pushes == {push(token): ["1.1.0", "2.0.0"] for token in fleet}
+        for token in fleet:
+            assert await reported(service, token) == ["1.0.0", "1.1.0"]
+        assert proxy.ways == ways
 
 
 def doubled(_way: Way, toward: Toward, packet: bytes) -> Sequence[bytes]:
