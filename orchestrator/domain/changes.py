@@ -209,7 +209,12 @@ def _why_withdrawn(offer: Attempt, decision: Decision, catalogue: Catalogue) -> 
         return f"its rollout is {item.rollout.phase.value}"
     if item.over(decision.now):
         return "its rollout has ended"
-    return decision.outcome.value if decision.hop is None else f"{decision.hop} is offered instead"
+    if decision.hop is not None:
+        return f"{decision.hop} is offered instead"
+    verdict = next(verdict for verdict in decision.software if verdict.version == offer.version)
+    # By name only: instants and values would make as many reasons as there are endpoints.
+    failed = ", ".join(rule.rule for rule in verdict.rules if not rule.passed and rule.rule != "edge")
+    return f"{decision.outcome.value}: {failed}" if failed else decision.outcome.value
 
 
 def _withdraw(endpoint: Endpoint, attempt: Attempt, at: datetime, reason: str) -> tuple[Endpoint, HistoryEntry]:

@@ -15,7 +15,7 @@ from orchestrator.domain.outcomes import Outcome
 
 if TYPE_CHECKING:
     from orchestrator.domain.decisions import Decision
-    from orchestrator.domain.rules import SoftwareVerdict
+    from orchestrator.domain.rules import Rule, SoftwareVerdict
 
 _NAMED = 3
 """How many software a sentence names."""
@@ -69,7 +69,12 @@ def _reasons(decision: Decision) -> str:
 
 
 def _failures(verdict: SoftwareVerdict) -> str:
-    return ", ".join(f"{rule.rule} {rule.detail}" for rule in verdict.rules if not rule.passed and rule.rule != "edge")
+    return ", ".join(_failure(rule) for rule in verdict.rules if not rule.passed and rule.rule != "edge")
+
+
+def _failure(rule: Rule) -> str:
+    """The rule by its name, which some details begin with, and what it says."""
+    return rule.detail if rule.detail.startswith(f"{rule.rule} ") else f"{rule.rule} {rule.detail}"
 
 
 def _obstacle(decision: Decision) -> str:

@@ -201,11 +201,11 @@ def test_a_better_hop_replaces_an_unstarted_offer() -> None:
 @pytest.mark.parametrize(
     ("made", "reason"),
     [
-        (catalogue(suspended("1.1.0", "1.0.0")), "blocked"),
+        (catalogue(suspended("1.1.0", "1.0.0")), "blocked: strategy"),
         (catalogue(recalled("1.1.0", "1.0.0")), "its software was recalled"),
         (catalogue(), "its software was deleted"),
         (catalogue(general("1.1.0", "0.9.0")), "up-to-date"),
-        (catalogue(general("1.1.0", "1.0.0", rollout_date=NOW + DAY)), "waiting"),
+        (catalogue(general("1.1.0", "1.0.0", rollout_date=NOW + DAY)), "waiting: rolloutDate"),
     ],
 )
 def test_an_unstarted_offer_that_is_no_hop_any_more_is_withdrawn(made: Catalogue, reason: str) -> None:
@@ -341,7 +341,7 @@ def test_a_window_that_has_closed_keeps_or_withdraws_what_was_offered() -> None:
     assert planned(before, keeping) == Change(endpoint=before)
     assert planned(endpoint(), keeping) == Change(endpoint=endpoint())
     clearing = catalogue(replace(item, policy=RolloutPolicy(window=replace(CLOSED, on_close=OnClose.WITHDRAW))))
-    assert latest(planned(before, clearing).endpoint).reason == "waiting"
+    assert latest(planned(before, clearing).endpoint).reason == "waiting: window"
 
 
 # Where there is no room, and where consent is wanting.

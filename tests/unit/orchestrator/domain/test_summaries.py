@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.domain.decisions import Standing, decide
+from orchestrator.domain.policies import RolloutPolicy, Stage
 from tests.unit.orchestrator.domain.builders import HOUR, NOW, at, catalogue, general, recalled, suspended, v
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ FAILED = replace(at("1.0.0"), exhausted=frozenset({v("1.1.0")}))
             at("1.0.0"),
             (general("1.1.0", "1.0.0", rollout_date=NOW + HOUR),),
             "runs 1.0.0; waits for 1.1.0: rolloutDate 2026-03-01T13:00:00Z; now 2026-03-01T12:00:00Z",
+        ),
+        (
+            replace(at("1.0.0"), held=1),
+            (replace(general("1.1.0", "1.0.0"), policy=RolloutPolicy(stages=(Stage(percent=1), Stage(percent=100)))),),
+            "runs 1.0.0; waits for 1.1.0: stage 1 does not admit the endpoint yet",
         ),
         (
             FAILED,
