@@ -74,9 +74,16 @@ def rule(record: SoftwareRecord, tallies: Tallies, sizes: Mapping[int, Size]) ->
                 size,
                 acknowledged=mark.acknowledged,
                 acknowledged_unhealthy=mark.acknowledged_unhealthy,
+                closing=_closes(item, number)
+                and any(tallies[earlier].settled for earlier in tallies if earlier < number),
             )
         )
     return rulings
+
+
+def _closes(item: Software, number: int) -> bool:
+    """Whether a stage is the last one, and admits a percentage, so that all endpoints may be in earlier ones."""
+    return number + 1 == len(item.policy.staging) and item.policy.stage(number).percent is not None
 
 
 def goes_on(item: Software) -> bool:

@@ -13,6 +13,7 @@ Rules:
   fall silent while they install are no verdict until their deadline: as long as they could bring the rate over the
   limit, the stage does not pass.
 - What an operator acknowledged by resuming is set aside: it is neither a failure nor a verdict any more.
+- A last stage of which every endpoint is in an earlier one has nothing to be judged by, and nobody to wait for.
 - Health, where the stage asks for it, is judged in the same way, among all that came to run the version.
 
 Spec: DESIGN §6; the interval is Wilson's score interval (E. B. Wilson 1927; method 3 of R. G. Newcombe 1998).
@@ -196,7 +197,13 @@ def percent(rate: float) -> str:
 
 
 def judge(
-    stage: Stage, tally: Tally, size: Size | None, *, acknowledged: int = 0, acknowledged_unhealthy: int = 0
+    stage: Stage,
+    tally: Tally,
+    size: Size | None,
+    *,
+    acknowledged: int = 0,
+    acknowledged_unhealthy: int = 0,
+    closing: bool = False,
 ) -> Ruling:
     """Return how the stage stands.
 
@@ -207,6 +214,7 @@ def judge(
         acknowledged: failures that were seen when an operator resumed. What of them there is no more, because the
             endpoint tries again, is not set aside either.
         acknowledged_unhealthy: the same, of unhealthy endpoints.
+        closing: whether it is the last stage, of a percentage, and earlier ones have given verdicts.
     """
     aside = min(acknowledged, tally.failures)
     failing = _Share(
@@ -220,6 +228,13 @@ def judge(
     shares = (failing, *_health(stage, tally, acknowledged_unhealthy))
     needed = stage.sample if size is None else max(1, min(stage.sample, _able(tally, size, aside)))
     verdict, reason = _rule(shares, needed, tally, size)
+    if (
+        closing
+        and size is not None
+        and not size.endpoints
+        and not (tally.settled or tally.undecided or tally.unreached)
+    ):
+        verdict, reason = Verdict.PASSES, "every endpoint is in an earlier stage"
     return Ruling(
         verdict=verdict,
         settled=failing.whole,
@@ -283,7 +298,7 @@ def _missing(shares: tuple[_Share, ...], needed: int, tally: Tally, size: Size |
     if failing.whole or tally.undecided:
         head = f"{failing.whole} of {needed} needed {have} settled"
     elif size is not None and size.endpoints == 0:
-        return ["no endpoint is in the stage yet"]
+        return ["no endpoint is in the stage yet: approve to go on"]
     elif tally.settled:
         head = "no verdict since it was resumed"
     else:

@@ -107,6 +107,21 @@ def test_the_last_stage_ends_when_nothing_is_to_be_expected_any_more() -> None:
     assert decided(record(1), GOOD, Tally(confirmed=10, offered=3, unreached=3)) is Action.ROLLOUT_FINISH
 
 
+def test_a_last_percentage_of_which_all_are_in_earlier_stages_ends_the_rollout() -> None:
+    """A fleet of one would else never be through with two stages."""
+    empty = {0: REST, 1: Size(endpoints=0, waiting=0)}
+    move = rulings.decide(record(1), {0: GOOD}, empty, NOW)
+    assert move is not None
+    assert (move.action, move.reason) == (Action.ROLLOUT_FINISH, "stage 2: every endpoint is in an earlier stage")
+    assert decided(record(1, Phase.FINISHED), GOOD, sizes=empty) is None
+    assert decided(record(1), OPEN, sizes=empty) is None
+    # Nobody has tried it, a stage follows, or its filter or its number may yet get somebody.
+    assert decided(record(1), sizes=empty) is None
+    assert decided(record(1, stages=(*STAGES[:1], Stage(percent=50), *STAGES[1:])), GOOD, sizes=empty) is None
+    assert decided(record(1, stages=(*STAGES[:1], Stage(filter_id="lab"))), GOOD, sizes=empty) is None
+    assert decided(record(1, stages=(*STAGES[:1], Stage(count=5))), GOOD, sizes=empty) is None
+
+
 def test_after_its_end_no_stage_follows_and_none_waits_for_approval() -> None:
     approval = (replace(STAGES[0], approval=True), replace(STAGES[1], approval=True))
     assert decided(record(end=NOW), GOOD) is None

@@ -216,7 +216,7 @@ def test_acknowledged_failures_that_try_again_are_needed_again() -> None:
 @pytest.mark.parametrize(
     ("tally", "size", "reason"),
     [
-        (Tally(), full(0), "no endpoint is in the stage yet"),
+        (Tally(), full(0), "no endpoint is in the stage yet: approve to go on"),
         (Tally(), None, "nobody was reached yet"),
         (Tally(), Size(endpoints=1, waiting=1), "nobody was reached yet; 1 waits for an offer"),
         (Tally(withdrawn=3), full(3), "nobody was reached yet; nothing is open: approve to go on"),
@@ -245,6 +245,28 @@ def test_a_stage_in_which_nobody_was_reached_waits(tally: Tally, size: Size | No
         bounds=None,
         reason=reason,
     )
+
+
+@pytest.mark.parametrize(
+    ("tally", "size", "verdict"),
+    [
+        (Tally(), full(0), PASSES),
+        (Tally(withdrawn=1), full(0), PASSES),
+        (Tally(), None, WAITS),
+        (Tally(), Size(endpoints=1, waiting=1), WAITS),
+        # They were offered it after the stage was measured.
+        (Tally(offered=1, unreached=1), full(0), WAITS),
+        (Tally(soaking=1), full(0), WAITS),
+        (Tally(confirmed=1), full(0), PASSES),
+        (Tally(failed=1), full(0), FAILS),
+    ],
+)
+def test_a_last_stage_without_endpoints_of_its_own_waits_for_nobody(
+    tally: Tally, size: Size | None, verdict: Verdict
+) -> None:
+    found = judge(STAGE, tally, size, closing=True)
+    assert found.verdict is verdict
+    assert (found.reason == "every endpoint is in an earlier stage") is (verdict is PASSES and not tally.confirmed)
 
 
 def test_acknowledged_failures_are_set_aside() -> None:
