@@ -191,7 +191,7 @@ Word: TypeAlias = Report | Progress | Late | Again | Asked | Moved | Health
 _tokens = st.sampled_from(TOKENS)
 _versions = st.sampled_from(VERSIONS)
 _places = st.fixed_dictionaries(
-    {"site": st.sampled_from(("lab", "field"))}, optional={"timeZone": st.sampled_from(ZONES)}
+    {}, optional={"site": st.sampled_from(("lab", "field")), "timeZone": st.sampled_from(ZONES)}
 )
 words: st.SearchStrategy[Word] = (
     st.builds(Report, token=_tokens, version=_versions, code=st.sampled_from((200, 200, 500)))
