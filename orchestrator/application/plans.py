@@ -10,12 +10,15 @@ Layer: application.
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.application import downloads, outlines, surveys
 from orchestrator.application.documents import plans as documents
 from orchestrator.application.problems import AppVersionInUseError
 from orchestrator.application.records import AppVersionTakenError
+from orchestrator.application.rooms import Ledger
 from orchestrator.domain import cautions, estimates
 from orchestrator.domain.expressions import Name
 from orchestrator.domain.plans import Planner
@@ -113,7 +116,23 @@ class Plans:
         if check_links:
             linked = [(version, outline.software[version].specification) for version in about]
             warnings += await downloads.check(self._downloads, linked)
-        return documents.build(planner, _durations(planner, about, now), warnings)
+        first = await self._first(outline, planner, now)
+        return documents.build(planner, _durations(planner, about, now), first, warnings)
+
+    async def _first(self, outline: Outline, planner: Planner, now: datetime) -> Counter[Version]:
+        """For how many offers of each software there is room at once, the highest first."""
+        before, wanted = outline.before, planner.forecast.first
+        found: Counter[Version] = Counter()
+        if before is None or not planner.catalogue.paced:
+            for edge, endpoints in wanted.items():
+                found[edge.target] += endpoints
+            return found
+        numbers = await self._storage.counters(before.application.key)
+        entry = replace(before, application=outline.application or before.application, catalogue=planner.catalogue)
+        ledger = Ledger({}, numbers, now, seconds=1.0)
+        for edge in sorted(wanted, key=lambda edge: edge.target, reverse=True):
+            found[edge.target] += ledger.take(entry, edge.source, edge.target, wanted[edge])
+        return +found
 
     def _large(self, outline: Outline, about: list[Version]) -> Iterator[str]:
         profile = Profile.KAA if outline.application is None else outline.application.profile

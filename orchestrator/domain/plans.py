@@ -17,14 +17,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.domain import obstacles, stagings
-from orchestrator.domain.journeys import Traveller
+from orchestrator.domain.journeys import Edge, Traveller
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
     from orchestrator.domain.catalogues import Catalogue
-    from orchestrator.domain.journeys import Edge, Journey
+    from orchestrator.domain.journeys import Journey
     from orchestrator.domain.kinds import Kind
     from orchestrator.domain.versions import Version
 
@@ -45,8 +45,8 @@ class Forecast:
     waits: Counter[tuple[Version, datetime]] = field(default_factory=Counter)
     matches: Counter[str] = field(default_factory=Counter)
     """How many endpoints each filter matches."""
-    first: Counter[Version] = field(default_factory=Counter)
-    """How many endpoints would be offered something at once that they are not offered yet."""
+    first: Counter[Edge] = field(default_factory=Counter)
+    """How many endpoints would be offered something at once that they are not offered yet, with room for all."""
     asks: Counter[Version] = field(default_factory=Counter)
     """The same, of those that would be asked for their consent."""
     stages: dict[Version, list[int]] = field(default_factory=dict)
@@ -82,8 +82,10 @@ class Planner:
         _count(forecast.matches, kind.filters, endpoints)
         _count(forecast.moves, journey.hops, endpoints)
         _count(forecast.waits, journey.waits, endpoints)
-        _count(forecast.first, _given(journey.first), endpoints)
-        _count(forecast.asks, _given(journey.asks), endpoints)
+        if journey.first is not None:
+            forecast.first[Edge(kind.running, journey.first)] += endpoints
+        if journey.asks is not None:
+            forecast.asks[journey.asks] += endpoints
         if self._should_move(kind.running) and self._should_move(journey.end.running):
             forecast.unreachable[self._reason(journey)] += endpoints
         if staged:
@@ -133,7 +135,3 @@ class Planner:
 def _count(counter: Counter[_T], items: Iterable[_T], amount: int) -> None:
     for item in items:
         counter[item] += amount
-
-
-def _given(version: Version | None) -> tuple[Version, ...]:
-    return () if version is None else (version,)

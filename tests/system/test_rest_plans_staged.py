@@ -107,12 +107,25 @@ async def test_limits_windows_and_consent_hold_what_would_be_offered_at_once(res
     await fill(rest, limits={"perMinute": 2})
     limited = await plan(rest, two(limits={"perMinute": 1}))
     assert (limited["stages"], limited["duration"]) == ([], "PT19M")
-    assert limited["firstOffers"][0]["endpoints"] == len(FLEET)
+    assert limited["firstOffers"] == [{"version": "2.0.0", "endpoints": 1, "asked": 0}]
+    few = await plan(rest, two(limits={"inProgress": 7}))
+    assert (few["firstOffers"], few["duration"]) == ([{"version": "2.0.0", "endpoints": 1, "asked": 0}], "PT9M30S")
     closed = await plan(rest, two(window={"cron": "0 13 * * *", "duration": "PT1H"}))
     assert (closed["firstOffers"], closed["duration"]) == ([], "PT1H9M30S")
     assert "20 endpoints would wait for 2.0.0 until 2026-03-01T13:00:00Z" in closed["warnings"]
     asking = await plan(rest, two(consent="required"))
     assert asking["firstOffers"] == [{"version": "2.0.0", "endpoints": 0, "asked": len(FLEET)}]
+
+
+async def test_no_more_would_be_offered_at_once_than_slots_are_free(rest: Rest) -> None:
+    await fill(rest)
+    software = two(limits={"inProgress": 7})
+    assert (await plan(rest, software))["firstOffers"] == [{"version": "2.0.0", "endpoints": 7, "asked": 0}]
+    await add_software(rest, "2.0.0", "1.0.0", rollout=software["rollout"], specification=software["specification"])
+    await rest.sweep()
+    assert (await plan(rest, software))["firstOffers"] == []
+    wider = await plan(rest, two(limits={"inProgress": 9}))
+    assert wider["firstOffers"] == [{"version": "2.0.0", "endpoints": 2, "asked": 0}]
 
 
 async def test_a_catalogue_is_planned_for_an_application_that_is_not_there(rest: Rest) -> None:

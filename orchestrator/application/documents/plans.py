@@ -76,15 +76,21 @@ def read(members: Mapping[str, str], limits: Limits) -> Proposal:
     return Proposal(declaration=declaration, check_links=parts.check_links)
 
 
-def build(planner: Planner, spans: Mapping[Version | None, timedelta | None], warnings: Sequence[str]) -> Document:
+def build(
+    planner: Planner,
+    spans: Mapping[Version | None, timedelta | None],
+    first: Mapping[Version, int],
+    warnings: Sequence[str],
+) -> Document:
     """The document of a plan: moves from the lowest version on, the unknown one first; obstacles by their weight.
 
-    `spans` say how long each rollout takes, and under None all of them.
+    `spans` say how long each rollout takes, and under None all of them; `first`, how many offers of each software are
+    made at once.
     """
     forecast = planner.forecast
     moves = sorted(forecast.moves.items(), key=lambda item: (_place(item[0].source), item[0].target))
     obstacles = sorted(forecast.unreachable.items(), key=lambda item: (-item[1], item[0]))
-    offers = sorted(forecast.first.keys() | forecast.asks.keys())
+    offers = sorted(first.keys() | forecast.asks.keys())
     return {
         "endpoints": forecast.running.total(),
         "moves": [
@@ -100,7 +106,7 @@ def build(planner: Planner, spans: Mapping[Version | None, timedelta | None], wa
             for version, sizes in sorted(forecast.stages.items())
         ],
         "firstOffers": [
-            {"version": version.text, "endpoints": forecast.first[version], "asked": forecast.asks[version]}
+            {"version": version.text, "endpoints": first.get(version, 0), "asked": forecast.asks[version]}
             for version in offers
         ],
         "duration": _build_span(spans.get(None)),

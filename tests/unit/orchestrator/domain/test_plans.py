@@ -137,7 +137,7 @@ def test_each_stage_holds_who_comes_and_the_last_number_is_who_is_left_out() -> 
     planner.add(Kind(running=None), 3, [(3, 0)])
     assert planner.forecast.stages == {v("2.0.0"): [10, 40, 50]}
     assert planner.forecast.moves == {edge("1.0.0", "2.0.0"): 50}
-    assert planner.forecast.first == {v("2.0.0"): 10}
+    assert planner.forecast.first == {edge("1.0.0", "2.0.0"): 10}
     assert planner.forecast.unreachable == {"2.0.0 has no stage that admits it": 50, "no version reported": 3}
 
 
@@ -147,7 +147,7 @@ def test_pinned_and_rescued_endpoints_are_in_no_stage() -> None:
     planner.add(Kind(running=v("1.0.0"), pinned=v("2.0.0"), later=TWO), 2, [(0, 2)])
     planner.add(Kind(running=v("1.5.0"), later=TWO), 3, [(0, 3)])
     assert planner.forecast.stages == {v("2.0.0"): [0, 0, 0]}
-    assert planner.forecast.first == {v("2.0.0"): 5}
+    assert planner.forecast.first == {edge("1.0.0", "2.0.0"): 2, edge("1.5.0", "2.0.0"): 3}
 
 
 def test_a_stage_holds_who_takes_the_version_when_the_others_are_as_they_are() -> None:
@@ -181,5 +181,5 @@ def test_who_is_asked_for_consent_is_not_offered_anything() -> None:
         "2.0.0",
     )
     assert planner.forecast.asks == {v("1.1.0"): 5}
-    assert planner.forecast.first == {v("1.1.0"): 2}
+    assert planner.forecast.first == {edge("1.0.0", "1.1.0"): 2}
     assert planner.forecast.moves == {edge("1.0.0", "1.1.0"): 14, edge("1.1.0", "2.0.0"): 14}
