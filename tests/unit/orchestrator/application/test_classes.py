@@ -69,7 +69,7 @@ def test_a_class_with_a_hop_is_offered_it() -> None:
 @pytest.mark.parametrize(
     ("item", "reason"),
     [
-        (suspended("1.1.0", "1.0.0"), "blocked"),
+        (suspended("1.1.0", "1.0.0"), "blocked: strategy"),
         (recalled("1.1.0", "1.0.0"), "its software was recalled"),
         (general("1.1.0", "0.9.0"), "up-to-date"),
     ],
