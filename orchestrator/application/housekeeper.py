@@ -35,7 +35,9 @@ LOOK_SECONDS = 60.0
 ROUND_SECONDS = 3600.0
 """Between two rounds of all endpoints, for those with too long a history."""
 RESTS = 9
-"""So many times as long as it worked, it rests: it takes a tenth of the writer's time at the most."""
+"""So many times as long as it removed, it rests: it takes a tenth of the writer's time at the most."""
+LOOK_RESTS = 49
+"""The same for looks at histories, which go on for as long as there are endpoints: a fiftieth of a core."""
 ROWS = 2_000
 """Most rows that one transaction removes."""
 ENDPOINTS = 200
@@ -112,7 +114,7 @@ class Housekeeper:
         while most is not None:
             begun = self._elapsed()
             surplus = await self._archive.surplus(after, ENDPOINTS, most)
-            await self._sleep(RESTS * (self._elapsed() - begun))
+            await self._sleep(LOOK_RESTS * (self._elapsed() - begun))
             await self._shorten(surplus)
             if surplus.end is None:
                 return

@@ -120,6 +120,19 @@ async def test_it_rests_longer_than_it_works(desk: Desk, parts: Parts) -> None:
     assert set(rests) == {housekeeper.RESTS * 1.0}
 
 
+async def test_it_looks_at_histories_for_a_fiftieth_of_the_time(desk: Desk, parts: Parts) -> None:
+    """Whether there is something to remove or not: looks are most of what it does in a large fleet."""
+    rests: list[float] = []
+    ticks = iter(range(1000))
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+
+    slow = replace(parts, elapsed=lambda: float(next(ticks)))
+    await Housekeeper(slow, desk.storage, Retention(per_endpoint=100), sleep=rest).keep_lengths()
+    assert set(rests) == {49.0}
+
+
 @pytest.mark.parametrize("work", ["house.ages", "house.lengths"])
 async def test_the_loops_look_again_and_again(desk: Desk, parts: Parts, work: str) -> None:
     rests: list[float] = []
