@@ -179,8 +179,9 @@ class Device:
 
     @property
     def settled(self) -> bool:
-        """Whether it rests, and Otao has confirmed what it runs."""
-        return self.confirmed == self.running and not self.pending and self.state in {State.IDLE, State.ASLEEP}
+        """Whether it rests, and Otao has confirmed what it runs; how it fares it may still be saying."""
+        said = all(request.running is None for request in self.pending)
+        return self.confirmed == self.running and said and self.state in {State.IDLE, State.ASLEEP}
 
 
 class Timer(StrEnum):

@@ -192,5 +192,5 @@ def unsettled(devices: Sequence[Device]) -> list[str]:
         f"{each.model.token} ({each.model.fault or 'healthy'}, {each.state}, runs {each.running}, "
         f"confirmed {each.confirmed}, {len(each.pending)} requests unanswered)"
         for each in devices
-        if not each.settled and each.state not in AWAY
+        if (each.pending or not each.settled) and each.state not in AWAY
     ]
