@@ -211,8 +211,10 @@ async def test_a_rollout_is_shown_paused_and_resumed_by_click(service: Service, 
     async with visitor(service.url, scripts=scripts) as visiting:
         page, section = visiting.page, visiting.page.locator("#rollouts")
         await visiting.go(FLEET)
-        await expect(section).to_contain_text("2.1.0 running stage 1 of 2: stage 1:")
-        await expect(section.get_by_role("img")).to_have_attribute("aria-label", re.compile("1 offered or installing"))
+        await expect(section).to_contain_text("2.1.0 running stage 1 of 2: nobody was reached yet")
+        stages = section.locator("ol.stages > li")
+        await expect(stages.first).to_contain_text(re.compile("1 endpoint\\s+running: 1 offered or installing, of 1"))
+        await expect(stages.last).to_contain_text(re.compile("100 %\\s+waiting"))
         await section.get_by_text("Pause, Approve, Abort 2.1.0…").click()
         await section.get_by_label("Reason, for the audit").fill("smoke in the lab")
         await section.get_by_role("button", name="Pause").click()
