@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from orchestrator.application.records import SoftwareRecord, StageMark
     from orchestrator.application.revisions import Revision, Revisions
     from orchestrator.application.sizes import Sizes
+    from orchestrator.domain.freezes import Freeze
     from orchestrator.domain.rollouts import Rollout
     from orchestrator.domain.software import Software
     from orchestrator.domain.versions import Version
@@ -100,6 +101,8 @@ class View:
     """Attempts that were ever made, by state."""
     consent: bool = False
     """Whether endpoints get it only where it was consented to."""
+    freeze: Freeze | None = None
+    """What holds every offer of its application."""
 
 
 class Rollouts:
@@ -272,6 +275,7 @@ def view(entry: Entry, record: SoftwareRecord, numbers: Counter[CounterKey], siz
         failures=failures,
         totals=totals,
         consent=entry.application.consent == REQUIRED if consent is None else consent,
+        freeze=entry.catalogue.freeze,
     )
 
 

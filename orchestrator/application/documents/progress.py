@@ -153,6 +153,9 @@ def _holds(view: View, called: str, now: datetime) -> Iterator[str]:
     size = view.sizes.get(min(item.rollout.stage, len(item.policy.staging) - 1))
     if called != Phase.RUNNING.value or (size is not None and not size.waiting):
         return
+    if view.freeze is not None:
+        yield "all applications are frozen" if view.freeze.everywhere else "the application is frozen"
+        return
     if item.rollout_date is not None and item.rollout_date > now:
         yield f"it starts at {instants.build(item.rollout_date)}"
         return

@@ -11,6 +11,7 @@ from orchestrator.api import schemas
 from orchestrator.application.documents import progress, texts
 from orchestrator.application.records import RolloutStatus, SoftwareRecord, StageMark
 from orchestrator.application.rollouts import View
+from orchestrator.domain.freezes import Freeze
 from orchestrator.domain.gates import Size, Tally
 from orchestrator.domain.policies import RolloutPolicy, Stage, Window
 from orchestrator.domain.rollouts import Phase, Rollout
@@ -230,6 +231,16 @@ def test_a_summary_ends_with_what_holds_the_offers(
     says = "nobody was reached yet; 1 waits for an offer"
     says = says if stages else "not judged: neither stages nor onFailure are given"
     assert built(given)["summary"] == f"stage 1: {says}{held}"
+
+
+@pytest.mark.parametrize(
+    ("everywhere", "held"), [(False, "the application is frozen"), (True, "all applications are frozen")]
+)
+def test_a_freeze_is_what_holds_the_offers_before_all_else(held: str, *, everywhere: bool) -> None:
+    policy = RolloutPolicy(stages=STAGES, window=NIGHT)
+    waiting = view(rollout=Rollout(), tallies={}, sizes={0: Size(endpoints=1, waiting=1)}, policy=policy)
+    given = replace(waiting, freeze=Freeze(since=NOW, by="anna", everywhere=everywhere))
+    assert built(given)["summary"] == f"stage 1: nobody was reached yet; 1 waits for an offer; {held}"
 
 
 def test_what_does_not_run_or_has_nobody_waiting_is_held_by_nothing() -> None:
