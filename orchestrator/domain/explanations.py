@@ -2,7 +2,8 @@
 
 Rules:
 - It is the decision itself, taken anew, with every rule; beside it what only the one endpoint knows: the state of its
-  attempt, its failures, the reason of a refusal, and the loop of an image that never reports its own version.
+  attempt, its health, its failures, the reason of a refusal, and the loop of an image that never reports its own
+  version.
 
 Layer: orchestrator.domain; pure.
 """
@@ -54,7 +55,12 @@ def explain(endpoint: Endpoint, catalogue: Catalogue, now: datetime) -> Explanat
         return _installing(endpoint, offer, decision)
     held = _held(endpoint, decision)
     summary = decision.summary + _why_refused(endpoint, decision) if held is None else _in_line(decision, held)
-    notes = [summary, *_attempt_notes(endpoint, decision.hop), *_setback_notes(endpoint, decision.path)]
+    notes = [
+        summary,
+        *_attempt_notes(endpoint, decision.hop),
+        *_trial_notes(endpoint, decision.goal),
+        *_setback_notes(endpoint, decision.path),
+    ]
     return Explanation(
         running=endpoint.running,
         outcome=decision.outcome if held is None else Outcome.WAITING,
@@ -130,6 +136,19 @@ def _attempt_notes(endpoint: Endpoint, hop: Version | None) -> list[str]:
     if attempt.returns >= LOOP:
         notes.append(_loop(attempt, endpoint.running))
     return notes
+
+
+def _trial_notes(endpoint: Endpoint, goal: Version | None) -> list[str]:
+    """What is to be said of the version that it has come to: that it soaks there, and that it is not well.
+
+    Of one that has a goal, the decision says that it soaks.
+    """
+    attempt = endpoint.attempt
+    if attempt is None or attempt.version != endpoint.running:
+        return []
+    soaks = [f"it soaks on {attempt.version}"] if attempt.state is AttemptState.SOAKING and goal is None else []
+    ran = attempt.state in {AttemptState.SOAKING, AttemptState.CONFIRMED}
+    return [*soaks, *(["it has said that it is not well"] if ran and attempt.healthy is False else [])]
 
 
 def _loop(attempt: Attempt, running: Version | None) -> str:

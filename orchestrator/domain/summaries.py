@@ -74,7 +74,7 @@ def _failures(verdict: SoftwareVerdict) -> str:
 
 def _failure(rule: Rule) -> str:
     """The rule by its name, which some details begin with, and what it says."""
-    return rule.detail if rule.detail.startswith(f"{rule.rule} ") else f"{rule.rule} {rule.detail}"
+    return rule.detail if rule.detail.startswith(rule.rule) else f"{rule.rule} {rule.detail}"
 
 
 def _obstacle(decision: Decision) -> str:

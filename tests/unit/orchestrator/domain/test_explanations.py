@@ -37,6 +37,27 @@ def test_an_install_in_progress_is_told(percent: int | None, told: str) -> None:
     assert explain(endpoint(attempt=attempt), STEPS, NOW).summary.endswith(f"; {told}")
 
 
+@pytest.mark.parametrize(
+    ("state", "healthy", "told"),
+    [
+        (AttemptState.SOAKING, None, "; it soaks on 2.0.0"),
+        (AttemptState.SOAKING, False, "; it soaks on 2.0.0; it has said that it is not well"),
+        (AttemptState.CONFIRMED, False, "; it has said that it is not well"),
+        (AttemptState.CONFIRMED, True, ""),
+    ],
+)
+def test_how_it_fares_on_the_version_that_it_came_to_is_told(
+    state: AttemptState, told: str, *, healthy: bool | None
+) -> None:
+    attempt = replace(offer("2.0.0", reached_at=NOW), state=state, healthy=healthy)
+    found = explain(endpoint("2.0.0", attempt=attempt), STEPS, NOW)
+    assert found.summary == f"runs 2.0.0; no higher version is connected to it{told}"
+    below = explain(endpoint("1.1.0", attempt=replace(attempt, version=v("1.1.0"))), STEPS, NOW)
+    assert ("; it soaks" in below.summary) is False
+    gone_back = explain(endpoint("1.1.0", attempt=replace(attempt, state=AttemptState.REVERTED)), STEPS, NOW)
+    assert gone_back.summary == "runs 1.1.0; offered 2.0.0"
+
+
 @pytest.mark.parametrize(("returns", "ordinal"), [(3, "third"), (4, "4th"), (20, "20th")])
 def test_a_loop_is_called_by_name_from_the_third_return(returns: int, ordinal: str) -> None:
     attempt = replace(offer(reached_at=NOW), returns=returns)
