@@ -27,6 +27,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from orchestrator.application.partitions import MAIN
 from orchestrator.persistence import dialects, servers, sqlite
 from orchestrator.persistence.refusals import (
     DatabaseBusyError,
@@ -62,8 +63,8 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(url: str, *, lease: int | None = None) -> AsyncIterator[Database]:
-    """Lock, open and migrate a database; under a `lease`, its epoch, nobody else keeps it from being opened.
+async def open_database(url: str, *, lease: int | None = None, partition: str = MAIN) -> AsyncIterator[Database]:
+    """Lock, open and migrate a partition; under a `lease`, its epoch, nobody else keeps it from being opened.
 
     Raises:
         DatabaseBusyError: another process has it open.
@@ -72,18 +73,20 @@ async def open_database(url: str, *, lease: int | None = None) -> AsyncIterator[
         DatabaseUnreachableError: its server does not answer.
     """
     address = parsed(url)
-    opened = _open_server(address, lease) if address.drivername == POSTGRESQL else _open_file(address)
+    claim = servers.Claim(address.database or "", lease, partition)
+    opened = _open_server(address, claim) if address.drivername == POSTGRESQL else _open_file(address)
     async with opened as database:
         yield database
 
 
 @asynccontextmanager
-async def _open_server(address: URL, lease: int | None) -> AsyncIterator[Database]:
-    claim = servers.Claim(address.database or "", lease)
+async def _open_server(address: URL, claim: servers.Claim) -> AsyncIterator[Database]:
     async with servers.open_engines(address, claim) as (writer, readers):
         try:
             async with writer.connect() as connection:
                 await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({servers.MIGRATING})")
+                if claim.schema is not None:
+                    await connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {claim.schema}")
                 await connection.run_sync(_upgrade)
                 await connection.commit()
         except Exception as error:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from orchestrator.application.audits import AuditEntry
     from orchestrator.application.classes import Renewal
     from orchestrator.application.directory import Entry
@@ -54,6 +56,10 @@ if TYPE_CHECKING:
     from orchestrator.application.retentions import Stretch
     from orchestrator.domain.freezes import Freeze
     from orchestrator.domain.versions import Version
+    from orchestrator.persistence.dictionaries import Dictionary
+    from orchestrator.persistence.numbers import Numbers
+    from orchestrator.persistence.places import Places
+    from orchestrator.persistence.scans import Scans
 
 WITHDRAWN = AttemptState.WITHDRAWN
 DELETED = "its endpoint was deleted"
@@ -65,6 +71,13 @@ class SqlEdit(SqlTransaction):
     redefined = False
     """Whether names of application versions have changed."""
 
+    def __init__(
+        self, connection: AsyncConnection, dictionary: Dictionary, numbers: Numbers, scans: Scans, places: Places
+    ) -> None:
+        """Take the connection, what is kept in memory, and the partition among all."""
+        super().__init__(connection, dictionary, numbers, scans)
+        self._places = places
+
     async def put_application(self, application: Application) -> Application:
         """See `editing.Edit.put_application`."""
         values = definitions.application_row(application)
@@ -73,6 +86,7 @@ class SqlEdit(SqlTransaction):
             await self._connection.execute(statement)
             key = application.key
         else:
+            await self._places.take_application(self._connection, application.name)
             added = insert(schema.application).values(values).returning(schema.application.c.id)
             key = int((await self._connection.execute(added)).scalar_one())
         self.redefined = True
@@ -85,6 +99,7 @@ class SqlEdit(SqlTransaction):
         for name in names:
             number = dictionary.app_version_ids.get(name)
             if number is None:
+                await self._places.take_app_version(self._connection, name, dictionary.applications[key])
                 added = insert(table).values(application_id=key, name=name).returning(table.c.id)
                 number = int((await self._connection.execute(added)).scalar_one())
                 dictionary.add_app_version(number, key, name)
@@ -92,12 +107,14 @@ class SqlEdit(SqlTransaction):
                 raise AppVersionTakenError(name)
         for number, (application, name) in list(dictionary.app_versions.items()):
             if application == key and name not in names:
+                await self._places.give_up_app_versions(self._connection, [name])
                 await self._connection.execute(delete(table).where(table.c.id == number))
                 dictionary.forget_app_version(name)
 
     async def delete_application(self, key: int) -> None:
         """See `editing.Edit.delete_application`."""
         self.redefined = True
+        await self._places.give_up_application(self._connection, self._dictionary.applications[key])
         counted = (schema.counter, remnants.attempt_sum)
         for table in (schema.software, schema.endpoint_filter, *counted, schema.work, schema.app_version):
             await self._connection.execute(delete(table).where(table.c.application_id == key))

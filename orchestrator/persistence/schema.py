@@ -60,16 +60,6 @@ installation = Table(
     Column("generation", Integer, nullable=False, default=0, server_default=text("0")),
 )
 
-lease = Table(
-    "lease",
-    metadata,
-    Column("partition", Text, primary_key=True),
-    *(Column(name, Text, nullable=False) for name in ("replica", "address")),
-    Column("epoch", Integer, nullable=False),
-    Column("until_ms", Key, nullable=False),
-    Column("session", Integer),
-)
-
 application = Table(
     "application",
     metadata,

@@ -1,8 +1,10 @@
 """A PostgreSQL server: its connections, who may write, and what has become of a commit that was not answered.
 
 Rules:
-- A database has one writer: a session lock on the writer's own connection. Whoever opens the database without a lease
-  waits for the lock and begins a new epoch; whoever has a lease ends the session that has the lock.
+- A partition has one writer: a session lock on the writer's own connection. Whoever opens the partition without a
+  lease waits for the lock and begins a new epoch; whoever has a lease ends the session that has the lock.
+- `main` has its tables where the database's user has them by default, every other partition in a schema of its own:
+  that alone is the search path of its connections, so that statements are the same for all.
 - Every transaction, of the writer and of readers, begins with a look at the epoch: with another one than its own it has
   been replaced. What it has begun before ends with its session, so none of it is committed after its successor begins.
 - A commit is durable before it is answered, whatever the server's own setting is.
@@ -23,14 +25,15 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import structlog
-from sqlalchemy import event, text, update
+from sqlalchemy import event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.schema import CreateTable
 
 from orchestrator.application.leases import LeaseLostError
+from orchestrator.application.partitions import MAIN, number
 from orchestrator.application.ports import StorageError
-from orchestrator.persistence import dialects, schema, temporary
+from orchestrator.persistence import dialects, temporary
 from orchestrator.persistence.postgresql import DIALECT, ERRORS
 from orchestrator.persistence.refusals import DatabaseBusyError, DatabaseUnusableError
 
@@ -44,9 +47,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 SERVING, MIGRATING = 0x07A0_0001, 0x07A0_0002
-"""Advisory locks."""
-PARTITION = "main"
-"""The one partition whose lease is that of the whole database."""
+"""Advisory locks; the first is one for each partition."""
 LOCK_SECONDS = 3
 """So long the session of a process that was killed may take to end."""
 CONNECT_SECONDS = 10
@@ -56,11 +57,10 @@ OLDEST = 150_000
 LEASE_SECONDS = 1.0
 """In which a statement about leases is answered, or given up."""
 _TICKET = "otao.ticket"
-_EPOCH = f"SELECT epoch FROM lease WHERE partition = '{PARTITION}'"  # noqa: S608 - our name
-# In pg_locks a key of 64 bits is two of 32.
+# In pg_locks a key of 64 bits is two of 32: the upper half tells the partition, 0 is `main`.
 _END_OTHERS = (
     "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database"  # noqa: S608 - our number
-    f" WHERE l.locktype = 'advisory' AND l.classid = 0 AND l.objid = {SERVING} AND l.granted"
+    f" WHERE l.locktype = 'advisory' AND l.classid = $1 AND l.objid = {SERVING} AND l.granted"
     " AND d.datname = current_database() AND l.pid <> pg_backend_pid()"
 )
 _PAUSES = (0.05, 0.2, 0.5, 1.0)
@@ -84,8 +84,27 @@ class Claim:
     """Its name."""
     lease: int | None = None
     """The epoch of the lease under which the database is opened; None: under none, so nobody is replaced."""
+    partition: str = MAIN
+    home: str = ""
+    """What stands before names of tables of `main`, where connections do not find them by themselves."""
     epoch: int | None = None
     """None: not taken yet."""
+
+    @property
+    def schema(self) -> str | None:
+        """The schema of a partition's own; None: the default one, of `main`."""
+        return None if self.partition == MAIN else f"otao_{self.partition}"
+
+    @property
+    def epoch_text(self) -> str:
+        """The statement that asks for the epoch of this partition's lease."""
+        return f"SELECT epoch FROM {self.home}lease WHERE partition = '{self.partition}'"  # noqa: S608 - our names
+
+    async def enter(self, connection: asyncpg.Connection) -> None:
+        """Have a new connection find this partition's tables."""
+        if self.schema is not None:
+            self.home = f"{await connection.fetchval('SELECT quote_ident(current_schema())')}."
+            await connection.execute(f"SET search_path TO {self.schema}")
 
     async def take(self, connection: asyncpg.Connection) -> None:
         """Prepare a new connection of the writer.
@@ -94,18 +113,19 @@ class Claim:
             DatabaseBusyError: another session has the lock, or the database was taken over meanwhile.
             LeaseLostError: there is a newer lease.
         """
+        place = number(self.partition) - 1
         if self.lease is not None:
-            self.check(await connection.fetchval(_EPOCH))
-            await connection.execute(_END_OTHERS)
+            self.check(await connection.fetchval(self.epoch_text))
+            await connection.execute(_END_OTHERS, place)
         await connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
         try:
-            await connection.execute(f"SELECT pg_advisory_lock({SERVING})")
+            await connection.execute(f"SELECT pg_advisory_lock({place << 32 | SERVING})")
         except asyncpg.LockNotAvailableError as error:
             transient = self.lease is not None or self.epoch is not None
             raise DatabaseBusyError(self.database, transient=transient) from error
         await connection.execute("SET lock_timeout = 0")
         if self.lease is not None or self.epoch is not None:
-            self.check(await connection.fetchval(_EPOCH))
+            self.check(await connection.fetchval(self.epoch_text))
         for table in temporary.metadata.sorted_tables:
             await connection.execute(f"{CreateTable(table).compile(dialect=DIALECT)} ON COMMIT DELETE ROWS")
 
@@ -126,9 +146,12 @@ class Claim:
         if self.lease is not None:
             self.epoch = self.lease
             return
-        table = schema.lease
-        raised = update(table).values(epoch=table.c.epoch + 1, until_ms=0).where(table.c.partition == PARTITION)
-        self.epoch = (await connection.execute(raised.returning(table.c.epoch))).scalar()
+        raised = text(
+            f"INSERT INTO {self.home}lease AS held (partition, replica, address, epoch, until_ms)"  # noqa: S608 - ours
+            " VALUES (:partition, '', '', 1, 0)"
+            " ON CONFLICT (partition) DO UPDATE SET epoch = held.epoch + 1, until_ms = 0 RETURNING epoch"
+        )
+        self.epoch = (await connection.execute(raised, {"partition": self.partition})).scalar()
 
 
 async def fitting(connection: asyncpg.Connection) -> None:
@@ -155,7 +178,12 @@ async def open_engines(url: URL, claim: Claim) -> AsyncIterator[tuple[AsyncEngin
     @event.listens_for(writer.sync_engine, "connect")
     def _connect(connection: Any, _record: object) -> None:  # noqa: ANN401 - SQLAlchemy's adapter of the driver's
         connection.run_async(fitting)
+        connection.run_async(claim.enter)
         connection.run_async(claim.take)
+
+    @event.listens_for(readers.sync_engine, "connect")
+    def _connect_to_read(connection: Any, _record: object) -> None:  # noqa: ANN401 - as above
+        connection.run_async(claim.enter)
 
     @event.listens_for(writer.sync_engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -163,13 +191,13 @@ async def open_engines(url: URL, claim: Claim) -> AsyncIterator[tuple[AsyncEngin
         if claim.epoch is None:
             connection.exec_driver_sql("SELECT 1")
             return
-        begun = f"SELECT pg_current_xact_id()::text, ({_EPOCH})"
+        begun = f"SELECT pg_current_xact_id()::text, ({claim.epoch_text})"
         connection.info[_TICKET], epoch = connection.exec_driver_sql(begun).one()
         claim.check(epoch)
 
     @event.listens_for(readers.sync_engine, "begin")
     def _begin_to_read(connection: Connection) -> None:
-        claim.check(connection.exec_driver_sql(_EPOCH).scalar())
+        claim.check(connection.exec_driver_sql(claim.epoch_text).scalar())
 
     try:
         yield writer, readers

@@ -14,14 +14,17 @@ import secrets
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 
+from orchestrator.application.partitions import MAIN
+from orchestrator.application.ports import StorageError
 from orchestrator.persistence import dialects, schema, servers
 from orchestrator.persistence.checkpoints import Checkpointer
 from orchestrator.persistence.databases import open_database
 from orchestrator.persistence.dictionaries import Dictionary
 from orchestrator.persistence.edits import SqlEdit
 from orchestrator.persistence.numbers import Numbers
+from orchestrator.persistence.places import Places
 from orchestrator.persistence.scans import Scans
 from orchestrator.persistence.views import SqlViews
 
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from orchestrator.application.ports import StorageError
     from orchestrator.application.retentions import Stretch
     from orchestrator.persistence.databases import Database
 
@@ -50,6 +52,7 @@ class SqlStorage(SqlViews):
         self._writer = database.writer
         self._numbers = numbers
         self._scans = Scans(dictionary)
+        self._places = places(database)
         self._turn = asyncio.Lock()
         self._stale = False
         """Whether the dictionary holds names of a transaction that failed, and could not be read since."""
@@ -74,7 +77,7 @@ class SqlStorage(SqlViews):
                     if self._stale:
                         await self._dictionary.load(connection)
                         self._stale = False
-                    edit = SqlEdit(connection, self._dictionary, self._numbers, self._scans)
+                    edit = SqlEdit(connection, self._dictionary, self._numbers, self._scans, self._places)
                     yield edit
                     ticket = servers.ticket(connection)
             except BaseException as error:
@@ -116,14 +119,19 @@ class SqlStorage(SqlViews):
         return {} if self.checkpointer is None else {"storage.checkpoints": self.checkpointer.run}
 
 
+def places(database: Database) -> Places:
+    """The names that a partition takes among all."""
+    return Places() if database.claim is None else Places(database.claim.partition, database.claim.home)
+
+
 @asynccontextmanager
-async def open_storage(url: str, *, lease: int | None = None) -> AsyncIterator[SqlStorage]:
-    """Open a database, under the `lease` of an epoch if one was taken, and read what is kept in memory of it.
+async def open_storage(url: str, *, lease: int | None = None, partition: str = MAIN) -> AsyncIterator[SqlStorage]:
+    """Open a partition, under the `lease` of an epoch if one was taken, and read what is kept in memory of it.
 
     Raises:
         StorageError: it is in use by another process, cannot be opened, or is of a newer version.
     """
-    async with open_database(url, lease=lease) as database:
+    async with open_database(url, lease=lease, partition=partition) as database:
         yield await _loaded(database)
 
 
@@ -131,7 +139,7 @@ async def _loaded(database: Database) -> SqlStorage:
     dictionary, numbers = Dictionary(), Numbers()
     try:
         async with database.writer.begin() as connection:
-            name, generation = await _identity(connection)
+            name, generation = await _identity(connection, places(database))
             if database.claim is not None:
                 await database.claim.begin(connection)
             await dictionary.load(connection)
@@ -144,12 +152,20 @@ async def _loaded(database: Database) -> SqlStorage:
     return SqlStorage(database, dictionary, numbers, name, generation)
 
 
-async def _identity(connection: AsyncConnection) -> tuple[str, int]:
+async def _identity(connection: AsyncConnection, places: Places) -> tuple[str, int]:
+    """The name and the generation of the installation; those of `main` are those of all partitions."""
     table = schema.installation.c
     found = (await connection.execute(select(table.name, table.generation))).one_or_none()
     if found is not None:
-        name, generation = found
-        return str(name), int(generation)
-    made = secrets.token_hex(4)
-    await connection.execute(insert(schema.installation).values(id=1, name=made))
-    return made, 0
+        return str(found.name), int(found.generation)
+    name, generation, freeze = secrets.token_hex(4), 0, None
+    if places.home:
+        copied = text(f'SELECT name, generation, "freeze" FROM {places.home}installation')  # noqa: S608 - a schema of ours
+        first = (await connection.execute(copied)).one_or_none()
+        if first is None:
+            raise StorageError("the partition main was never opened", transient=True)
+        name, generation, freeze = first
+        await places.take_partition(connection)
+    made = insert(schema.installation).values(id=1, name=name, generation=generation, freeze=freeze)
+    await connection.execute(made)
+    return name, generation

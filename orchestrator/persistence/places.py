@@ -1,0 +1,119 @@
+"""Which partition applications are in, and whose their application versions are: one table for all partitions.
+
+Rules:
+- A name is taken, and given up, in the transaction that stores or removes what it belongs to.
+- The table lies with the tables of `main`; every other partition has its tables in a schema of its own, on PostgreSQL.
+
+Layer: persistence; implements `partitions.Locations`.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import make_url, text
+
+from orchestrator.application.partitions import MAIN, PlacedElsewhereError
+from orchestrator.application.records import AppVersionTakenError
+from orchestrator.persistence import dialects, servers
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+
+    from sqlalchemy import Row, TextClause
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+APPLICATION, APP_VERSION, PARTITION = "application", "app-version", "partition"
+"""The kinds of names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The names that one partition takes."""
+
+    partition: str = MAIN
+    home: str = ""
+    """What stands before names of tables that are not this partition's own: a schema and a dot, or nothing."""
+
+    async def take_application(self, connection: AsyncConnection, name: str) -> None:
+        """Have an application here.
+
+        Raises:
+            PlacedElsewhereError: another partition has one of this name.
+        """
+        if await self._taken(connection, APPLICATION, name, name) != (self.partition, name):
+            raise PlacedElsewhereError(name)
+
+    async def take_app_version(self, connection: AsyncConnection, name: str, application: str) -> None:
+        """Give an application version to an application.
+
+        Raises:
+            AppVersionTakenError: it is another one's.
+        """
+        if await self._taken(connection, APP_VERSION, name, application) != (self.partition, application):
+            raise AppVersionTakenError(name)
+
+    async def take_partition(self, connection: AsyncConnection) -> None:
+        """Note that this partition is there."""
+        await self._taken(connection, PARTITION, self.partition, "")
+
+    async def _taken(self, connection: AsyncConnection, kind: str, name: str, application: str) -> tuple[str, str]:
+        """Take a name, unless somebody has it; return who has it now. Waits for whoever is about to take it."""
+        statement = text(
+            f"INSERT INTO {self.home}place (kind, name, partition, application)"  # noqa: S608 - a schema of ours
+            " VALUES (:kind, :name, :partition, :application)"
+            " ON CONFLICT (kind, name) DO UPDATE SET name = excluded.name RETURNING partition, application"
+        )
+        given = {"kind": kind, "name": name, "partition": self.partition, "application": application}
+        partition, owner = (await connection.execute(statement, given)).one()
+        return str(partition), str(owner)
+
+    async def give_up_app_versions(self, connection: AsyncConnection, names: Iterable[str]) -> None:
+        """Let others have application versions."""
+        for name in names:
+            await self._give_up(connection, "kind = :kind AND name = :name", kind=APP_VERSION, name=name)
+
+    async def give_up_application(self, connection: AsyncConnection, name: str) -> None:
+        """Let others have an application's name, and those of its versions."""
+        await self._give_up(connection, "application = :name", name=name)
+
+    async def _give_up(self, connection: AsyncConnection, which: str, **given: str) -> None:
+        statement = f"DELETE FROM {self.home}place WHERE partition = :partition AND {which}"  # noqa: S608 - ours
+        await connection.execute(text(statement), {"partition": self.partition, **given})
+
+
+_OF = text("SELECT partition FROM place WHERE kind = :kind AND name = :name")
+_AMOUNTS = text("SELECT partition, count(*) FILTER (WHERE kind = :kind) AS amount FROM place GROUP BY partition")
+
+
+class SqlLocations:
+    """Implements `partitions.Locations`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        """Use `open_locations`."""
+        self._engine = engine
+
+    async def of(self, application: str) -> str | None:
+        """See `partitions.Locations.of`."""
+        found = await self._rows(_OF, kind=APPLICATION, name=application)
+        return str(found[0][0]) if found else None
+
+    async def amounts(self) -> Mapping[str, int]:
+        """See `partitions.Locations.amounts`."""
+        return {str(found.partition): int(found.amount) for found in await self._rows(_AMOUNTS, kind=APPLICATION)}
+
+    async def _rows(self, statement: TextClause, **given: str) -> Sequence[Row[Any]]:
+        try:
+            async with self._engine.connect() as connection:
+                return (await connection.execute(statement, given)).all()
+        except Exception as error:
+            raise dialects.translated(self._engine, error) or error from error
+
+
+@asynccontextmanager
+async def open_locations(url: str) -> AsyncIterator[SqlLocations]:
+    """Open a connection that asks where applications are; nothing is connected yet."""
+    async with servers.open_engine_of_leases(make_url(url)) as engine:
+        yield SqlLocations(engine)

@@ -1,0 +1,125 @@
+"""Several partitions in one PostgreSQL database: each has its own tables, writer and epoch, and names are unique."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator.application.leases import Holder, LeaseLostError
+from orchestrator.application.partitions import PlacedElsewhereError
+from orchestrator.application.ports import StorageError
+from orchestrator.application.records import AppVersionTakenError
+from orchestrator.domain.endpoints import Endpoint
+from orchestrator.domain.freezes import Freeze
+from orchestrator.persistence.leases import open_leases
+from orchestrator.persistence.storage import open_storage
+from tests import postgres
+from tests.contract.storages import APP, NOW, SqlShelf, found, newcomer, store
+from tests.unit.orchestrator.domain.builders import general
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+OTHER = replace(APP, name="toaster", app_versions=("toaster-v1",))
+
+
+@pytest.fixture
+async def url(tmp_path: Path) -> str:
+    return await postgres.shared().empty(postgres.name_for(tmp_path))
+
+
+@asynccontextmanager
+async def opened(url: str, *partitions: str) -> AsyncIterator[list[SqlShelf]]:
+    async with AsyncExitStack() as stack:
+        yield [
+            SqlShelf(storage=await stack.enter_async_context(open_storage(url, partition=name))) for name in partitions
+        ]
+
+
+async def test_partitions_have_their_own_rows_and_the_installation_in_common(url: str) -> None:
+    async with opened(url, "main", "p2", "p3") as (first, second, third):
+        kettle = await first.define(APP, [general("1.0.0")])
+        toaster = await second.define(OTHER)
+        assert kettle.application.key == toaster.application.key
+        await store(first, kettle, newcomer(kettle, "e1", Endpoint(registered_at=NOW)))
+        assert [record.token for record in await found(first, kettle, ["e1"])] == ["e1"]
+        assert await found(second, toaster, ["e1"]) == []
+        names = [
+            [entry.application.name for entry in await shelf.storage.entries()] for shelf in (first, second, third)
+        ]
+        assert names == [["kettle"], ["toaster"], []]
+        assert len({shelf.storage.name for shelf in (first, second, third)}) == 1
+    async with opened(url, "p2") as (second,):
+        assert [entry.application.name for entry in await second.storage.entries()] == ["toaster"]
+
+
+async def test_a_partition_that_is_new_takes_over_the_freeze_of_all(url: str) -> None:
+    async with opened(url, "main") as (first,):
+        freeze = Freeze(since=NOW, by="ann", reason="fire", everywhere=True)
+        async with first.storage.edit() as edit:
+            await edit.set_freeze(None, freeze)
+        async with opened(url, "p2") as (second,):
+            assert await second.storage.freeze(None) == freeze
+
+
+async def test_a_partition_cannot_be_the_first_one_to_be_opened(url: str) -> None:
+    with pytest.raises(StorageError):
+        async with opened(url, "p2"):
+            pass
+
+
+async def test_names_are_unique_over_all_partitions_and_free_again_afterwards(url: str) -> None:
+    async with opened(url, "main", "p2") as (first, second):
+        kettle = await first.define(APP)
+        with pytest.raises(PlacedElsewhereError):
+            await second.define(APP)
+        with pytest.raises(AppVersionTakenError, match="kettle-v2"):
+            await second.define(replace(OTHER, app_versions=("kettle-v2",)))
+        assert await second.storage.entries() == []
+        await first.define(replace(kettle.application, app_versions=("kettle-v1",)))
+        toaster = await second.define(replace(OTHER, app_versions=("kettle-v2",)))
+        async with first.storage.edit() as edit:
+            await edit.delete_application(kettle.application.key)
+        await second.define(replace(toaster.application, app_versions=("kettle-v1", "kettle-v2")))
+        await second.define(replace(APP, app_versions=("kettle-v3",)))
+
+
+async def test_of_two_that_take_a_name_at_the_same_moment_one_gets_it(url: str) -> None:
+    async with opened(url, "main", "p2") as shelves:
+        outcomes: list[type[Exception] | None] = []
+
+        async def define(shelf: SqlShelf) -> None:
+            try:
+                await shelf.define(APP)
+            except (PlacedElsewhereError, AppVersionTakenError) as error:
+                outcomes.append(type(error))
+            else:
+                outcomes.append(None)
+
+        async with asyncio.TaskGroup() as group:
+            for shelf in shelves:
+                group.create_task(define(shelf))
+        assert sorted(outcomes, key=str) == [PlacedElsewhereError, None]
+        assert [len(await shelf.storage.entries()) for shelf in shelves].count(1) == 1
+
+
+async def test_whoever_takes_one_partition_over_leaves_the_writers_of_the_others_alone(url: str) -> None:
+    async with open_leases(url, lasts=60) as leases, opened(url, "main") as (first,):
+        held = Holder(replica="a", address="a:1")
+        epochs = [await leases.take("p2", held)]
+        async with open_storage(url, lease=epochs[0], partition="p2") as old:
+            await leases.release("p2", epochs[0] or 0)
+            epochs.append(await leases.take("p2", replace(held, replica="b")))
+            with pytest.raises(LeaseLostError):
+                await old.freeze(None)
+            async with open_storage(url, lease=epochs[1], partition="p2") as new:
+                with pytest.raises(StorageError):
+                    await SqlShelf(storage=old).define(OTHER)
+                await SqlShelf(storage=new).define(OTHER)
+        assert epochs == [1, 2]
+        await first.define(APP)
