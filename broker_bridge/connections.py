@@ -98,7 +98,13 @@ class BrokerConnection(asyncio.Protocol):
         self, subscriptions: Sequence[Subscription], *, read_retained: bool = False
     ) -> asyncio.Future[list[int]]:
         """Queue a SUBSCRIBE with QoS 1; the future gets one reason code for each, if the broker answers."""
-        packet_id = self._exchange.subscribe(subscriptions, read_retained=read_retained)
+        return self._asked(self._exchange.subscribe(subscriptions, read_retained=read_retained))
+
+    def ask_to_end(self, topic_filters: Sequence[str]) -> asyncio.Future[list[int]]:
+        """Queue an UNSUBSCRIBE; the future gets an empty list, if the broker answers."""
+        return self._asked(self._exchange.unsubscribe(topic_filters))
+
+    def _asked(self, packet_id: int) -> asyncio.Future[list[int]]:
         granted = self._granted[packet_id] = self._loop.create_future()
         self._flush_soon()
         return granted

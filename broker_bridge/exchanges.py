@@ -49,7 +49,7 @@ class Turn:
     answers: list[tuple[int, int]] = field(default_factory=list)
     """Publishes that are answered: packet identifier and reason code."""
     granted: list[tuple[int, list[int]]] = field(default_factory=list)
-    """Subscriptions that are answered: packet identifier and reason codes."""
+    """Subscriptions that are answered: packet identifier and reason codes; none where they were ended."""
     accepted: Connack | None = None
     ending: Ending | None = None
 
@@ -86,6 +86,12 @@ class Exchange:
         self._out.append(
             packets.encode_subscribe(subscriptions, packet_id, self._level, read_retained=read_retained),
         )
+        return packet_id
+
+    def unsubscribe(self, topic_filters: Sequence[str]) -> int:
+        """Queue one UNSUBSCRIBE; return its packet identifier."""
+        packet_id = self._next_id()
+        self._out.append(packets.encode_unsubscribe(topic_filters, packet_id, self._level))
         return packet_id
 
     def publish(self, message: Outbound) -> int:
@@ -194,6 +200,10 @@ class Exchange:
             answer = packets.decode_suback(body, self._level)
             self._in_flight.discard(answer[0])
             turn.granted.append(answer)
+        elif kind == packets.UNSUBACK:
+            packet_id = packets.decode_unsuback(body)
+            self._in_flight.discard(packet_id)
+            turn.granted.append((packet_id, []))
         elif kind == packets.DISCONNECT and self._level == MQTT_5:
             code = packets.decode_disconnect(body)
             turn.ending = Ending(reason=reasons.name(code), reason_code=code)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from broker_bridge.options import LinkOptions
-    from protocol.links import Connection, Outbound, Received
+    from protocol.links import Connection, Outbound, Received, Subscription
 
 _log: FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -120,6 +120,18 @@ class MqttLink:
             wait = self._options.backoff.wait(failures, self._random(), slow=attempt.slow)
             await asyncio.sleep(wait.total_seconds())
 
+    async def cover(self, subscriptions: Sequence[Subscription]) -> None:
+        """Be subscribed to exactly these, on this connection and later ones; return when the broker has answered.
+
+        Without a connection it returns at once: the next one begins with them.
+
+        Raises:
+            BrokerRefused: the broker does not accept one of them.
+        """
+        self._options = replace(self._options, subscriptions=tuple(subscriptions))
+        if self._session is not None:
+            await self._session.cover(self._options.subscriptions)
+
     async def receive(self, limit: int) -> Received:
         """Wait for a new connection or for 1 to `limit` messages; one caller at a time."""
         received = await self._inbox.take(limit)
@@ -184,6 +196,9 @@ class MqttLink:
         self._session = session
         self.counters.connects += 1
         _log.info("broker.connected", number=connection.number, session_present=connection.session_present)
+        async with asyncio.timeout(self._options.connect_timeout.total_seconds()):
+            # They may have changed while the connection was made.
+            await session.cover(self._options.subscriptions)
         ending = await session.until_ended()
         self.counters.losses += 1
         if ending.reason_code == reasons.SESSION_TAKEN_OVER:

@@ -74,6 +74,10 @@ class LinkOptions:
     client_id: str
     """Names the session at the broker; two live clients with one ID end each other's connections."""
     subscriptions: tuple[Subscription, ...] = ()
+    varying: bool = False
+    """Whether subscriptions come and go: the session that the broker has may have others."""
+    unwanted: tuple[str, ...] = ()
+    """Topic filters that the session may have from before, and has no more from now on."""
     protocol: Literal["5", "3.1.1"] = "5"
     ca_file: Path | None = None
     """PEM; None trusts the system's certificates."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from protocol.links import Outbound, Subscription
 
-CONNACK, PUBLISH, PUBACK, SUBACK, PINGRESP, DISCONNECT = 2, 3, 4, 9, 13, 14
+CONNACK, PUBLISH, PUBACK, SUBACK, UNSUBACK, PINGRESP, DISCONNECT = 2, 3, 4, 9, 11, 13, 14
 """The types of packets that a broker sends us (§2.1.2), as the first byte's upper half."""
 PINGREQ = b"\xc0\x00"
 LARGEST_RECEIVE_MAXIMUM = 65_535
@@ -214,6 +214,20 @@ def decode_suback(body: bytes, level: int) -> tuple[int, list[int]]:
     if len(body) <= at:
         raise MalformedPacket("a SUBACK without reason codes")
     return int.from_bytes(body[:_PACKET_ID], "big"), list(body[at:])
+
+
+def encode_unsubscribe(topic_filters: Iterable[str], packet_id: int, level: int) -> bytes:
+    """UNSUBSCRIBE (§3.10)."""
+    properties = encode_properties({}) if level == MQTT_5 else b""
+    filters = b"".join([encode_string(topic_filter.encode()) for topic_filter in topic_filters])
+    return _packet(0xA2, packet_id.to_bytes(2, "big") + properties + filters)
+
+
+def decode_unsuback(body: bytes) -> int:
+    """UNSUBACK (§3.11): identifier. Whether there was such a subscription does not matter."""
+    if len(body) < _PACKET_ID:
+        raise MalformedPacket("an UNSUBACK without identifier")
+    return int.from_bytes(body[:_PACKET_ID], "big")
 
 
 def encode_disconnect(reason_code: int, level: int) -> bytes:

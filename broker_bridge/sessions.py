@@ -5,7 +5,8 @@ Rules:
   broker has our session, it is up at once: whatever waited for us, however much, comes before that answer (Mosquitto up
   to 2.0.11 sends all of it, whatever the receive maximum), and has to be restrained as on any other connection.
 - MQTT 5: subscribed again on every connection, without the retained messages, so that a change of ours takes effect.
-  MQTT 3.1.1 cannot leave them out: subscribed only when the broker has no session.
+  MQTT 3.1.1 cannot leave them out: subscribed only when the broker has no session, or one that may be another.
+- Subscriptions that change meanwhile are asked for, and given up, at once.
 - Our own echoes and what matches none of our subscriptions (both on MQTT 3.1.1: the second is a fault of amqtt's), and
   topics that are not UTF-8, are acknowledged in their place and go no further.
 - A publish that the broker leaves unanswered for too long ends the connection. While we do not keep up with reading,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from broker_bridge.exchanges import Ending
     from broker_bridge.inboxes import Inbox
     from broker_bridge.options import LinkOptions
-    from protocol.links import Inbound, Outbound, Received
+    from protocol.links import Inbound, Outbound, Received, Subscription
 
 _TICK_SECONDS = 1.0
 _LONGEST_TOPIC_BYTES = 65_535
@@ -57,6 +58,7 @@ class LinkSession:
         self._options = options
         self._level = profile.level
         self._is_ours = is_ours
+        self._subscriptions: tuple[Subscription, ...] = options.subscriptions
         self._asked_for = matcher(subscription.topic_filter for subscription in options.subscriptions)
         self._inbox = inbox
         self._counters = counters
@@ -66,7 +68,7 @@ class LinkSession:
         self._accepted: Connack | None = None
         self._window: Window | None = None
         self._granted: asyncio.Future[list[int]] | None = None
-        """The broker's answer to subscriptions that its session has already, as long as it is awaited."""
+        """The broker's answer to the subscriptions in the options, which its session has already; while awaited."""
         self._behind_at = 0.0
         """When we last went on reading."""
         self.connection: Connection | None = None
@@ -95,6 +97,24 @@ class LinkSession:
             await self._subscribe()
         return self._come_up(number, accepted)
 
+    async def cover(self, subscriptions: tuple[Subscription, ...]) -> None:
+        """Be subscribed to exactly these from now on; return when the broker has answered, or the connection ended.
+
+        Raises:
+            BrokerRefused: it does not accept one of them.
+        """
+        added = [item for item in subscriptions if item not in self._subscriptions]
+        removed = [item.topic_filter for item in self._subscriptions if item not in subscriptions]
+        self._subscriptions = subscriptions
+        self._asked_for = matcher(item.topic_filter for item in subscriptions)
+        granted = self._wire.ask_for(added) if added else None
+        ended = self._wire.ask_to_end(removed) if removed else None
+        for answer in (granted, ended):
+            if answer is not None:
+                await asyncio.wait((answer, self._wire.ended), return_when=asyncio.FIRST_COMPLETED)
+        if granted is not None and granted.done():
+            self._check(added, granted.result())
+
     async def until_ended(self) -> Ending:
         """Keep the connection alive until it ends; return why.
 
@@ -105,7 +125,7 @@ class LinkSession:
             awaited = (self._wire.ended,) if self._granted is None else (self._wire.ended, self._granted)
             await asyncio.wait(awaited, timeout=_TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if self._granted is not None and self._granted.done():
-                self._check(self._granted.result())
+                self._check(self._options.subscriptions, self._granted.result())
                 self._granted = None
             self._wire.tick()
             self._end_if_unanswered()
@@ -153,14 +173,16 @@ class LinkSession:
 
     async def _subscribe(self) -> None:
         if self._options.subscriptions:
-            self._check(await self._wire.subscribe(self._options.subscriptions))
+            self._check(self._options.subscriptions, await self._wire.subscribe(self._options.subscriptions))
 
     def _subscribe_again(self) -> None:
-        if self._options.subscriptions and self._level >= MQTT_5:
+        if self._options.subscriptions and (self._level >= MQTT_5 or self._options.varying):
             self._granted = self._wire.ask_for(self._options.subscriptions)
+        if self._options.unwanted:
+            self._wire.ask_to_end(self._options.unwanted)
 
-    def _check(self, codes: Sequence[int]) -> None:
-        for subscription, code in zip(self._options.subscriptions, codes, strict=True):
+    def _check(self, subscriptions: Sequence[Subscription], codes: Sequence[int]) -> None:
+        for subscription, code in zip(subscriptions, codes, strict=True):
             if code >= REFUSED:
                 raise BrokerRefused(f"the subscription to {subscription.topic_filter}", code)
 

@@ -18,11 +18,13 @@ from broker_bridge.packets import (
     decode_puback,
     decode_publish,
     decode_suback,
+    decode_unsuback,
     encode_connect,
     encode_disconnect,
     encode_pubacks,
     encode_publish,
     encode_subscribe,
+    encode_unsubscribe,
 )
 from broker_bridge.streams import Stream
 from device_sim import packets as oracle
@@ -244,6 +246,22 @@ def test_subscription_options_on_mqtt_5() -> None:
 def test_subscriptions_on_mqtt_3_1_1_are_what_another_codec_makes_of_them(filters: list[str], packet_id: int) -> None:
     ours = encode_subscribe([Subscription(topic_filter=each) for each in filters], packet_id, 4)
     assert ours == oracle.subscribe(packet_id, filters, 1)
+
+
+@given(PACKET_IDS, st.lists(TOPICS, min_size=1, max_size=3))
+def test_unsubscribe_on_mqtt_3_1_1_is_what_another_codec_makes_of_it(packet_id: int, filters: list[str]) -> None:
+    assert encode_unsubscribe(filters, packet_id, 4) == oracle.unsubscribe(packet_id, filters)
+
+
+def test_unsubscribe_on_mqtt_5_has_properties() -> None:
+    assert encode_unsubscribe(["a"], 9, 5) == b"\xa2\x06\x00\x09\x00\x00\x01a"
+
+
+def test_unsuback_says_which_whatever_came_of_it() -> None:
+    assert decode_unsuback(b"\x00\x09") == 9
+    assert decode_unsuback(b"\x00\x09\x00\x11") == 9
+    with pytest.raises(MalformedPacket):
+        decode_unsuback(b"\x00")
 
 
 def test_suback() -> None:

@@ -1,0 +1,100 @@
+"""Subscriptions that change while a link runs, or between two runs of it, on a real Mosquitto."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+from broker_bridge.links import MqttLink
+from broker_bridge.options import LinkOptions
+from protocol import topics
+from protocol.links import Outbound, Subscription
+from tests.brokers import Mosquitto
+from tests.contract.links import MARKER, running, up_to_marker
+from tests.services import connect
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from protocol.links import Link
+
+ECHO = Subscription(topic_filter=MARKER, echo=True)
+KETTLE, TOASTER = (Subscription(topic_filter=f"kp1/{name}/cmx_ota/+/#") for name in ("kettle", "toaster"))
+ALL = "kp1/+/cmx_ota/+/#"
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[Mosquitto]:
+    async with Mosquitto(anonymous=True) as started:
+        yield started
+
+
+@pytest.fixture(params=["5", "3.1.1"])
+def options(request: pytest.FixtureRequest, broker: Mosquitto) -> LinkOptions:
+    protocol: Literal["5", "3.1.1"] = request.param
+    covered = (ECHO, KETTLE)
+    return LinkOptions(
+        url=broker.url(), client_id="part", subscriptions=covered, varying=True, unwanted=(ALL,), protocol=protocol
+    )
+
+
+@asynccontextmanager
+async def linked(options: LinkOptions) -> AsyncIterator[MqttLink]:
+    link = MqttLink(options, is_ours=topics.is_ours)
+    async with running(link):
+        yield link
+
+
+async def say(broker: Mosquitto, *names: str) -> None:
+    async with connect(broker, "fleet") as client:
+        for name in names:
+            await client.publish(f"kp1/{name}/cmx_ota/t/applied/json", "{}", qos=1)
+
+
+async def heard(link: Link) -> list[str]:
+    messages = await up_to_marker(link, b"end")
+    return [message.topic.split("/")[1] for message in messages if message.topic != MARKER]
+
+
+async def test_what_is_covered_is_heard_from_then_on_and_what_is_not_no_more(
+    broker: Mosquitto, options: LinkOptions
+) -> None:
+    async with linked(options) as link:
+        await say(broker, "toaster", "kettle")
+        assert await heard(link) == ["kettle"]
+        await link.cover([ECHO, KETTLE, TOASTER])
+        await say(broker, "toaster", "kettle")
+        assert await heard(link) == ["toaster", "kettle"]
+        await link.cover([ECHO, TOASTER])
+        await say(broker, "kettle", "toaster")
+        assert await heard(link) == ["toaster"]
+
+
+async def test_what_changed_without_a_connection_holds_from_the_next_one_on(
+    broker: Mosquitto, options: LinkOptions
+) -> None:
+    async with linked(options):
+        pass
+    link = MqttLink(options, is_ours=topics.is_ours)
+    await link.cover([ECHO, KETTLE, TOASTER])
+    await say(broker, "kettle")
+    async with running(link):
+        await link.publish([Outbound(topic=MARKER, payload=b"up")])
+        await say(broker, "toaster")
+        assert await heard(link) == ["kettle", "toaster"]
+
+
+async def test_a_session_that_heard_everything_hears_what_is_covered_and_loses_nothing_of_it(
+    broker: Mosquitto, options: LinkOptions
+) -> None:
+    before = replace(options, subscriptions=(ECHO, Subscription(topic_filter=ALL)), varying=False, unwanted=())
+    async with linked(before):
+        pass
+    await say(broker, "kettle")
+    async with linked(options) as link:
+        assert await heard(link) == ["kettle"]
+        await say(broker, "toaster", "kettle")
+        assert await heard(link) == ["kettle"]
