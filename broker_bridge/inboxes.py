@@ -32,7 +32,7 @@ class _Arrivals:
     connection: Connection
     announced: bool = True
     """Whether the notice of it still waits."""
-    messages: list[Inbound] = field(default_factory=list)
+    messages: deque[Inbound] = field(default_factory=deque)
 
 
 class Inbox:
@@ -94,7 +94,7 @@ class Inbox:
         if first.announced:
             first.announced = False
         else:
-            taken, first.messages = first.messages[:limit], first.messages[limit:]
+            taken = [first.messages.popleft() for _ in range(min(limit, len(first.messages)))]
         if not first.messages:
             self._arrivals.popleft()
         self._count -= len(taken) or 1

@@ -88,11 +88,12 @@ class LinkOptions:
     """MQTT 5 only; None keeps the session for ever."""
     receive_maximum: int = 2000
     """MQTT 5 only: how many messages the broker may leave unacknowledged with us, 1 to 65535."""
-    inbox_limit: int = 40_000
+    inbox_limit: int = 100_000
     """Untaken or unacknowledged messages at which the link stops reading.
 
-    Far more than the receive maximum: Mosquitto 2.0 does not keep to that while a queue flows off, and while we do not
-    read, the acknowledgements of what we publish wait behind what it has sent.
+    Far more than the receive maximum: Mosquitto 2.0 does not keep to that, and while we do not read, the
+    acknowledgements of what we publish wait behind all that it has sent: nothing would be published meanwhile. One
+    takes about 300 bytes.
     """
     inbox_bytes: int = 32 << 20
     """Topics and payloads of untaken messages, in bytes, at which the link stops reading, too."""
