@@ -102,7 +102,8 @@ async def _open_server(address: URL, claim: servers.Claim) -> AsyncIterator[Data
 @asynccontextmanager
 async def _open_file(address: URL) -> AsyncIterator[Database]:
     with locked(address.database or ""):
-        writer, readers = _engine(address, "BEGIN IMMEDIATE", 1), _engine(address, "BEGIN", _READERS)
+        writer = _engine(address, "BEGIN IMMEDIATE", 1, sqlite.WRITERS_CACHE_KIB)
+        readers = _engine(address, "BEGIN", _READERS)
         copier = _engine(address, None, 1)
         try:
             await _migrate(writer, address.database or "")
@@ -197,14 +198,14 @@ def locked(path: str) -> Iterator[None]:
         os.close(handle)
 
 
-def _engine(url: URL, begin: str | None, size: int) -> AsyncEngine:
+def _engine(url: URL, begin: str | None, size: int, cache_kib: int = sqlite.READERS_CACHE_KIB) -> AsyncEngine:
     engine = create_async_engine(url, pool_size=size, max_overflow=0, pool_timeout=30, pool_reset_on_return=None)
 
     @event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own connection
         # The driver's implicit BEGIN comes only before the first write: too late for one consistent read.
         connection.isolation_level = None
-        sqlite.configure(connection)
+        sqlite.configure(connection, cache_kib)
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Connection) -> None:

@@ -26,6 +26,13 @@ def test_all_rows_of_an_answer_are_one_text() -> None:
     assert Sqlite().rows([("[[1,2],[3,4]]",)]) == [[1, 2], [3, 4]]
 
 
+def test_a_null_that_is_bound_is_null_and_found_at_once() -> None:
+    assert (type(None), sqlite3.PrepareProtocol) in sqlite3.adapters
+    connection = sqlite3.connect(":memory:")
+    assert connection.execute("SELECT typeof(?), typeof(?)", (None, 0)).fetchall() == [("null", "integer")]
+    connection.close()
+
+
 def test_its_own_error_is_found_in_whatever_holds_it() -> None:
     own = sqlite3.OperationalError("database is locked")
     for held in (own, OperationalError("", {}, own)):
