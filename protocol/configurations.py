@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from protocol import fields, payloads
@@ -33,6 +34,9 @@ _REQUEST_MEMBERS = frozenset({"configId", "observe"})
 _APPLIED_MEMBERS = frozenset({"configId", "statusCode", "reasonPhrase"})
 _ANSWER_MEMBERS = frozenset({"configId", "statusCode", "reasonPhrase", "config"})
 _ERROR_MEMBERS = frozenset({"statusCode", "reasonPhrase"})
+
+_SHORT, _REMEMBERED = 256, 1024
+"""Bytes of a payload that is read once only, and how many: whole fleets say the same few things."""
 
 ACKNOWLEDGEMENT = b""
 """Answers a report (7/CMP: "The response payload MUST be empty")."""
@@ -111,13 +115,19 @@ def decode_request(address: Address, payload: bytes, limits: Limits = DEFAULT_LI
     Raises:
         PayloadError: the payload is not such a request.
     """
+    read = _known_request if len(payload) <= _SHORT else _read_request
+    config_id, observe = read(payload, limits)
+    return ConfigRequest(address=address, config_id=config_id, observe=observe)
+
+
+def _read_request(payload: bytes, limits: Limits) -> tuple[str | None, bool | None]:
     members = payloads.decode_object(payload, limits) if payload else {}
     fields.refuse_unknown(members, _REQUEST_MEMBERS)
-    return ConfigRequest(
-        address=address,
-        config_id=fields.version(members, "configId") if members.get("configId", "") != "" else None,
-        observe=fields.flag(members, "observe"),
-    )
+    config_id = fields.version(members, "configId") if members.get("configId", "") != "" else None
+    return config_id, fields.flag(members, "observe")
+
+
+_known_request = lru_cache(maxsize=_REMEMBERED)(_read_request)
 
 
 def encode_request(*, config_id: str | None = None, observe: bool | None = None) -> bytes:
@@ -132,15 +142,20 @@ def decode_applied(address: Address, payload: bytes, limits: Limits = DEFAULT_LI
     Raises:
         PayloadError: the payload is not such a report.
     """
+    read = _known_applied if len(payload) <= _SHORT else _read_applied
+    config_id, status_code, reason_phrase = read(payload, limits)
+    return AppliedReport(address=address, config_id=config_id, status_code=status_code, reason_phrase=reason_phrase)
+
+
+def _read_applied(payload: bytes, limits: Limits) -> tuple[str, int, str | None]:
     members = payloads.decode_object(payload, limits)
     fields.refuse_unknown(members, _APPLIED_MEMBERS)
     status_code = fields.whole_number(members, "statusCode", _LEAST_STATUS, _MOST_STATUS)
-    return AppliedReport(
-        address=address,
-        config_id=fields.version(members, "configId"),
-        status_code=OK if status_code is None else status_code,
-        reason_phrase=fields.phrase(members, "reasonPhrase"),
-    )
+    config_id = fields.version(members, "configId")
+    return config_id, OK if status_code is None else status_code, fields.phrase(members, "reasonPhrase")
+
+
+_known_applied = lru_cache(maxsize=_REMEMBERED)(_read_applied)
 
 
 def encode_applied(*, config_id: str, status_code: int | None = None, reason_phrase: str | None = None) -> bytes:

@@ -197,16 +197,16 @@ def _without_floods(parsed: list[Parsed], batch: Batch, floods: Floods, at: date
             silent = item.place in lasting and item.place in told
             batch.refuse(FloodError(), item.inbound, None if silent else topics.error_topic(item.inbound.topic))
             told.add(item.place)
-            batch.dropped += _delivery(item)
+            batch.dropped += _deliveries([item])
             floods.refuse(item.place)
         else:
             kept.append(item)
     return kept
 
 
-def _delivery(item: Parsed) -> list[tuple[int, int]]:
-    """By what a repeat of a message is known, where there may be one that is not known yet."""
-    return [(item.inbound.packet_id, item.digest)] if item.inbound.qos and not item.repeat else []
+def _deliveries(items: Sequence[Parsed]) -> list[tuple[int, int]]:
+    """By what repeats of messages are known, where there may be some that are not known yet."""
+    return [(item.inbound.packet_id, item.digest) for item in items if item.inbound.qos and not item.repeat]
 
 
 class Application:
@@ -246,7 +246,7 @@ class Application:
                 self._batch.refuse(error, item.inbound, topics.error_topic(item.inbound.topic))
             steps("message-applied")
         steps("batch-decided")
-        self._batch.deliveries = [*self._batch.dropped, *(known for item in parsed for known in _delivery(item))]
+        self._batch.deliveries = self._batch.dropped + _deliveries(parsed)
         await self._store(at)
         steps("batch-stored")
 
@@ -357,8 +357,8 @@ class Application:
             draft.push = drafts.pushes_needed(draft, entry)
             self._batch.pushed = self._batch.pushed or drafts.publishes(draft)
             due.append(changes.due_at(draft.after, entry.policy_of, at))
-            fresh = entry.unfrozen(drafts.offered(draft))
-            if fresh:
+            offered = drafts.offered(draft)
+            if offered and (fresh := entry.unfrozen(offered)):
                 self._batch.offered.setdefault(entry.application.key, set()).update(fresh)
         await self._transaction.store(changed, due, at, self._batch.deliveries)
         self._batch.happened = changed

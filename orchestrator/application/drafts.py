@@ -193,7 +193,7 @@ def publishes(draft: Draft) -> bool:
 
 def offered(draft: Draft) -> set[Version]:
     """The versions that its endpoint was offered in this batch, those included that did not last."""
-    made = (entry.version for entry in draft.entries if entry.kind is HistoryKind.OFFERED)
+    made = [entry.version for entry in draft.entries if entry.kind is HistoryKind.OFFERED]
     return {version for version in made if version is not None}
 
 
@@ -206,13 +206,15 @@ def pushes_needed(draft: Draft, entry: Entry) -> bool:
 
 def stored(draft: Draft, *, key: int, push_revision: int, last_history: int) -> EndpointRecord:
     """The record that a draft leaves behind."""
+    # Only what is new has another key.
+    after = draft.after if draft.after.key == key else replace(draft.after, key=key)
     return EndpointRecord(
         key=key,
         application=draft.before.application,
         endpoint_id=draft.before.endpoint_id,
         app_version=draft.app_version,
         token=draft.before.token,
-        endpoint=replace(draft.after, key=key),
+        endpoint=after,
         push_revision=push_revision,
         last_history=last_history,
     )

@@ -157,7 +157,8 @@ def attempt_row(
 
 
 def versions_in(drafts: Sequence[Draft]) -> Iterator[tuple[int, Version]]:
-    """Every (application, version) that the rows of these drafts name; repeated ones included."""
+    """Every (application, version) that the rows of these drafts name; repeated ones hardly ever."""
+    seen = set[tuple[int, int]]()
     for draft in drafts:
         application, after = draft.before.application, draft.after
         named = [
@@ -172,7 +173,9 @@ def versions_in(drafts: Sequence[Draft]) -> Iterator[tuple[int, Version]]:
         if after.attempt is not None:
             named += [after.attempt.version, after.attempt.origin]
         for version in named:
-            if version is not None:
+            # The drafts hold them all: no two have the same identity, and to ask a version for its hash takes longer.
+            if version is not None and (application, id(version)) not in seen:
+                seen.add((application, id(version)))
                 yield application, version
 
 
