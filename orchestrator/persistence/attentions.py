@@ -219,7 +219,8 @@ def _statement(
     first = entry.application.key * KEY_SPAN
     key = _state.id if lane.place is _NOTHING else _KEY
     conditions = [key > first, key < first + KEY_SPAN, lane.condition, _state.token_state == _ACTIVE]
-    conditions += [not_(condition) for condition in higher]
+    # What is not known, such as when it was reached, is null: so is the condition then, and its opposite.
+    conditions += [not_(func.coalesce(condition, false())) for condition in higher]
     if after is not None and lane.place is _NOTHING:
         conditions.append(_state.id > after.key)
     elif after is not None:

@@ -13,6 +13,7 @@ from orchestrator.application.pushes import ParkedPush
 from orchestrator.domain.attempts import Attempt, AttemptState
 from orchestrator.domain.attentions import TroubleKind
 from orchestrator.domain.endpoints import Endpoint, Setback, TokenState
+from orchestrator.domain.policies import Limits
 from orchestrator.persistence import attentions
 from tests.contract.storages import APP, NOW, newcomer, one, store
 from tests.unit.orchestrator.domain.builders import DAY, HOUR, general, recalled, v
@@ -158,6 +159,16 @@ async def test_a_software_with_a_short_deadline_is_looked_at_early(shelf: SqlShe
     await store(shelf, entry, newcomer(entry, "bad", trying(reached_at=NOW - timedelta(minutes=6))))
     await store(shelf, entry, newcomer(entry, "good", trying(reached_at=NOW - timedelta(minutes=4))))
     assert [item.token for item in await everything(shelf, entry)] == ["bad"]
+
+
+async def test_who_holds_a_slot_and_was_not_heard_is_looked_at_like_others(shelf: SqlShelf) -> None:
+    """It has a term, and no moment at which it was reached."""
+    paced = general("1.1.0", "*")
+    paced = replace(paced, policy=replace(paced.policy, limits=Limits(in_progress=5)))
+    entry = await shelf.define(APP, [general("1.0.0"), paced])
+    offered = replace(CASES[TroubleKind.UNKNOWN], sequence=1, attempt=replace(OFFERED, origin=None))
+    await store(shelf, entry, newcomer(entry, "bad", offered))
+    assert [item.trouble.problem for item in await everything(shelf, entry)] == [TroubleKind.UNKNOWN]
 
 
 async def test_rare_problems_are_found_by_their_indexes(shelf: SqlShelf, entry: Entry) -> None:
