@@ -102,10 +102,12 @@ def build_moved(view: View, now: datetime, moved: Moved) -> Document:
 
 
 def _done(view: View) -> bool:
-    """Whether it is an unjudged rollout, and nothing is under way."""
-    tallies = view.tallies.values()
-    judged = view.record.software.policy.judged
-    return not judged and not _under_way(view) and any(tally.settled for tally in tallies)
+    """Whether it is an unjudged rollout, and nothing is under way, nor waits for an offer as far as that is known."""
+    if view.record.software.policy.judged or _under_way(view):
+        return False
+    size = view.sizes.get(min(view.record.software.rollout.stage, len(view.record.software.policy.staging) - 1))
+    waiting = size is not None and size.waiting > 0
+    return not waiting and any(tally.settled for tally in view.tallies.values())
 
 
 def _under_way(view: View) -> int:
