@@ -76,7 +76,8 @@ def admits(stage: Document) -> str:
     if isinstance(stage.get("filter"), str):
         return f"filter {cell(stage.get('filter'))}"
     if stage.get("count") is not None:
-        return f"{number(stage, 'count')} endpoints"
+        count = number(stage, "count")
+        return "1 endpoint" if count == 1 else f"{count} endpoints"
     return _percent_of(stage.get("percent"))
 
 

@@ -54,6 +54,7 @@ def test_a_rollout_is_shown_with_its_stages_and_failures(capsys: pytest.CaptureF
     assert ["stage", "1/3"] in lines
     rows = [dict(zip(rollout_displays.STAGE_COLUMNS, line, strict=False)) for line in lines]
     first, second, third = (next(row for row in rows if row["stage"] == name) for name in ("1", "2", "3"))
+    assert rollout_displays.admits({"count": 1}) == "1 endpoint"
     assert (first["admits"], second["admits"], third["admits"]) == ("10 %", "filter lab", "5 endpoints")
     assert (first["failure rate"], first["limit"]) == ("2.9 % (0.5-14.9 %)", "2.0 %")
     assert (second["failure rate"], second["confirmed"]) == ("-", "0")
