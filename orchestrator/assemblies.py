@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import structlog
 
 from broker_bridge.links import at_once
-from orchestrator import api, dashboard, links
+from orchestrator import api, coverages, dashboard, links
 from orchestrator.api.access import Access
+from orchestrator.api.contexts import Others, alone
 from orchestrator.api.exposition import exposition
 from orchestrator.api.keyrings import Keyring
 from orchestrator.api.sessions import Sessions
@@ -37,22 +38,23 @@ from orchestrator.application.groups import Groups
 from orchestrator.application.housekeeper import Housekeeper
 from orchestrator.application.imports import Imports
 from orchestrator.application.observations import Observations
+from orchestrator.application.partitions import MAIN
 from orchestrator.application.parts import Parts, no_steps
 from orchestrator.application.plans import Plans
 from orchestrator.application.ports import StorageError
 from orchestrator.application.retirements import Retirer
 from orchestrator.application.tallies import Tallies
 from orchestrator.application.watches import Watch
+from orchestrator.coverages import Coverage
 from orchestrator.downloads import Allowances, HttpDownloads
 from orchestrator.settings import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
-    from fastapi import FastAPI
-
     from broker_bridge.counters import Counters
     from broker_bridge.links import MqttLink
+    from orchestrator.api.guards import App
     from orchestrator.application.engine import Engine
     from orchestrator.application.ports import Steps
     from orchestrator.persistence.storage import SqlStorage
@@ -61,9 +63,6 @@ if TYPE_CHECKING:
     Loops: TypeAlias = Mapping[str, Callable[[], Coroutine[None, None, None]]]
 
 log = structlog.get_logger(__name__)
-
-PARTITION = "main"
-"""The one partition holds every application (decision 0007)."""
 
 
 def wall() -> datetime:
@@ -94,12 +93,21 @@ class Surroundings:
 class Assembly:
     """Everything that serves one open database; nothing is started."""
 
-    app: FastAPI
+    app: App
     engine: Engine
     watch: Watch
     house: Housekeeper
     retirer: Retirer
     storage: SqlStorage
+    unready: Callable[[], str | None]
+    """Why endpoints are not served yet, in words; None: they are."""
+    gauges: Callable[[], Mapping[str, float]]
+    link_events: Callable[[], Mapping[str, int]]
+    """What happened on the connection of endpoints, with how often."""
+
+    def has(self, application: str) -> bool:
+        """Whether there is an application of this name here."""
+        return self.engine.parts.directory.by_name(application) is not None
 
     async def run(self, leaving: Awaitable[object]) -> None:
         """Run every loop until `leaving` is over, then stop them in reverse order, the links last."""
@@ -125,23 +133,61 @@ class Assembly:
 
 
 async def assemble(
-    storage: SqlStorage, surroundings: Surroundings, *, admitted: Callable[[], Awaitable[None]] = at_once
+    storage: SqlStorage,
+    surroundings: Surroundings,
+    *,
+    partition: str = MAIN,
+    admitted: Callable[[], Awaitable[None]] = at_once,
+    others: Others = alone,
 ) -> Assembly:
-    """Put everything together over an open database; `admitted` returns when the broker may be connected to."""
+    """Put everything together over an open partition; `admitted` returns when the broker may be connected to.
+
+    `others` gives the numbers of applications in other partitions.
+    """
     settings, access = surroundings.settings, surroundings.access
-    link = links.for_endpoints(settings, storage.name, PARTITION, admitted=admitted)
-    operators_link = links.for_operators(settings, storage.name, admitted=admitted)
     clock = SteadyClock(surroundings.wall, time.monotonic, floor=await storage.alive_at())
-    parts = Parts(
+    directory = Directory(await storage.entries(), complete=settings.partitions == 1)
+    if not directory.complete:
+        access.sessions.share(storage.secret)
+    link, operators_link = _links(settings, storage, partition, directory, admitted)
+    parts = _parts(surroundings, storage, link, directory, clock, partition)
+    engine = await engines.assemble(parts, batch_size=settings.batch_size, sample_every=settings.audit_interval)
+    retirer = _retirer(settings, engine, storage)
+    context = _context(surroundings, engine, link, retirer, others)
+    app = api.build(context, hosts=settings.http_hosts, access=access)
+    dashboard.install(app, access=access)
+    return Assembly(
+        app=app if directory.complete else _coverage(app, parts, link, operators_link),
+        engine=engine,
+        watch=Watch(operators_link, parts, _use_cases(context), events=settings.mqtt_events),
+        house=Housekeeper(parts, storage, settings.retention),
+        retirer=retirer,
+        storage=storage,
+        unready=context.unready,
+        gauges=lambda: _gauges(engine, retirer),
+        link_events=lambda: _link_events(link.counters),
+    )
+
+
+def _parts(
+    surroundings: Surroundings,
+    storage: SqlStorage,
+    link: MqttLink,
+    directory: Directory,
+    clock: SteadyClock,
+    partition: str,
+) -> Parts:
+    settings = surroundings.settings
+    return Parts(
         link=link,
         storage=storage,
         editing=storage,
-        directory=Directory(await storage.entries()),
+        directory=directory,
         clock=clock,
         settings=BatchSettings(
             instances=settings.instances, limits=settings.limits, implicit_reports=settings.implicit_reports
         ),
-        partition=PARTITION,
+        partition=partition,
         installation=storage.name,
         generation=storage.generation,
         steps=surroundings.steps,
@@ -149,14 +195,35 @@ async def assemble(
         feed=Feed(start=int(clock.now().timestamp() * 1_000_000)),
         tallies=surroundings.tallies,
     )
-    engine = await engines.assemble(parts, batch_size=settings.batch_size, sample_every=settings.audit_interval)
-    retirer = _retirer(settings, engine, storage)
-    context = _context(surroundings, engine, link, retirer)
-    app = api.build(context, hosts=settings.http_hosts, access=access)
-    dashboard.install(app, access=access)
-    watch = Watch(operators_link, parts, _use_cases(context), events=settings.mqtt_events)
-    house = Housekeeper(parts, storage, settings.retention)
-    return Assembly(app=app, engine=engine, watch=watch, house=house, retirer=retirer, storage=storage)
+
+
+def _links(
+    settings: Settings,
+    storage: SqlStorage,
+    partition: str,
+    directory: Directory,
+    admitted: Callable[[], Awaitable[None]],
+) -> tuple[MqttLink, MqttLink]:
+    """That for endpoints, and that for operators."""
+    spoken = ordered = None
+    if not directory.complete:
+        spoken = coverages.of_endpoints(directory, settings.instances, partition)
+        ordered = coverages.of_operators(directory)
+    return (
+        links.for_endpoints(settings, storage.name, partition, admitted=admitted, covered=spoken),
+        links.for_operators(settings, storage.name, partition, admitted=admitted, covered=ordered),
+    )
+
+
+def _coverage(app: App, parts: Parts, link: MqttLink, operators_link: MqttLink) -> Coverage:
+    return Coverage(
+        app=app,
+        directory=parts.directory,
+        instances=parts.instances,
+        partition=parts.partition,
+        endpoints=link,
+        operators=operators_link,
+    )
 
 
 def _retirer(settings: Settings, engine: Engine, storage: SqlStorage) -> Retirer:
@@ -193,7 +260,9 @@ def _diagnoses(settings: Settings, parts: Parts, access: Access) -> Diagnoses:
     return Diagnoses(parts.link, parts.editing, parts.clock, door, partition=parts.partition, instances=parts.instances)
 
 
-def _context(surroundings: Surroundings, engine: Engine, link: MqttLink, retirer: Retirer) -> api.ApiContext:
+def _context(
+    surroundings: Surroundings, engine: Engine, link: MqttLink, retirer: Retirer, others: Others
+) -> api.ApiContext:
     settings, parts = surroundings.settings, engine.parts
     storage, directory, clock, gate = parts.editing, parts.directory, parts.clock, engine.publisher
     revisions, wake = engine.revisions, engine.announcer
@@ -231,6 +300,7 @@ def _context(surroundings: Surroundings, engine: Engine, link: MqttLink, retirer
         unready=unready,
         metrics=exposition(parts.tallies, lambda: _link_events(link.counters), gauges),
         failed=failed,
+        others=others,
     )
 
 

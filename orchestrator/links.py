@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 from broker_bridge.links import MqttLink, at_once
 from broker_bridge.options import LinkOptions
 from orchestrator.application import watches
+from orchestrator.application.partitions import MAIN, presence_of
 from protocol import controls, topics
 from protocol.links import Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from orchestrator.settings import Settings
 
@@ -28,14 +29,24 @@ OPERATORS_RECEIVE_MAXIMUM = 100
 
 
 def for_endpoints(
-    settings: Settings, installation: str, partition: str, *, admitted: Callable[[], Awaitable[None]] = at_once
+    settings: Settings,
+    installation: str,
+    partition: str,
+    *,
+    admitted: Callable[[], Awaitable[None]] = at_once,
+    covered: Sequence[Subscription] | None = None,
 ) -> MqttLink:
-    """The connection on which endpoints are heard and told what to install; `admitted` returns when it may be made."""
-    marker = Subscription(topic_filter=topics.marker_topic(partition), echo=True)
-    subscriptions = [Subscription(topic_filter=item) for item in topics.subscriptions(settings.instances)]
+    """The connection on which endpoints are heard and told what to install; `admitted` returns when it may be made.
+
+    `covered` is what is subscribed to at first where there are several partitions; None: all that endpoints say.
+    """
+    everything = topics.subscriptions(settings.instances)
+    marker = marker_of(partition)
     options = replace(
         _options(settings, installation, partition),
-        subscriptions=(*subscriptions, marker),
+        subscriptions=(*map(_subscription, everything), marker) if covered is None else tuple(covered),
+        varying=covered is not None,
+        unwanted=() if covered is None else tuple(everything),
         receive_maximum=settings.mqtt_receive_maximum,
         publish_window=settings.mqtt_publish_window,
     )
@@ -43,16 +54,33 @@ def for_endpoints(
 
 
 def for_operators(
-    settings: Settings, installation: str, *, admitted: Callable[[], Awaitable[None]] = at_once
+    settings: Settings,
+    installation: str,
+    partition: str,
+    *,
+    admitted: Callable[[], Awaitable[None]] = at_once,
+    covered: Sequence[Subscription] | None = None,
 ) -> MqttLink:
-    """The connection on which operators command, and are told what happens; `admitted` as above."""
+    """The connection on which operators command, and are told what happens; `admitted` and `covered` as above."""
+    name = "operators" if partition == MAIN else f"{partition}-operators"
     options = replace(
-        _options(settings, installation, "operators"),
-        subscriptions=(Subscription(topic_filter=controls.SUBSCRIPTION),),
+        _options(settings, installation, name),
+        subscriptions=(_subscription(controls.SUBSCRIPTION),) if covered is None else tuple(covered),
+        varying=covered is not None,
+        unwanted=() if covered is None else (controls.SUBSCRIPTION,),
         receive_maximum=OPERATORS_RECEIVE_MAXIMUM,
-        will=watches.will(installation),
+        will=watches.will(presence_of(installation, partition)),
     )
     return MqttLink(options, is_ours=topics.is_ours, admitted=admitted)
+
+
+def marker_of(partition: str) -> Subscription:
+    """What a partition says to itself."""
+    return Subscription(topic_filter=topics.marker_topic(partition), echo=True)
+
+
+def _subscription(topic_filter: str) -> Subscription:
+    return Subscription(topic_filter=topic_filter)
 
 
 def _options(settings: Settings, installation: str, name: str) -> LinkOptions:

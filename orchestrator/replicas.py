@@ -1,10 +1,11 @@
-"""One of several processes on one database: it serves while it holds the lease, and stands by while another does.
+"""One of several processes on one database: it serves the partitions whose leases it holds, and passes the rest on.
 
 Rules:
-- HTTP is served all the time; a replica that stands by passes requests on to the holder (`fronts`).
-- Database, engine and links are opened with the lease and closed with it, links first. Losing it ends neither the
-  process nor HTTP.
+- HTTP is served all the time; a replica passes requests on to the holder of what they are about (`fronts`).
+- Database, engine and links of a partition are opened with its lease and closed with it, links first. Losing one ends
+  neither the process nor HTTP nor what is served beside it.
 - What ends a process that is alone on its database ends a replica too: a broker that refuses it, a newer schema.
+- Where there are several partitions, replicas share them evenly (`shares`).
 
 Layer: replicas; below the service.
 """
@@ -14,48 +15,55 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeGuard
+from functools import partial
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 import structlog
 
 from orchestrator import outcomes
 from orchestrator.api import server
 from orchestrator.api.exposition import exposition
-from orchestrator.api.fronts import open_front
-from orchestrator.application import garbage
+from orchestrator.api.fronts import Local, open_front
+from orchestrator.application import garbage, partitions, shares
 from orchestrator.application.leases import Holder, LeaseLostError, Tenure, Term
 from orchestrator.application.ports import StorageError
-from orchestrator.assemblies import PARTITION, assemble
+from orchestrator.assemblies import assemble
 from orchestrator.persistence.leases import open_leases
+from orchestrator.persistence.places import open_locations
+from orchestrator.persistence.refusals import DatabaseUnusableError
 from orchestrator.persistence.storage import open_storage
 from orchestrator.settings import split_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from orchestrator.api.fronts import Front
-    from orchestrator.application.leases import Leases
+    from orchestrator.application.leases import Leases, Scene
+    from orchestrator.application.partitions import Locations
     from orchestrator.assemblies import Assembly, Surroundings
 
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.25
-"""Between two looks at a lease that another replica holds."""
+"""Between two looks at who is there and who holds what."""
+ATTEND_SECONDS = 0.75
+"""Between two words of a replica that it is there."""
 ASK_SECONDS = 2.0
 """In which the database answers a question about a lease, or is taken to be away."""
 _ANYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - nothing listens here: it is what nobody can connect to
 HELD, TAKEN, LOST = "leases_held", "leases_taken", "leases_lost"
 TERM = Term()
+Amount = TypeVar("Amount", int, float)
 
 
 async def run(surroundings: Surroundings, *, announce: Callable[[str], None], stop: asyncio.Event) -> None:
     """Serve or stand by until `stop`; `announce` is called when the one or the other has begun."""
     settings, name = surroundings.settings, secrets.token_hex(4)
     surroundings.gauges.update({HELD: 0, TAKEN: 0, LOST: 0})
-    metrics = exposition(surroundings.tallies, dict, lambda: {"ready": 0.0, **surroundings.gauges})
-    url = settings.database_url.get_secret_value()
-    async with open_leases(url, lasts=TERM.lasts) as leases, open_front(name, metrics) as front:
+    seats: dict[str, Seat] = {}
+    async with _opened(surroundings, name, seats) as (leases, locations, front):
         garbage.tune()
         address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         async with asyncio.TaskGroup() as group:
@@ -68,9 +76,11 @@ async def run(surroundings: Surroundings, *, announce: Callable[[str], None], st
             replica = Replica(
                 holder=Holder(replica=name, address=reached_at),
                 leases=leases,
+                locations=locations,
                 front=front,
                 surroundings=surroundings,
                 settled=lambda: announce(listening),
+                seats=seats,
             )
             group.create_task(replica.run(), name="replica.run")
             await stop.wait()
@@ -81,97 +91,239 @@ async def run(surroundings: Surroundings, *, announce: Callable[[str], None], st
             replica.leave()
 
 
+@asynccontextmanager
+async def _opened(
+    surroundings: Surroundings, name: str, seats: dict[str, Seat]
+) -> AsyncIterator[tuple[Leases, Locations, Front]]:
+    """The leases, where applications are, and the front, which shows the numbers of all `seats`."""
+    settings = surroundings.settings
+    url, names = settings.database_url.get_secret_value(), partitions.names(settings.partitions)
+
+    def gauges() -> dict[str, float]:
+        each = [assembly.gauges() for assembly in _assemblies(seats)]
+        ready = min((shown["ready"] for shown in each), default=0.0)
+        return {**_total(each), "ready": ready, **surroundings.gauges}
+
+    def events() -> dict[str, int]:
+        return _total([assembly.link_events() for assembly in _assemblies(seats)])
+
+    metrics = exposition(surroundings.tallies, events, gauges)
+    async with open_leases(url, lasts=TERM.lasts, shared=len(names) > 1) as leases, open_locations(url) as locations:
+        if len(names) > 1:
+            await _check(locations, names)
+        where = None if len(names) == 1 else locations
+        async with open_front(name, metrics, partitions=names, locations=where) as front:
+            yield leases, locations, front
+
+
+def _total(each: Sequence[Mapping[str, Amount]]) -> dict[str, Amount]:
+    names = dict.fromkeys(name for shown in each for name in shown)
+    return {name: sum((shown[name] for shown in each[1:]), each[0][name]) for name in names}
+
+
+def _assemblies(seats: dict[str, Seat]) -> list[Assembly]:
+    return [seat.assembly for seat in seats.values() if seat.assembly is not None]
+
+
+async def _check(locations: Locations, names: Sequence[str]) -> None:
+    """Pass when nothing is in partitions that nobody would serve.
+
+    Raises:
+        DatabaseUnusableError: there was a higher number of partitions.
+    """
+    beyond = (await locations.amounts()).keys() - set(names)
+    if beyond:
+        least = max(map(partitions.number, beyond))
+        raise DatabaseUnusableError(f"it has {least} partitions: OTAO_PARTITIONS can be raised and not lowered")
+
+
+@dataclass(slots=True, kw_only=True)
+class Seat:
+    """A partition that this replica serves, or is about to."""
+
+    partition: str
+    epoch: int
+    begun_at: float
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    assembly: Assembly | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class Replica:
     """One process."""
 
     holder: Holder
-    """What is told of it while it holds the lease."""
+    """What is told of it while it holds a lease."""
     leases: Leases
+    locations: Locations
     front: Front
     surroundings: Surroundings
     settled: Callable[[], None]
     """Called once: it serves, or knows who does."""
+    seats: dict[str, Seat] = field(default_factory=dict)
     _announced: bool = False
     _missed: bool = False
     """Whether the database did not answer the last time."""
     _leaving: asyncio.Event = field(default_factory=asyncio.Event)
-    _assembly: Assembly | None = None
+    _attended_at: float | None = None
+    _waits: bool = False
+    """Whether it has said that it takes nothing, because of a replica that knows of one partition only."""
+    _free_since: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def partitions(self) -> Sequence[str]:
+        """All partitions."""
+        return self.front.partitions
 
     async def run(self) -> None:
         """Serve whenever there is a lease to be had, until `leave` is called."""
-        while not self._leaving.is_set():
-            try:
-                await self._look()
-            except* LeaseLostError as group:
-                self.surroundings.gauges[LOST] += 1
-                log.warning("lease.lost", reasons=sorted({str(error) for error in outcomes.each(group)}))
-            except* StorageError as group:
-                passing = [error.reason for error in outcomes.each(group) if _passes(error)]
-                if len(passing) < len(list(outcomes.each(group))):
-                    raise
-                self._miss(passing[0])
-            await self._pause()
+        async with asyncio.TaskGroup() as group:
+            while not self._leaving.is_set():
+                try:
+                    async with asyncio.timeout(ASK_SECONDS):
+                        await self._look(group)
+                except TimeoutError:
+                    self._miss("it does not answer")
+                except StorageError as error:
+                    if not error.transient:
+                        raise
+                    self._miss(error.reason)
+                await self._pause()
+            for seat in self.seats.values():
+                seat.leaving.set()
+        if len(self.partitions) > 1:
+            await self._tell(self.leases.depart(self.holder))
 
     def close(self) -> None:
         """Let streams end, and everybody else who reads events."""
-        if self._assembly is not None:
-            self._assembly.watch.close()
+        for assembly in _assemblies(self.seats):
+            assembly.watch.close()
 
     def leave(self) -> None:
-        """Let others have the lease, and end."""
+        """Let others have the leases, and end."""
         self._leaving.set()
 
-    async def _look(self) -> None:
-        """See who holds the lease; when nobody does, take it, and serve for as long as it lasts."""
+    async def _look(self, group: asyncio.TaskGroup) -> None:
+        """See who is there and who holds what; take what is ours to take, and hand over what is too much."""
         begun_at = time.monotonic()
-        try:
-            async with asyncio.timeout(ASK_SECONDS):
-                holder = await self.leases.holder(PARTITION)
-                epoch = None if holder is not None else await self.leases.take(PARTITION, self.holder)
-        except TimeoutError as error:
-            raise StorageError("it does not answer", transient=True) from error
+        if len(self.partitions) > 1 and (self._attended_at is None or begun_at >= self._attended_at + ATTEND_SECONDS):
+            await self.leases.attend(self.holder)
+            self._attended_at = begun_at
+        scene = await self.leases.look()
         self._missed = False
-        if epoch is None:
-            self.front.follow(holder)
+        others = {name: it for name, it in scene.holders.items() if it.replica != self.holder.replica}
+        self.front.follow(others)
+        for partition in self._wanted(scene):
+            begun_at = time.monotonic()
+            epoch = await self.leases.take(partition, self.holder)
+            if epoch is not None:
+                seat = self.seats[partition] = Seat(partition=partition, epoch=epoch, begun_at=begun_at)
+                group.create_task(self._serve(seat), name=f"replica.{partition}")
+        self._hand_over(scene)
+        if all(partition in others for partition in self.partitions):
             self._settle()
-            return
-        self.surroundings.gauges[TAKEN] += 1
-        log.info("lease.taken", partition=PARTITION, epoch=epoch, replica=self.holder.replica)
-        try:
-            await self._hold(Tenure(self.leases, PARTITION, epoch, begun_at=begun_at, term=TERM))
-        finally:
-            self._assembly = None
-            self.front.hold(None)
-            self.surroundings.gauges[HELD] = 0
-            await self._release(epoch)
 
-    async def _hold(self, tenure: Tenure) -> None:
+    def _wanted(self, scene: Scene) -> list[str]:
+        """What nobody holds and we are to take."""
+        if self._hears_of_one_that_serves_alone(scene):
+            return []
+        now = time.monotonic()
+        free = [name for name in self.partitions if name not in scene.holders and name not in self.seats]
+        self._free_since = {name: self._free_since.get(name, now) for name in free}
+        plan = shares.takers(self.partitions, self._holders(scene), self._present(scene))
+        return [
+            name
+            for name in free
+            if plan.get(name) == self.holder.replica or now - self._free_since[name] >= shares.PATIENCE_SECONDS
+        ]
+
+    def _hears_of_one_that_serves_alone(self, scene: Scene) -> bool:
+        """Whether somebody serves who does not say that he is there: it listens to everything, as if all were its."""
+        alone = len(self.partitions) > 1 and any(
+            it.replica not in scene.present and it.replica != self.holder.replica for it in scene.holders.values()
+        )
+        if alone and not self._waits:
+            log.warning("replica.waits", hint="end all replicas before OTAO_PARTITIONS is raised from 1")
+        self._waits = alone
+        return alone
+
+    def _hand_over(self, scene: Scene) -> None:
+        """Begin to end what somebody else ought to have; one at a time."""
+        if any(seat.leaving.is_set() or seat.assembly is None for seat in self.seats.values()):
+            return
+        due = shares.handover(self.partitions, self._holders(scene), self._present(scene))
+        if due is not None and due[0] == self.holder.replica and due[1] in self.seats:
+            log.info("lease.handed-over", partition=due[1])
+            self.seats[due[1]].leaving.set()
+
+    def _holders(self, scene: Scene) -> dict[str, str]:
+        ours = dict.fromkeys(self.seats, self.holder.replica)
+        return {name: it.replica for name, it in scene.holders.items()} | ours
+
+    def _present(self, scene: Scene) -> set[str]:
+        return {*scene.present, self.holder.replica}
+
+    async def _serve(self, seat: Seat) -> None:
+        """Serve a partition for as long as its lease lasts."""
+        self.surroundings.gauges[TAKEN] += 1
+        log.info("lease.taken", partition=seat.partition, epoch=seat.epoch, replica=self.holder.replica)
+        try:
+            await self._hold(seat, Tenure(self.leases, seat.partition, seat.epoch, begun_at=seat.begun_at, term=TERM))
+        except* LeaseLostError as group:
+            self.surroundings.gauges[LOST] += 1
+            log.warning("lease.lost", reasons=sorted({str(error) for error in outcomes.each(group)}))
+        except* StorageError as group:
+            passing = [error.reason for error in outcomes.each(group) if _passes(error)]
+            if len(passing) < len(list(outcomes.each(group))):
+                raise
+            self._miss(passing[0])
+        finally:
+            seat.assembly = None
+            self.front.hold(seat.partition, None)
+            self.surroundings.gauges[HELD] = len(_assemblies(self.seats))
+            # Whoever cannot let others have the lease at once lets it end.
+            await self._tell(self.leases.release(seat.partition, seat.epoch))
+            del self.seats[seat.partition]
+
+    async def _hold(self, seat: Seat, tenure: Tenure) -> None:
         url = self.surroundings.settings.database_url.get_secret_value()
         async with asyncio.TaskGroup() as group:
             keeping = [
                 group.create_task(tenure.watch(), name="replica.watch"),
                 group.create_task(tenure.run(), name="replica.lease"),
             ]
-            async with open_storage(url, lease=tenure.epoch) as storage:
-                assembly = await assemble(storage, self.surroundings, admitted=tenure.confirm)
-                self._assembly = assembly
-                self.front.hold(assembly.app)
-                self.surroundings.gauges[HELD] = 1
+            async with open_storage(url, lease=tenure.epoch, partition=seat.partition) as storage:
+                await _check(self.locations, self.partitions)
+                assembly = await assemble(
+                    storage,
+                    self.surroundings,
+                    partition=seat.partition,
+                    admitted=tenure.confirm,
+                    others=partial(self.front.others, seat.partition),
+                )
+                seat.assembly = assembly
+                self.front.hold(seat.partition, Local(app=assembly.app, has=assembly.has, unready=assembly.unready))
+                self.surroundings.gauges[HELD] = len(_assemblies(self.seats))
                 self._settle()
                 try:
-                    await assembly.run(self._leaving.wait())
+                    await assembly.run(self._left(seat, assembly))
                 finally:
                     assembly.watch.close()
-                    self.front.hold(None)
+                    self.front.hold(seat.partition, None)
             for task in keeping:
                 task.cancel()
 
-    async def _release(self, epoch: int) -> None:
-        """Let others have the lease at once; who cannot say so lets it end."""
+    async def _left(self, seat: Seat, assembly: Assembly) -> None:
+        """Wait until the partition is to be handed over; let requests that are being answered end."""
+        await seat.leaving.wait()
+        assembly.watch.close()
+        await self.front.drained(seat.partition)
+
+    async def _tell(self, telling: Awaitable[None]) -> None:
+        """Tell the database something that it will find out by itself, too."""
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                await self.leases.release(PARTITION, epoch)
+                await telling
         except (StorageError, TimeoutError) as error:
             log.info("lease.not-released", reason=str(error) or type(error).__name__)
 

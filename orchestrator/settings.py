@@ -30,6 +30,7 @@ from pydantic_settings.exceptions import SettingsError
 
 from orchestrator.application.documents import durations
 from orchestrator.application.floods import PER_MINUTE
+from orchestrator.application.partitions import MOST as MOST_PARTITIONS
 from orchestrator.application.records import Registration
 from orchestrator.application.retentions import Retention, Term
 from protocol.errors import ProtocolError
@@ -172,6 +173,8 @@ class Settings(BaseSettings):
     """Where the embedded broker listens; port 0 takes any that is free."""
 
     database_url: SecretStr = SecretStr("sqlite+aiosqlite:///otao.db")
+    partitions: Annotated[int, Field(ge=1, le=MOST_PARTITIONS)] = 1
+    """Into how many parts the applications go, which replicas share among themselves; PostgreSQL only."""
 
     http_listen: _Listen = "127.0.0.1:8080"
     http_advertise: _Advertised | None = None
@@ -271,6 +274,8 @@ class Settings(BaseSettings):
     def _check_together(self) -> Settings:
         if (self.mqtt_certificate_file is None) is not (self.mqtt_key_file is None):
             raise ValueError("mqtt_certificate_file and mqtt_key_file are needed together")
+        if self.partitions > 1 and not self.database_url.get_secret_value().startswith("postgresql"):
+            raise ValueError("several partitions need PostgreSQL: set database_url, or partitions to 1")
         try:
             _ = self.instances
         except ProtocolError as error:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from orchestrator import outcomes
+from orchestrator.application import partitions
 from orchestrator.application.ports import StorageError
 from orchestrator.outcomes import DONE
 from orchestrator.persistence import backups
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
 async def migrate(settings: Settings) -> int:
     """Bring the database to the newest schema; return the exit code."""
     try:
-        async with open_storage(settings.database_url.get_secret_value()):
-            return DONE
+        for partition in partitions.names(settings.partitions):
+            async with open_storage(settings.database_url.get_secret_value(), partition=partition):
+                pass
     except StorageError as error:
         return outcomes.told(error)
+    return DONE
 
 
 async def backup(settings: Settings, target: Path) -> int:

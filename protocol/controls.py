@@ -284,6 +284,11 @@ def summary_topic(application: str) -> str:
     return f"{_PREFIX}{application}/summary"
 
 
+def subscription(application: str) -> str:
+    """The topic filter that holds every command to an application; it holds our own answers too."""
+    return f"{_PREFIX}{application}/control/#"
+
+
 def presence_topic(replica: str) -> str:
     """Where it is retained whether a service is there.
 

@@ -215,9 +215,13 @@ def may_answer_on(response_topic: str, address: Address) -> bool:
     return asked not in _PATHS
 
 
-def subscriptions(instances: Instances) -> list[str]:
-    """The topic filters that hold every request, one for each instance; they hold our own answers too."""
-    return [f"kp1/+/{name}/+/#" for name in (instances.software, instances.configuration, instances.metadata)]
+def subscriptions(instances: Instances, app_version: str = "+") -> list[str]:
+    """The topic filters that hold every request, or every one to an application version, one for each instance.
+
+    They hold our own answers too.
+    """
+    names = (instances.software, instances.configuration, instances.metadata)
+    return [f"kp1/{app_version}/{name}/+/#" for name in names]
 
 
 def marker_topic(partition: str) -> str:

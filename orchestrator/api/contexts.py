@@ -5,10 +5,10 @@ Layer: api.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, cast
+from typing import Annotated, Any, TypeAlias, cast
 
 from fastapi import Depends, Request
 
@@ -26,6 +26,14 @@ from orchestrator.application.imports import Imports
 from orchestrator.application.observations import Observations
 from orchestrator.application.plans import Plans
 from orchestrator.application.rollouts import Rollouts
+
+Others: TypeAlias = Callable[[Request], Awaitable[Mapping[str, Any]]]
+"""Gives the numbers of applications in other partitions, as documents of REST, to who may read them."""
+
+
+async def alone(_request: Request) -> Mapping[str, Any]:
+    """There are no other partitions."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +64,7 @@ class ApiContext:
     """All metrics in Prometheus' text format."""
     failed: Callable[[], None]
     """Counts a request that ended in an error of ours."""
+    others: Others = alone
 
 
 # A coroutine: FastAPI would take a plain function to a thread, for every request.

@@ -1,97 +1,142 @@
-"""What stands before the web application of a replica, which has one only while it holds the lease.
+"""What stands before the web applications of a replica: it has one for each partition that it holds.
 
 Rules:
 - `/livez`, `/readyz` and `/metrics` are about this replica, and answered here, or by its own application.
-- Everything else goes to the holder as it came: method, address, headers, body. Who may do what is the holder's to say.
+- What is about one application goes to the holder of its partition; what is about all is asked of every partition.
 - What was passed on once is not passed on again: then nobody holds the lease, and the caller is told to try again.
-- When the holder changes, what still waits for the old one is given up.
 
-Spec: RFC 9110 §7.6 (what belongs to one connection only), §15.6.4.
 Layer: api.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
+from urllib.parse import quote
 
 import httpx2
-import structlog
+import orjson
 from fastapi import Request, Response
 
-from orchestrator.api import health, problems, responses
+from orchestrator.api import forwards, health, merges, problems, responses
+from orchestrator.api.forwards import Forwards, NobodyHoldsError, Question, open_forwards
 from orchestrator.api.guards import App, Receive, Scope, Send
 from orchestrator.application.leases import Holder
+from orchestrator.application.partitions import MAIN, Locations, emptiest
+from orchestrator.application.ports import StorageError
 from orchestrator.application.problems import RequestError
 
-log = structlog.get_logger(__name__)
+Json: TypeAlias = Any
+"""Decoded JSON."""
 
-Fields: TypeAlias = list[tuple[bytes, bytes]]
-
-MARK = b"otao-forwarded-by"
-"""A header that names the replica which has passed a request on."""
-_HOP = frozenset(
-    {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade", MARK}
-)
-_CONNECT_SECONDS, _IDLE_SECONDS = 2.0, 330.0
-"""The second is longer than what is read from the database may take."""
+_API, _APPLICATIONS = "/api/v1/applications", "applications"
+_DRAIN_SECONDS = 1.0
 
 
-class NobodyHoldsError(RequestError):
-    """No replica serves now, or the one that does cannot be reached."""
-
-    code = "no-holder"
-    status_code = 503
-
-    def __init__(self) -> None:
-        """Say that it passes."""
-        super().__init__("no replica serves at this moment; another one takes over within seconds")
+def _nobody(_name: str) -> bool:
+    return False
 
 
-class _Left(Exception):
-    """Whoever sent the request has gone before its end."""
+@dataclass(slots=True, kw_only=True)
+class Local:
+    """A partition that this replica holds."""
+
+    app: App
+    has: Callable[[str], bool] = _nobody
+    """Whether an application of this name is in it."""
+    unready: Callable[[], str | None] = lambda: None
+    """Why it does not serve yet."""
+    answering: set[Request] = field(default_factory=set)
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(slots=True, kw_only=True)
 class Front:
     """An ASGI application; `hold` and `follow` say where requests go."""
 
-    replica: str
     metrics: Callable[[], bytes]
-    """What `/metrics` answers while there is no application here."""
-    client: httpx2.AsyncClient
-    app: App | None = None
-    holder: Holder | None = None
-    _waiting: set[asyncio.Timeout] = field(default_factory=set)
+    """What `/metrics` answers while there is no application here, or there may be several."""
+    forwards: Forwards
+    partitions: Sequence[str] = (MAIN,)
+    locations: Locations | None = None
+    """Where applications are; None: all are in one partition."""
+    local: dict[str, Local] = field(default_factory=dict)
+    holders: dict[str, Holder] = field(default_factory=dict)
+    """Of partitions that others hold."""
 
-    def hold(self, app: App | None) -> None:
-        """This replica has begun to serve with `app`; None: it has ended that."""
-        self.app = app
-        self.follow(None)
+    def hold(self, partition: str, local: Local | None) -> None:
+        """This replica has begun to serve a partition; None: it has ended that."""
+        self.local.pop(partition, None)
+        if local is not None:
+            self.local[partition] = local
+        self._point(partition, None)
 
-    def follow(self, holder: Holder | None) -> None:
-        """Another replica serves; None: nobody that is known of."""
-        if holder != self.holder:
-            self.holder = holder
-            for limit in self._waiting:
-                _expire(limit)
+    def follow(self, holders: Mapping[str, Holder]) -> None:
+        """Others serve partitions; those that are absent are nobody's that is known of."""
+        for partition in self.partitions:
+            self._point(partition, None if partition in self.local else holders.get(partition))
+
+    async def drained(self, partition: str) -> None:
+        """Wait until what a partition is asked for here is answered, for a moment."""
+        local = self.local.pop(partition, None)
+        if local is None:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while local.answering:
+                    local.idle.clear()
+                    await local.idle.wait()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if self.app is not None:
-            await self.app(scope, receive, send)
-        elif scope["type"] == "http":
-            request = Request(scope, receive)
-            holder = None if MARK in dict(scope["headers"]) else self.holder
-            answer = self._own(request.url.path) or (problems.of(NobodyHoldsError()) if holder is None else None)
-            if answer is not None:
-                await answer(scope, receive, send)
-            elif holder is not None:
-                await self._pass_on(request, holder, send)
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        try:
+            await (self._alone if len(self.partitions) == 1 else self._among_several)(request, send)
+        except (RequestError, StorageError) as error:
+            await problems.of(error)(scope, receive, send)
+
+    async def others(self, partition: str, request: Request) -> dict[str, Json]:
+        """The numbers of all applications in other partitions, by name, as the sender of a request may read them.
+
+        Raises:
+            RequestError: somebody who has to be asked does not answer, or refuses.
+        """
+        found: dict[str, Json] = {}
+        for other in self.partitions:
+            if other != partition:
+                for name in await self._names(other, request):
+                    found[name] = await self._read(other, request, f"{_API}/{quote(name, safe='')}/summary")
+        return dict(sorted(found.items()))
+
+    def _point(self, partition: str, holder: Holder | None) -> None:
+        if holder != self.holders.get(partition):
+            self.holders.pop(partition, None)
+            if holder is not None:
+                self.holders[partition] = holder
+            self.forwards.give_up(partition)
+
+    async def _alone(self, request: Request, send: Send) -> None:
+        own = None if MAIN in self.local else self._own(request.url.path)
+        if own is not None:
+            await own(request.scope, request.receive, send)
+        else:
+            await self._enter(MAIN, request, send)
+
+    async def _among_several(self, request: Request, send: Send) -> None:
+        own = self._own(request.url.path)
+        if own is None and merges.find(request) is not None and not _is_marked(request):
+            own = await merges.answer(request, list(self.partitions), self._ask)
+        if own is not None:
+            await own(request.scope, request.receive, send)
+        elif _is_marked(request):
+            await self._enter(request.headers.get(forwards.PARTITION.decode(), ""), request, send)
+        else:
+            await self._enter(await self._place(request.url.path), request, send)
 
     def _own(self, path: str) -> Response | None:
         """The answer to what is about this replica alone."""
@@ -100,102 +145,102 @@ class Front:
                 return responses.document({"status": "alive"})
             case "/metrics":
                 return Response(self.metrics(), headers=problems.NO_STORE, media_type=health.METRICS)
-            case "/readyz" if self.holder is not None:
-                return responses.document({"status": "ready"})
             case "/readyz":
-                return health.unready("no replica holds the lease")
+                reason = self._unready()
+                return responses.document({"status": "ready"}) if reason is None else health.unready(reason)
             case _:
                 return None
 
-    async def _pass_on(self, request: Request, holder: Holder, send: Send) -> None:
-        begun = False
-        try:
-            async with self._unless_it_changes() as limit:
-                answer = await self.client.send(self._onward(request, holder), stream=True)
-                try:
-                    fields = [item for item in _fields(answer.headers.raw) if item[0].lower() != b"date"]
-                    begun = True
-                    await send({"type": "http.response.start", "status": answer.status_code, "headers": fields})
-                    await _relay(answer, request, limit, send)
-                finally:
-                    await answer.aclose()
-        except _Left:
-            return
-        except (httpx2.HTTPError, TimeoutError) as error:
-            # An answer that had begun is cut short: the server ends its connection.
-            log.info("request-not-passed-on", holder=holder.address, reason=str(error) or type(error).__name__)
-            if not begun:
-                await problems.of(NobodyHoldsError())(request.scope, request.receive, send)
+    def _unready(self) -> str | None:
+        for partition in self.partitions:
+            local = self.local.get(partition)
+            if local is None and partition not in self.holders:
+                return "no replica holds the lease" + ("" if len(self.partitions) == 1 else f" of {partition}")
+            reason = None if local is None else local.unready()
+            if reason is not None:
+                return reason
+        return None
 
-    def _onward(self, request: Request, holder: Holder) -> httpx2.Request:
-        path, query = request.scope["raw_path"], request.scope["query_string"]
-        url = httpx2.URL(f"http://{holder.address}").copy_with(raw_path=path + (b"?" + query if query else b""))
-        fields = [*_fields(request.scope["headers"]), (MARK, self.replica.encode())]
-        body = _body(request) if {"content-length", "transfer-encoding"} & set(request.headers) else None
-        timeout = httpx2.Timeout(_IDLE_SECONDS, connect=_CONNECT_SECONDS)
-        extensions = {"timeout": timeout.as_dict()}
-        return httpx2.Request(request.method, url, headers=fields, content=body, extensions=extensions)
+    async def _place(self, path: str) -> str:
+        """The partition that a request is for: its application's, or that which a new one goes to."""
+        application = _application_in(path)
+        if application is None or self.locations is None:
+            # Whoever is asked answers the same.
+            return next((name for name in self.partitions if name in self.local), None) or next(
+                iter(self.holders), MAIN
+            )
+        here = next((name for name, local in self.local.items() if local.has(application)), None)
+        return here or await self.locations.of(application) or emptiest(self.partitions, await self.locations.amounts())
 
-    @asynccontextmanager
-    async def _unless_it_changes(self) -> AsyncIterator[asyncio.Timeout]:
-        async with asyncio.timeout(None) as limit:
-            self._waiting.add(limit)
+    async def _enter(self, partition: str, request: Request, send: Send) -> None:
+        """Have a partition answer."""
+        local, holder = self.local.get(partition), self.holders.get(partition)
+        if local is not None:
+            local.answering.add(request)
             try:
-                yield limit
+                await local.app(request.scope, request.receive, send)
             finally:
-                self._waiting.discard(limit)
+                local.answering.discard(request)
+                local.idle.set()
+        elif holder is None or _is_marked(request):
+            raise NobodyHoldsError
+        else:
+            await self.forwards.pass_on(request, partition, holder, send)
+
+    async def _ask(self, questions: Mapping[str, Question]) -> dict[str, httpx2.Response]:
+        """Ask partitions, all at once, each to its end whatever comes of the others."""
+        answers: dict[str, httpx2.Response] = {}
+
+        async def one(partition: str, question: Question) -> None:
+            local, holder = self.local.get(partition), self.holders.get(partition)
+            try:
+                app = None if local is None else local.app
+                answers[partition] = await self.forwards.ask(question, partition, app, holder)
+            except NobodyHoldsError:
+                return
+
+        async with asyncio.TaskGroup() as group:
+            for partition, question in questions.items():
+                group.create_task(one(partition, question), name="api.asked")
+        if len(answers) < len(questions):
+            raise NobodyHoldsError
+        return {partition: answers[partition] for partition in questions}
+
+    async def _names(self, partition: str, request: Request) -> list[str]:
+        names: list[str] = []
+        query = "limit=500"
+        while query:
+            page = await self._read(partition, request, _API, query)
+            names += [item["name"] for item in page["items"]]
+            query = "" if page["next"] is None else f"limit=500&cursor={page['next']}"
+        return names
+
+    async def _read(self, partition: str, request: Request, path: str, query: str = "") -> Json:
+        question = Question(request=request, path=path, query=query)
+        answer = (await self._ask({partition: question}))[partition]
+        if not answer.is_success:
+            raise NobodyHoldsError
+        return orjson.loads(answer.content)
 
 
-async def _body(request: Request) -> AsyncIterator[bytes]:
-    more = True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise _Left
-        more = message.get("more_body", False)
-        yield message.get("body", b"")
+def _is_marked(request: Request) -> bool:
+    return forwards.MARK.decode() in request.headers
 
 
-async def _relay(answer: httpx2.Response, request: Request, limit: asyncio.Timeout, send: Send) -> None:
-    """Pass the body on as it comes, until it ends or its reader leaves."""
-
-    async def until_left() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        _expire(limit)
-
-    broken: httpx2.HTTPError | None = None
-    async with asyncio.TaskGroup() as group:
-        leaving = group.create_task(until_left(), name="api.forwarded")
-        try:
-            async for piece in answer.aiter_raw():
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-        except httpx2.HTTPError as error:
-            broken = error
-        leaving.cancel()
-    if broken is not None:
-        raise broken
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def _expire(limit: asyncio.Timeout) -> None:
-    """End what runs under a limit now, unless it is about to end."""
-    if not limit.expired():
-        limit.reschedule(asyncio.get_running_loop().time())
-
-
-def _fields(given: Iterable[tuple[bytes, bytes]]) -> Fields:
-    """Header fields without those that belong to one connection."""
-    found = list(given)
-    named = {name.strip().lower() for key, value in found if key.lower() == b"connection" for name in value.split(b",")}
-    return [(key, value) for key, value in found if key.lower() not in _HOP | named]
+def _application_in(path: str) -> str | None:
+    """The application that a path of REST or of a page is about; None: it is about none."""
+    levels = path.removeprefix("/api/v1").split("/")
+    return levels[2] if len(levels) > 2 and levels[1] == _APPLICATIONS and levels[2] else None  # noqa: PLR2004 - as it says
 
 
 @asynccontextmanager
-async def open_front(replica: str, metrics: Callable[[], bytes]) -> AsyncIterator[Front]:
+async def open_front(
+    replica: str,
+    metrics: Callable[[], bytes],
+    *,
+    partitions: Sequence[str] = (MAIN,),
+    locations: Locations | None = None,
+) -> AsyncIterator[Front]:
     """A front of the replica of this name, with a client for what it passes on."""
-    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
-    # There is no TLS between replicas: certificates are not read.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    async with httpx2.AsyncClient(limits=limits, trust_env=False, verify=context) as client:
-        yield Front(replica=replica, metrics=metrics, client=client)
+    async with open_forwards(replica) as passed:
+        yield Front(metrics=metrics, forwards=passed, partitions=partitions, locations=locations)

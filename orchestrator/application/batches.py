@@ -171,7 +171,7 @@ def _marked(parsed: Sequence[Parsed]) -> list[Parsed]:
 def _entry_of(inbound: Inbound, address: Address, directory: Directory) -> Entry:
     entry = directory.by_app_version(address.app_version)
     if entry is None:
-        error_topic = topics.error_topic(inbound.topic)
+        error_topic = topics.error_topic(inbound.topic) if directory.complete else None
         raise RequestRefusedError(UnknownAppVersionError(), address=address, error_topic=error_topic)
     return entry
 

@@ -105,8 +105,9 @@ class Entry:
 class Directory:
     """All applications, found by number, by name and by application version."""
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        """Start with these."""
+    def __init__(self, entries: Iterable[Entry] = (), *, complete: bool = True) -> None:
+        """Start with these; `complete` says whether there are no others in other partitions."""
+        self.complete = complete
         self._by_key: dict[int, Entry] = {}
         self._by_name: dict[str, Entry] = {}
         self._by_app_version: dict[str, Entry] = {}

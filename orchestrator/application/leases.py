@@ -1,6 +1,7 @@
-"""Who serves a partition: a lease in the database that one replica holds and renews.
+"""Who serves a partition: a lease in the database that one replica holds and renews; and which replicas there are.
 
 Rules:
+- A replica counts as present for as long as a lease lasts after it was last heard, or until its session ends.
 - A lease ends by the database's clock, or with the database session of its holder; the next holder has a higher epoch.
 - A holder counts by its own clock, from before it asked, and stops `MARGIN` before others could have its lease.
 - Nothing connects to the broker as the partition but after a renewal (`Tenure.confirm`): else two live holders would
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -22,7 +23,7 @@ import structlog
 from orchestrator.application.ports import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +51,16 @@ class Holder:
     """`HOST:PORT` at which other replicas reach its REST."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Who is there, and who holds what."""
+
+    holders: Mapping[str, Holder] = field(default_factory=dict)
+    """By partition; absent: nobody."""
+    present: Mapping[str, Holder] = field(default_factory=dict)
+    """Replicas that have said so, by name."""
+
+
 class LeaseLostError(StorageError):
     """This replica does not hold the partition any more."""
 
@@ -72,8 +83,14 @@ class Leases(Protocol):
     async def release(self, partition: str, epoch: int) -> None:
         """Let others have a lease at once, if it is still that of `epoch`."""
 
-    async def holder(self, partition: str) -> Holder | None:
-        """Who holds a lease now."""
+    async def look(self) -> Scene:
+        """Who is there, and who holds what, now."""
+
+    async def attend(self, replica: Holder) -> None:
+        """Say that a replica is there."""
+
+    async def depart(self, replica: Holder) -> None:
+        """Say that a replica is there no more."""
 
 
 class Tenure:

@@ -63,6 +63,7 @@ class Operators:
         self._tallies = parts.tallies
         self._steps = parts.steps
         self._greetings = greetings
+        self._directory = parts.directory
         self._done: deque[_Done] = deque()
         self._due = asyncio.Event()
 
@@ -120,7 +121,11 @@ class Operators:
             if error.reply is None:
                 return None
             return error.reply.error(failure.status_code, failure.code, failure.reason)
-        return None if request is None else await self._execute(request)
+        return None if request is None or self._is_of_another(request) else await self._execute(request)
+
+    def _is_of_another(self, request: ControlRequest) -> bool:
+        """Whether the command is for another partition: ours has no such application, or has it no more."""
+        return not self._directory.complete and self._directory.by_name(request.address.application) is None
 
     async def _execute(self, request: ControlRequest) -> Outbound:
         command = request.address.command

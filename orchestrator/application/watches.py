@@ -18,6 +18,7 @@ from orchestrator.application.commands import Commands
 from orchestrator.application.documents import instants
 from orchestrator.application.narrator import Narrator
 from orchestrator.application.operators import Operators
+from orchestrator.application.partitions import presence_of
 from orchestrator.application.summaries import Summaries
 from protocol import controls
 from protocol.links import LinkLost, Outbound
@@ -42,7 +43,7 @@ class Watch:
         self._link = link
         self._feed = parts.feed
         self._clock = parts.clock
-        self._replica = parts.installation
+        self._replica = presence_of(parts.installation, parts.partition)
         self._since = parts.clock.now()
         commands = Commands(use_cases, parts.settings.limits)
         self._summaries = Summaries(parts.feed, use_cases.observations, parts.directory, parts.clock)

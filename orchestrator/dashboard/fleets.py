@@ -10,6 +10,8 @@ Layer: dashboard.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import Request, Response
@@ -33,16 +35,19 @@ APPLICATIONS = "applications"
 @router.get("/")
 async def get_first(request: Request, context: Context) -> Response:
     """Show the only application, or the list of all."""
-    applications = context.applications.all()
-    if len(applications) == 1:
-        return await _fleet(request, context, applications[0].name)
-    return await _all(request, context)
+    others = await context.others(request)
+    names = [*(item.name for item in context.applications.all()), *others]
+    if len(names) != 1:
+        return await _all(request, context, others)
+    if others:
+        return renderings.redirect(path_of(APPLICATIONS, names[0]))
+    return await _fleet(request, context, names[0])
 
 
 @router.get("/applications")
 async def list_applications(request: Request, context: Context) -> Response:
     """Show all applications."""
-    return await _all(request, context)
+    return await _all(request, context, await context.others(request))
 
 
 @router.get("/applications/{app}")
@@ -81,9 +86,10 @@ async def _freeze_body(request: Request) -> FreezeBody:
     return FreezeBody.read(members, LIMITS)
 
 
-async def _all(request: Request, context: ApiContext) -> Response:
+async def _all(request: Request, context: ApiContext, others: Mapping[str, Any]) -> Response:
     applications = context.applications.all()
-    summaries = {item.name: shown(await context.observations.summary(item.name)) for item in applications}
+    here = {item.name: shown(await context.observations.summary(item.name)) for item in applications}
+    summaries = dict(sorted({**here, **others}.items()))
     frozen = shown(freezes.build_optional(await context.freezes.get(None)))
     return renderings.page(request, "applications.html", summaries=summaries, frozen=frozen)
 

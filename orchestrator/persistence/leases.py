@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import inspect, text
 
-from orchestrator.application.leases import Holder
+from orchestrator.application.leases import Holder, Scene
 from orchestrator.application.ports import StorageError
 from orchestrator.persistence import databases, dialects, servers
 from orchestrator.persistence.refusals import DatabaseUnreachableError, DatabaseUnusableError
@@ -31,10 +31,16 @@ _NOW = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
 _LASTS = "CAST(:lasts AS bigint)"
 _LONGEST_MS = 60_000
 """No lease lasts longer, in whatever version of Otao."""
-_HELD = (
-    f"lease.until_ms > {_NOW} AND lease.until_ms <= {_NOW} + {_LONGEST_MS}"
-    " AND EXISTS (SELECT FROM pg_stat_activity WHERE pg_stat_activity.pid = lease.session)"
-)
+
+
+def _lasting(table: str) -> str:
+    return (
+        f"{table}.until_ms > {_NOW} AND {table}.until_ms <= {_NOW} + {_LONGEST_MS}"
+        f" AND EXISTS (SELECT FROM pg_stat_activity WHERE pg_stat_activity.pid = {table}.session)"
+    )
+
+
+_HELD = _lasting("lease")
 _TAKE = text(
     "INSERT INTO lease (partition, replica, address, epoch, until_ms, session)"  # noqa: S608 - texts of this module
     f" VALUES (:partition, :replica, :address, 1, {_NOW} + {_LASTS}, pg_backend_pid())"
@@ -47,15 +53,28 @@ _RENEW = text(
     " WHERE partition = :partition AND epoch = :epoch RETURNING epoch"
 )
 _RELEASE = text("UPDATE lease SET until_ms = 0 WHERE partition = :partition AND epoch = :epoch")
-_HOLDER = text(f"SELECT replica, address FROM lease WHERE partition = :partition AND {_HELD}")  # noqa: S608 - the same
+_HELD_NOW = f"SELECT partition, replica, address FROM lease WHERE {_HELD}"  # noqa: S608 - the same
+_LOOK = text(_HELD_NOW)
+_LOOK_AROUND = text(
+    f"{_HELD_NOW} UNION ALL SELECT NULL, name, address FROM replica WHERE {_lasting('replica')}"  # noqa: S608 - the same
+)
+_ATTEND = text(
+    f"WITH gone AS (DELETE FROM replica WHERE until_ms < {_NOW} - {_LONGEST_MS})"  # noqa: S608 - the same
+    " INSERT INTO replica (name, address, until_ms, session)"
+    f" VALUES (:replica, :address, {_NOW} + {_LASTS}, pg_backend_pid())"
+    " ON CONFLICT (name) DO UPDATE SET address = excluded.address, until_ms = excluded.until_ms,"
+    " session = excluded.session"
+)
+_DEPART = text("DELETE FROM replica WHERE name = :replica")
 
 
 class SqlLeases:
     """The leases of one database."""
 
-    def __init__(self, engine: AsyncEngine, *, lasts: float) -> None:
+    def __init__(self, engine: AsyncEngine, *, lasts: float, shared: bool) -> None:
         """Use `open_leases`."""
         self._engine = engine
+        self._shared = shared
         self._lasts = round(lasts * 1000)
 
     async def take(self, partition: str, holder: Holder) -> int | None:
@@ -74,10 +93,24 @@ class SqlLeases:
         """See `leases.Leases.release`."""
         await self._run(_RELEASE, partition=partition, epoch=epoch)
 
-    async def holder(self, partition: str) -> Holder | None:
-        """See `leases.Leases.holder`."""
-        found = (await self._run(_HOLDER, partition=partition)).one_or_none()
-        return None if found is None else Holder(replica=found.replica, address=found.address)
+    async def look(self) -> Scene:
+        """See `leases.Leases.look`."""
+        holders, present = {}, {}
+        for row in await self._run(_LOOK_AROUND if self._shared else _LOOK):
+            holder = Holder(replica=row.replica, address=row.address)
+            if row.partition is None:
+                present[holder.replica] = holder
+            else:
+                holders[row.partition] = holder
+        return Scene(holders=holders, present=present)
+
+    async def attend(self, replica: Holder) -> None:
+        """See `leases.Leases.attend`."""
+        await self._run(_ATTEND, replica=replica.replica, address=replica.address, lasts=self._lasts)
+
+    async def depart(self, replica: Holder) -> None:
+        """See `leases.Leases.depart`."""
+        await self._run(_DEPART, replica=replica.replica)
 
     async def _run(self, statement: Any, **parameters: object) -> CursorResult[Any]:  # noqa: ANN401 - a text clause
         try:
@@ -88,15 +121,16 @@ class SqlLeases:
             raise _told(self._engine, error) or error from error
 
     async def known(self) -> bool:
-        """Whether the database has a table of leases.
+        """Whether the database has a table of leases, and one of replicas where these share the work.
 
         Raises:
             DatabaseUnreachableError: its server does not answer.
             DatabaseUnusableError: it refuses us.
         """
+        table = "replica" if self._shared else "lease"
         try:
             async with self._engine.connect() as connection:
-                return await connection.run_sync(lambda sync: inspect(sync).has_table("lease"))
+                return await connection.run_sync(lambda sync: inspect(sync).has_table(table))
         except Exception as error:
             told = _told(self._engine, error)
             if told is None:
@@ -110,8 +144,10 @@ def _told(engine: AsyncEngine, error: Exception) -> StorageError | None:
 
 
 @asynccontextmanager
-async def open_leases(url: str, *, lasts: float) -> AsyncIterator[SqlLeases]:
+async def open_leases(url: str, *, lasts: float, shared: bool = False) -> AsyncIterator[SqlLeases]:
     """Open the leases of a database, which is made ready for them if it never was; each lasts `lasts` seconds.
+
+    `shared` says whether there are several partitions, so that replicas have to know of each other.
 
     Raises:
         DatabaseBusyError: a process that knows nothing of leases serves it.
@@ -119,7 +155,7 @@ async def open_leases(url: str, *, lasts: float) -> AsyncIterator[SqlLeases]:
         DatabaseUnreachableError: its server does not answer.
     """
     async with servers.open_engine_of_leases(databases.parsed(url)) as engine:
-        leases = SqlLeases(engine, lasts=lasts)
+        leases = SqlLeases(engine, lasts=lasts, shared=shared)
         if not await leases.known():
             await _prepare(url, leases)
         yield leases

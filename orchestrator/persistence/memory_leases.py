@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from orchestrator.application.leases import Scene
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -29,10 +31,11 @@ class MemoryLeases:
     now: Callable[[], float]
     ended: set[str] = field(default_factory=set)
     _leases: dict[str, _Lease] = field(default_factory=dict)
+    _present: dict[str, tuple[Holder, float]] = field(default_factory=dict)
 
     async def take(self, partition: str, holder: Holder) -> int | None:
         """See `leases.Leases.take`."""
-        if await self.holder(partition) is not None:
+        if self._holder(partition) is not None:
             return None
         before = self._leases.get(partition)
         epoch = 1 if before is None else before.epoch + 1
@@ -53,8 +56,22 @@ class MemoryLeases:
         if lease is not None and lease.epoch == epoch:
             lease.until = self.now()
 
-    async def holder(self, partition: str) -> Holder | None:
-        """See `leases.Leases.holder`."""
+    async def look(self) -> Scene:
+        """See `leases.Leases.look`."""
+        holders = {name: holder for name in self._leases if (holder := self._holder(name)) is not None}
+        now = self.now()
+        present = {name: it for name, (it, until) in self._present.items() if until > now and name not in self.ended}
+        return Scene(holders=holders, present=present)
+
+    async def attend(self, replica: Holder) -> None:
+        """See `leases.Leases.attend`."""
+        self._present[replica.replica] = (replica, self.now() + self.lasts)
+
+    async def depart(self, replica: Holder) -> None:
+        """See `leases.Leases.depart`."""
+        self._present.pop(replica.replica, None)
+
+    def _holder(self, partition: str) -> Holder | None:
         lease = self._leases.get(partition)
         if lease is None or lease.until <= self.now() or lease.holder.replica in self.ended:
             return None

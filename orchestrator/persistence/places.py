@@ -13,16 +13,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import make_url, text
+from sqlalchemy import bindparam, func, make_url, select, text
 
 from orchestrator.application.partitions import MAIN, PlacedElsewhereError
 from orchestrator.application.records import AppVersionTakenError
-from orchestrator.persistence import dialects, servers
+from orchestrator.persistence import dialects, holdings, servers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
-    from sqlalchemy import Row, TextClause
+    from sqlalchemy import Row, Select
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 APPLICATION, APP_VERSION, PARTITION = "application", "app-version", "partition"
@@ -84,8 +84,10 @@ class Places:
         await connection.execute(text(statement), {"partition": self.partition, **given})
 
 
-_OF = text("SELECT partition FROM place WHERE kind = :kind AND name = :name")
-_AMOUNTS = text("SELECT partition, count(*) FILTER (WHERE kind = :kind) AS amount FROM place GROUP BY partition")
+_place = holdings.place.c
+_APPLICATIONS = _place.kind == APPLICATION
+_OF = select(_place.partition).where(_APPLICATIONS, _place.name == bindparam("wanted"))
+_AMOUNTS = select(_place.partition, func.count().filter(_APPLICATIONS).label("amount")).group_by(_place.partition)
 
 
 class SqlLocations:
@@ -97,17 +99,18 @@ class SqlLocations:
 
     async def of(self, application: str) -> str | None:
         """See `partitions.Locations.of`."""
-        found = await self._rows(_OF, kind=APPLICATION, name=application)
+        found = await self._rows(_OF, wanted=application)
         return str(found[0][0]) if found else None
 
     async def amounts(self) -> Mapping[str, int]:
         """See `partitions.Locations.amounts`."""
-        return {str(found.partition): int(found.amount) for found in await self._rows(_AMOUNTS, kind=APPLICATION)}
+        return {str(found.partition): int(found.amount) for found in await self._rows(_AMOUNTS)}
 
-    async def _rows(self, statement: TextClause, **given: str) -> Sequence[Row[Any]]:
+    async def _rows(self, statement: Select[Any], **given: str) -> Sequence[Row[Any]]:
         try:
             async with self._engine.connect() as connection:
-                return (await connection.execute(statement, given)).all()
+                found: Sequence[Row[Any]] = (await connection.execute(statement, given)).all()
+                return found
         except Exception as error:
             raise dialects.translated(self._engine, error) or error from error
 

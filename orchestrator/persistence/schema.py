@@ -58,6 +58,7 @@ installation = Table(
     *(Column(name, Key, nullable=False, default=0) for name in ("watermark", "clock_ms", "alive_ms", "dates_ms")),
     Column("freeze", Text),
     Column("generation", Integer, nullable=False, default=0, server_default=text("0")),
+    Column("secret", Text),
 )
 
 application = Table(

@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, select, text, update
 
 from orchestrator.application.partitions import MAIN
 from orchestrator.application.ports import StorageError
@@ -37,18 +37,26 @@ if TYPE_CHECKING:
     from orchestrator.persistence.databases import Database
 
 
+class Identity(NamedTuple):
+    """What is the same in all partitions of an installation."""
+
+    name: str
+    """Made when the database was."""
+    generation: int
+    """How often it was restored from a backup."""
+    secret: str
+    """What replicas sign with for each other."""
+
+
 class SqlStorage(SqlViews):
     """One open database."""
 
-    def __init__(
-        self, database: Database, dictionary: Dictionary, numbers: Numbers, name: str, generation: int
-    ) -> None:
+    def __init__(self, database: Database, dictionary: Dictionary, numbers: Numbers, identity: Identity) -> None:
         """Use `open_storage`."""
         super().__init__(database.readers, dictionary)
-        self.name = name
-        """Of this installation, made when the database was."""
-        self.generation = generation
-        """How often it was restored from a backup."""
+        self.name = identity.name
+        self.generation = identity.generation
+        self.secret = identity.secret
         self._writer = database.writer
         self._numbers = numbers
         self._scans = Scans(dictionary)
@@ -139,7 +147,7 @@ async def _loaded(database: Database) -> SqlStorage:
     dictionary, numbers = Dictionary(), Numbers()
     try:
         async with database.writer.begin() as connection:
-            name, generation = await _identity(connection, places(database))
+            identity = await _identity(connection, places(database))
             if database.claim is not None:
                 await database.claim.begin(connection)
             await dictionary.load(connection)
@@ -149,23 +157,26 @@ async def _loaded(database: Database) -> SqlStorage:
         if told is None:
             raise
         raise told from error
-    return SqlStorage(database, dictionary, numbers, name, generation)
+    return SqlStorage(database, dictionary, numbers, identity)
 
 
-async def _identity(connection: AsyncConnection, places: Places) -> tuple[str, int]:
-    """The name and the generation of the installation; those of `main` are those of all partitions."""
-    table = schema.installation.c
-    found = (await connection.execute(select(table.name, table.generation))).one_or_none()
-    if found is not None:
-        return str(found.name), int(found.generation)
-    name, generation, freeze = secrets.token_hex(4), 0, None
+async def _identity(connection: AsyncConnection, places: Places) -> Identity:
+    """Who the installation is; all partitions are what `main` is."""
+    table = schema.installation
+    known = select(table.c.name, table.c.generation, table.c.secret)
+    found = (await connection.execute(known)).one_or_none()
+    if found is not None and found.secret is not None:
+        return Identity(*found)
+    made = {"name": secrets.token_hex(4), "generation": 0, "secret": secrets.token_hex(32)}
     if places.home:
-        copied = text(f'SELECT name, generation, "freeze" FROM {places.home}installation')  # noqa: S608 - a schema of ours
-        first = (await connection.execute(copied)).one_or_none()
-        if first is None:
-            raise StorageError("the partition main was never opened", transient=True)
-        name, generation, freeze = first
+        copied = text(f'SELECT name, generation, "freeze", secret FROM {places.home}installation')  # noqa: S608 - ours
+        first = (await connection.execute(copied)).mappings().one_or_none()
+        if first is None or first["secret"] is None:
+            raise StorageError("the partition main was not opened yet", transient=True)
+        made = dict(first)
         await places.take_partition(connection)
-    made = insert(schema.installation).values(id=1, name=name, generation=generation, freeze=freeze)
-    await connection.execute(made)
-    return name, generation
+    if found is None:
+        await connection.execute(insert(table).values(id=1, **made))
+    else:
+        await connection.execute(update(table).values(secret=made["secret"]))
+    return Identity(*(await connection.execute(known)).one())

@@ -27,6 +27,10 @@ LONG, SHORT = 50.0, 0.2
 MAIN = "main"
 
 
+async def holder_of(leases: Leases, partition: str) -> Holder | None:
+    return (await leases.look()).holders.get(partition)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """How two replicas see the leases of one database."""
@@ -57,12 +61,12 @@ async def open_memory(lasts: float, folder: Path) -> AsyncIterator[Pair]:
 @asynccontextmanager
 async def open_postgresql(lasts: float, folder: Path) -> AsyncIterator[Pair]:
     url = await postgres.shared().fresh(postgres.name_for(folder))
-    async with AsyncExitStack() as of_a, open_leases(url, lasts=lasts) as b:
-        a = await of_a.enter_async_context(open_leases(url, lasts=lasts))
+    async with AsyncExitStack() as of_a, open_leases(url, lasts=lasts, shared=True) as b:
+        a = await of_a.enter_async_context(open_leases(url, lasts=lasts, shared=True))
 
         async def lapse() -> None:
             async def nobody() -> bool:
-                return await b.holder(MAIN) is None
+                return await holder_of(b, MAIN) is None
 
             await eventually(nobody, "the lease ends")
 
@@ -86,11 +90,11 @@ async def hasty(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 async def test_one_of_two_gets_the_lease_and_the_other_sees_who_has_it(pair: Pair) -> None:
-    assert await pair.b.holder(MAIN) is None
+    assert await holder_of(pair.b, MAIN) is None
     assert await pair.a.take(MAIN, A) is not None
     assert await pair.b.take(MAIN, B) is None
-    assert await pair.b.holder(MAIN) == A
-    assert await pair.a.holder(MAIN) == A
+    assert await holder_of(pair.b, MAIN) == A
+    assert await holder_of(pair.a, MAIN) == A
 
 
 async def test_two_who_ask_at_once_do_not_both_get_it(pair: Pair) -> None:
@@ -111,13 +115,13 @@ async def test_a_lease_that_was_released_is_free_at_once_and_its_epoch_never_com
     first = await pair.a.take(MAIN, A)
     assert first is not None
     await pair.a.release(MAIN, first)
-    assert await pair.b.holder(MAIN) is None
+    assert await holder_of(pair.b, MAIN) is None
     second = await pair.b.take(MAIN, B)
     assert second is not None
     assert second > first
     assert not await pair.a.renew(MAIN, first)
     await pair.a.release(MAIN, first)
-    assert await pair.a.holder(MAIN) == B
+    assert await holder_of(pair.a, MAIN) == B
 
 
 async def test_a_lease_ends_by_itself_and_then_another_may_have_it(hasty: Pair) -> None:
@@ -142,7 +146,7 @@ async def test_a_lease_ends_with_the_session_of_its_holder(pair: Pair) -> None:
     await pair.end_a()
 
     async def nobody() -> bool:
-        return await pair.b.holder(MAIN) is None
+        return await holder_of(pair.b, MAIN) is None
 
     await eventually(nobody, "the server has noticed that the session has ended")
     second = await pair.b.take(MAIN, B)
@@ -154,4 +158,31 @@ async def test_a_lease_ends_with_the_session_of_its_holder(pair: Pair) -> None:
 async def test_partitions_have_leases_of_their_own(pair: Pair) -> None:
     assert await pair.a.take(MAIN, A) is not None
     assert await pair.b.take("kettle", B) is not None
-    assert (await pair.a.holder(MAIN), await pair.a.holder("kettle")) == (A, B)
+    assert (await holder_of(pair.a, MAIN), await holder_of(pair.a, "kettle")) == (A, B)
+
+
+async def test_replicas_know_of_each_other_until_one_departs_or_its_session_ends(pair: Pair) -> None:
+    await pair.a.attend(A)
+    await pair.b.attend(B)
+    await pair.b.attend(B)
+    assert (await pair.a.look()).present == {"a": A, "b": B}
+    await pair.b.depart(B)
+    assert (await pair.a.look()).present == {"a": A}
+    await pair.b.attend(B)
+    await pair.end_a()
+
+    async def alone() -> bool:
+        return (await pair.b.look()).present == {"b": B}
+
+    await eventually(alone, "the server has noticed that the session has ended")
+
+
+async def test_a_replica_that_is_not_heard_any_more_counts_for_nothing(hasty: Pair) -> None:
+    await hasty.a.attend(A)
+
+    async def nobody() -> bool:
+        await hasty.lapse()
+        return not (await hasty.b.look()).present
+
+    assert await hasty.a.take(MAIN, A) is not None
+    await eventually(nobody, "it counts for nothing")

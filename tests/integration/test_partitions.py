@@ -16,6 +16,7 @@ from orchestrator.application.records import AppVersionTakenError
 from orchestrator.domain.endpoints import Endpoint
 from orchestrator.domain.freezes import Freeze
 from orchestrator.persistence.leases import open_leases
+from orchestrator.persistence.places import open_locations
 from orchestrator.persistence.storage import open_storage
 from tests import postgres
 from tests.contract.storages import APP, NOW, SqlShelf, found, newcomer, store
@@ -53,7 +54,7 @@ async def test_partitions_have_their_own_rows_and_the_installation_in_common(url
             [entry.application.name for entry in await shelf.storage.entries()] for shelf in (first, second, third)
         ]
         assert names == [["kettle"], ["toaster"], []]
-        assert len({shelf.storage.name for shelf in (first, second, third)}) == 1
+        assert len({(it.storage.name, it.storage.secret) for it in (first, second, third)}) == 1
     async with opened(url, "p2") as (second,):
         assert [entry.application.name for entry in await second.storage.entries()] == ["toaster"]
 
@@ -123,3 +124,11 @@ async def test_whoever_takes_one_partition_over_leaves_the_writers_of_the_others
                 await SqlShelf(storage=new).define(OTHER)
         assert epochs == [1, 2]
         await first.define(APP)
+
+
+async def test_anybody_may_ask_where_applications_are_and_which_partitions_there_have_been(url: str) -> None:
+    async with opened(url, "main", "p2", "p3") as (_, second, _third), open_locations(url) as locations:
+        await second.define(APP)
+        await second.define(OTHER)
+        assert [await locations.of(name) for name in ("kettle", "toaster", "lamp")] == ["p2", "p2", None]
+        assert await locations.amounts() == {"p2": 2, "p3": 0}

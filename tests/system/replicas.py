@@ -110,11 +110,11 @@ async def holder_of(replicas: Sequence[Replica], seconds: float = SECONDS) -> Re
 
 @asynccontextmanager
 async def open_replicas(
-    broker: Mosquitto, server: Postgres, database: str, amount: int
+    broker: Mosquitto, server: Postgres, database: str, amount: int, **environment: str
 ) -> AsyncIterator[list[Replica]]:
     """So many replicas, ready."""
     async with AsyncExitStack() as stack:
-        replicas = [Replica(broker, server, database) for _ in range(amount)]
+        replicas = [Replica(broker, server, database, **environment) for _ in range(amount)]
         async with asyncio.TaskGroup() as group:
             for replica in replicas:
                 group.create_task(stack.enter_async_context(replica))
@@ -167,12 +167,12 @@ async def under_load(broker: Mosquitto, tokens: Sequence[str]) -> AsyncIterator[
         load.ended = True
 
 
-async def reported(service: Service, token: str) -> list[str]:
+async def reported(service: Service, token: str, *, application: str = "kettle") -> list[str]:
     """The versions in an endpoint's history that it reported, oldest first."""
     found: list[str] = []
     cursor = ""
     while True:
-        page = await service.get(f"/applications/kettle/endpoints/{token}/history?limit=500{cursor}")
+        page = await service.get(f"/applications/{application}/endpoints/{token}/history?limit=500{cursor}")
         found += [item["version"] for item in page["items"] if item["kind"] == "reported"]
         if page["next"] is None:
             return found[::-1]

@@ -6,7 +6,7 @@ from orchestrator import links, settings
 def test_endpoints_and_operators_have_sessions_and_subscriptions_of_their_own() -> None:
     loaded = settings.load({})
     endpoints = links.for_endpoints(loaded, "a1b2", "main")._options
-    operators = links.for_operators(loaded, "a1b2")._options
+    operators = links.for_operators(loaded, "a1b2", "main")._options
     assert (endpoints.client_id, operators.client_id) == ("otao-a1b2-main", "otao-a1b2-operators")
     assert {item.topic_filter for item in endpoints.subscriptions} == {
         "kp1/+/cmx_ota/+/#",
@@ -20,7 +20,7 @@ def test_endpoints_and_operators_have_sessions_and_subscriptions_of_their_own() 
 def test_only_the_connection_that_people_watch_has_a_will() -> None:
     loaded = settings.load({"mqtt_client_id": "fleet"})
     endpoints = links.for_endpoints(loaded, "a1b2", "main")._options
-    operators = links.for_operators(loaded, "a1b2")._options
+    operators = links.for_operators(loaded, "a1b2", "main")._options
     assert (endpoints.client_id, endpoints.will) == ("fleet-main", None)
     assert operators.client_id == "fleet-operators"
     assert operators.will is not None

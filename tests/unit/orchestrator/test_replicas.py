@@ -7,23 +7,28 @@ import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from orchestrator import settings
 from orchestrator.api.fronts import open_front
+from orchestrator.application import partitions
 from orchestrator.application.leases import Holder, LeaseLostError, Tenure
+from orchestrator.application.leases import Scene as Sight
+from orchestrator.application.partitions import MAIN
 from orchestrator.application.parts import no_steps
 from orchestrator.application.ports import StorageError
-from orchestrator.assemblies import PARTITION, Surroundings
+from orchestrator.assemblies import Surroundings
 from orchestrator.persistence.memory_leases import MemoryLeases
 from orchestrator.persistence.refusals import DatabaseUnusableError
-from orchestrator.replicas import Replica
+from orchestrator.replicas import Replica, Seat
 from tests.contract.deadlines import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from orchestrator.assemblies import Assembly
 
 OTHER = Holder(replica="other", address="10.0.0.2:8080")
 
@@ -33,10 +38,23 @@ class Asked(MemoryLeases):
 
     away: bool = False
 
-    async def holder(self, partition: str) -> Holder | None:
+    async def look(self) -> Sight:
         if self.away:
             raise StorageError("gone", transient=True)
-        return await super().holder(partition)
+        return await super().look()
+
+    async def held(self, partition: str = MAIN) -> Holder | None:
+        return (await self.look()).holders.get(partition)
+
+
+class Empty:
+    """There are no applications."""
+
+    async def of(self, application: str) -> str | None:
+        return None
+
+    async def amounts(self) -> dict[str, int]:
+        return {}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,12 +64,13 @@ class Rehearsed(Replica):
     tenures: list[Tenure] = field(default_factory=list)
     endings: asyncio.Queue[Exception] = field(default_factory=asyncio.Queue)
 
-    async def _hold(self, tenure: Tenure) -> None:
+    async def _hold(self, seat: Seat, tenure: Tenure) -> None:
         self.tenures.append(tenure)
+        seat.assembly = cast("Assembly", object())
         self._settle()
         async with asyncio.TaskGroup() as group:
             ending = group.create_task(self._end())
-            await self._leaving.wait()
+            await seat.leaving.wait()
             ending.cancel()
 
     async def _end(self) -> None:
@@ -69,15 +88,16 @@ class Scene:
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[Scene]:
-    leases = Asked(lasts=60, now=time.monotonic)
+async def opened(name: str = "me", leases: Asked | None = None, amount: int = 1) -> AsyncIterator[Scene]:
+    leases = leases or Asked(lasts=60, now=time.monotonic)
     settled: list[bool] = []
     surroundings = Surroundings.of(settings.load({}), steps=no_steps, wall=lambda: datetime.now(UTC))
     surroundings.gauges.update(leases_held=0, leases_taken=0, leases_lost=0)
-    async with open_front("me", lambda: b"") as front:
+    async with open_front(name, lambda: b"", partitions=partitions.names(amount)) as front:
         replica = Rehearsed(
-            holder=Holder(replica="me", address="10.0.0.1:8080"),
+            holder=Holder(replica=name, address="10.0.0.1:8080"),
             leases=leases,
+            locations=Empty(),
             front=front,
             surroundings=surroundings,
             settled=lambda: settled.append(True),
@@ -97,19 +117,19 @@ async def test_it_serves_while_it_has_the_lease_and_lets_it_go_in_the_end() -> N
     async with opened() as scene:
         async with running(scene):
             await scene.until(lambda: len(scene.replica.tenures) == 1, "it serves")
-            assert await scene.leases.holder(PARTITION) == scene.replica.holder
-        assert await scene.leases.holder(PARTITION) is None
+            assert await scene.leases.held() == scene.replica.holder
+        assert await scene.leases.held() is None
         assert scene.settled == [True]
 
 
 async def test_while_another_has_the_lease_it_follows_that_one_and_serves_after_it() -> None:
     async with opened() as scene:
-        epoch = await scene.leases.take(PARTITION, OTHER)
+        epoch = await scene.leases.take(MAIN, OTHER)
         assert epoch is not None
         async with running(scene):
-            await scene.until(lambda: scene.replica.front.holder == OTHER, "it follows")
+            await scene.until(lambda: scene.replica.front.holders == {MAIN: OTHER}, "it follows")
             assert scene.replica.tenures == []
-            await scene.leases.release(PARTITION, epoch)
+            await scene.leases.release(MAIN, epoch)
             await scene.until(lambda: len(scene.replica.tenures) == 1, "it serves")
         assert scene.replica.tenures[0].epoch > epoch
         assert scene.settled == [True]
@@ -126,14 +146,14 @@ async def test_a_lease_that_is_lost_ends_what_was_served_and_not_the_replica() -
 
 async def test_a_database_that_is_away_is_waited_for_and_the_holder_that_was_known_is_followed_meanwhile() -> None:
     async with opened() as scene:
-        epoch = await scene.leases.take(PARTITION, OTHER)
+        epoch = await scene.leases.take(MAIN, OTHER)
         assert epoch is not None
         async with running(scene):
-            await scene.until(lambda: scene.replica.front.holder == OTHER, "it follows")
+            await scene.until(lambda: scene.replica.front.holders == {MAIN: OTHER}, "it follows")
             scene.leases.away = True
             await scene.until(lambda: scene.replica._missed, "it has asked")
-            assert scene.replica.front.holder == OTHER
-            await scene.leases.release(PARTITION, epoch)
+            assert scene.replica.front.holders == {MAIN: OTHER}
+            await scene.leases.release(MAIN, epoch)
             scene.leases.away = False
             await scene.until(lambda: len(scene.replica.tenures) == 1, "it serves")
 
@@ -144,4 +164,47 @@ async def test_what_will_not_pass_ends_the_replica_and_lets_the_lease_go() -> No
         with pytest.raises(ExceptionGroup) as caught:
             await scene.replica.run()
         assert caught.group_contains(DatabaseUnusableError)
-        assert await scene.leases.holder(PARTITION) is None
+        assert await scene.leases.held() is None
+
+
+async def test_replicas_share_partitions_and_take_over_those_of_one_that_leaves() -> None:
+    leases = Asked(lasts=60, now=time.monotonic)
+    async with opened("a", leases, 4) as first, opened("b", leases, 4) as second, running(first):
+        await first.until(lambda: len(first.replica.seats) == 4, "it has all while it is alone")
+        async with running(second):
+            await first.until(lambda: len(second.replica.seats) == 2, "they share")
+            assert set(first.replica.seats) | set(second.replica.seats) == set(partitions.names(4))
+            assert first.replica.front.holders.keys() <= second.replica.seats.keys()
+            assert {it.replica for it in (await leases.look()).present.values()} == {"a", "b"}
+        await first.until(lambda: len(first.replica.seats) == 4, "it has all again")
+        assert (await leases.look()).present.keys() == {"a"}
+    assert (await leases.look()).holders == {}
+
+
+async def test_a_partition_that_is_lost_leaves_the_others_alone() -> None:
+    async with opened("a", None, 3) as scene, running(scene):
+        await scene.until(lambda: len(scene.replica.tenures) == 3, "it serves all")
+        scene.replica.endings.put_nowait(LeaseLostError("another one serves"))
+        await scene.until(lambda: len(scene.replica.tenures) == 4, "it takes that one again")
+        assert len({tenure.epoch for tenure in scene.replica.tenures[:3]}) == 1
+        assert scene.replica.surroundings.gauges["leases_lost"] == 1
+
+
+async def test_what_a_replica_that_is_about_to_end_does_not_take_goes_to_another() -> None:
+    leases = Asked(lasts=60, now=time.monotonic)
+    async with opened("b", leases, 2) as scene:
+        # It comes first, has nothing, and never takes anything.
+        await leases.attend(Holder(replica="a", address="10.0.0.9:8080"))
+        async with running(scene):
+            await scene.until(lambda: len(scene.replica.seats) == 2, "it takes both")
+
+
+async def test_nothing_is_taken_beside_a_replica_that_knows_of_one_partition_only() -> None:
+    async with opened("a", None, 2) as scene:
+        epoch = await scene.leases.take(MAIN, OTHER)
+        assert epoch is not None
+        async with running(scene):
+            await scene.until(lambda: scene.replica._waits, "it waits")
+            assert scene.replica.seats == {}
+            await scene.leases.release(MAIN, epoch)
+            await scene.until(lambda: len(scene.replica.seats) == 2, "it takes both")

@@ -1,4 +1,4 @@
-"""Which partition each name is in, and which replicas there are; on SQLite there is one of either.
+"""Which partition each name is in, which replicas there are, and a secret that they share.
 
 Layer: persistence.
 """
@@ -18,7 +18,8 @@ TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
-    """Make the tables; all that there is so far is in `main`."""
+    """Make the tables; all that there is so far is in `main`. Whoever opens the database makes the secret."""
+    op.add_column("installation", sa.Column("secret", TEXT))
     op.create_table(
         "place",
         *(sa.Column(name, TEXT, nullable=False) for name in ("kind", "name", "partition", "application")),

@@ -80,3 +80,52 @@ def test_ended_ones_are_forgotten(kept: Sessions, watch: Watch) -> None:
 
 def test_the_cookie_has_one_name() -> None:
     assert sessions.COOKIE == "otao_session"
+
+
+@pytest.fixture
+def shared(watch: Watch) -> tuple[Sessions, Sessions]:
+    """Those of two replicas."""
+    replicas = Sessions(Watch(), watch), Sessions(Watch(), watch)
+    for replica in replicas:
+        replica.share("secret")
+    return replicas
+
+
+def test_replicas_that_share_a_secret_know_each_others_sessions(shared: tuple[Sessions, Sessions]) -> None:
+    here, there = shared
+    session = here.begin(ALICE)
+    assert session != here.begin(ALICE)
+    assert there.find(session, [BOB, ALICE]) == ALICE
+    assert there.find(session, [BOB]) is None
+
+
+def test_a_shared_session_cannot_be_made_or_lengthened_without_the_secret(
+    shared: tuple[Sessions, Sessions], watch: Watch
+) -> None:
+    here, there = shared
+    strange = Sessions(Watch(), watch)
+    strange.share("another")
+    ends, chance, signature = here.begin(ALICE).split(".")
+    wrong = [f"{int(ends) + 1}.{chance}.{signature}", f"{ends}.{chance}.", f"{ends}.{chance}.\u00fc", "..", "x.y.z", ""]
+    for given in [*wrong, strange.begin(ALICE)]:
+        assert there.find(given, [ALICE]) is None
+
+
+def test_a_shared_session_ends_after_its_time_and_where_its_owner_signs_out(
+    shared: tuple[Sessions, Sessions], watch: Watch
+) -> None:
+    here, there = shared
+    first, second = here.begin(ALICE), here.begin(ALICE)
+    there.end(first)
+    assert there.find(first, [ALICE]) is None
+    watch.at = SECONDS - 1
+    assert there.find(second, [ALICE]) == ALICE
+    watch.at = SECONDS + 1
+    assert there.find(second, [ALICE]) is None
+
+
+def test_so_many_who_signed_out_are_remembered(shared: tuple[Sessions, Sessions]) -> None:
+    here, _ = shared
+    for number in range(MOST + 5):
+        here.end(str(number))
+    assert len(here._left) == MOST

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from orchestrator.application.leases import Holder, LeaseLostError, Tenure, Term
+from orchestrator.application.leases import Holder, LeaseLostError, Scene, Tenure, Term
 from orchestrator.application.ports import StorageError
 from orchestrator.persistence.memory_leases import MemoryLeases
 
@@ -47,8 +47,14 @@ class Failing:
     async def release(self, partition: str, epoch: int) -> None:
         await self.leases.release(partition, epoch)
 
-    async def holder(self, partition: str) -> Holder | None:
-        return await self.leases.holder(partition)
+    async def look(self) -> Scene:
+        return await self.leases.look()
+
+    async def attend(self, replica: Holder) -> None:
+        await self.leases.attend(replica)
+
+    async def depart(self, replica: Holder) -> None:
+        await self.leases.depart(replica)
 
 
 async def begun() -> tuple[Time, Failing, Tenure]:
@@ -66,7 +72,7 @@ async def test_a_holder_stops_before_others_may_take_its_lease() -> None:
     assert tenure.left > 0
     time.now += 0.001
     assert tenure.left <= 0
-    assert await leases.holder("main") == A
+    assert (await leases.look()).holders == {"main": A}
 
 
 async def test_a_renewal_counts_from_before_it_was_asked_for() -> None:

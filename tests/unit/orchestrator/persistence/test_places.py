@@ -71,6 +71,9 @@ async def test_what_was_there_before_there_were_partitions_is_in_the_first_one(t
     async with open_sqlite(tmp_path) as shelf:
         await shelf.define(APP)
     with closing(sqlite3.connect(tmp_path / "otao.db")) as database:
-        database.executescript("DROP TABLE place; DROP TABLE replica; UPDATE alembic_version SET version_num = '0007'")
+        database.executescript(
+            "DROP TABLE place; DROP TABLE replica;"
+            "ALTER TABLE installation DROP COLUMN secret; UPDATE alembic_version SET version_num = '0007'"
+        )
     async with open_database(f"sqlite+aiosqlite:///{tmp_path}/otao.db") as reopened, reopened.writer.begin() as opened:
         assert await names(opened) == [("kettle-v1", "main"), ("kettle-v2", "main"), ("kettle", "main")]

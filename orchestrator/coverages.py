@@ -1,0 +1,94 @@
+"""What the connections of a partition that is not alone are subscribed to: its own applications, and nothing else.
+
+Rules:
+- Subscriptions follow the applications: before a request that changes one is answered, the broker has them as well.
+- A broker that is away, or busy, has them with the next connection; the request is answered nevertheless.
+
+Layer: service; stands around the web application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import structlog
+
+from broker_bridge.errors import BrokerRefused
+from orchestrator import links
+from protocol import controls, topics
+from protocol.links import Subscription
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from broker_bridge.links import MqttLink
+    from orchestrator.api.guards import App, Message, Receive, Scope, Send
+    from orchestrator.application.directory import Directory
+    from protocol.topics import Instances
+
+log = structlog.get_logger(__name__)
+
+ANSWER_SECONDS = 5.0
+"""How long a request waits for the broker to know of it."""
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def of_endpoints(directory: Directory, instances: Instances, partition: str) -> list[Subscription]:
+    """Everything that endpoints of a directory's applications say, and what the partition says to itself."""
+    names = sorted(name for entry in directory.entries() for name in entry.application.app_versions)
+    filters = [item for name in names for item in topics.subscriptions(instances, name)]
+    return [links.marker_of(partition), *(Subscription(topic_filter=item) for item in filters)]
+
+
+def of_operators(directory: Directory) -> list[Subscription]:
+    """Every command to a directory's applications."""
+    filters = [controls.subscription(entry.application.name) for entry in directory.entries()]
+    return [Subscription(topic_filter=item) for item in filters]
+
+
+@dataclass(slots=True, kw_only=True)
+class Coverage:
+    """An ASGI application around that of a partition."""
+
+    app: App
+    directory: Directory
+    instances: Instances
+    partition: str
+    endpoints: MqttLink
+    operators: MqttLink
+    _known: tuple[Sequence[Subscription], Sequence[Subscription]] = field(init=False)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        """The links begin with what there is."""
+        self._known = self._wanted()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await self.renew()
+            await send(message)
+
+        changes = scope["type"] == "http" and scope["method"] not in _SAFE
+        await self.app(scope, receive, answer if changes else send)
+
+    async def renew(self) -> None:
+        """Have the broker know what is subscribed to now."""
+        async with self._turn:
+            wanted = self._wanted()
+            if wanted == self._known:
+                return
+            self._known = wanted
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    for link, subscriptions in zip((self.endpoints, self.operators), wanted, strict=True):
+                        await link.cover(subscriptions)
+            except (BrokerRefused, TimeoutError) as error:
+                log.warning("broker.not-covered", partition=self.partition, reason=str(error) or type(error).__name__)
+
+    def _wanted(self) -> tuple[Sequence[Subscription], Sequence[Subscription]]:
+        return of_endpoints(self.directory, self.instances, self.partition), of_operators(self.directory)

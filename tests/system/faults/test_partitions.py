@@ -1,0 +1,206 @@
+"""Three replicas share six partitions on one PostgreSQL and one broker, under load; one is killed, and comes back.
+
+The others take its partitions over in 5 s and give it its share again: no report is lost or applied twice, the broker
+holds what endpoints are offered, and every replica answers for all applications meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING
+
+import httpx2
+import pytest
+
+from orchestrator.persistence.storage import open_storage
+from tests import postgres
+from tests.brokers import Mosquitto
+from tests.properties.recounts import recount
+from tests.services import connect, eventually, topic, until_retained
+from tests.system.replicas import PACE_SECONDS, TAKE_OVER_SECONDS, Replica, crowding, open_replicas, reported
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from tests.postgres import Postgres
+
+PARTITIONS = ("main", "p2", "p3", "p4", "p5", "p6")
+APPLICATIONS = ("kettle", "toaster", "lamp", "oven", "fridge", "heater")
+TOKENS = ("t0", "t1", "t2")
+SHARES_SECONDS = 15.0
+
+
+@pytest.fixture
+def server() -> Postgres:
+    return postgres.shared()
+
+
+@pytest.fixture
+async def database(server: Postgres, tmp_path: Path) -> AsyncIterator[str]:
+    name = postgres.name_for(tmp_path)
+    await server.fresh(name)
+    yield name
+    await server.drop(name)
+
+
+async def held(replica: Replica) -> float:
+    """How many partitions a replica serves; -1: it does not answer, or the broker is not in step with one of them."""
+    try:
+        ready = await replica.metric("otao_ready") == 1
+        return await replica.metric("otao_leases_held") if ready else -1
+    except httpx2.HTTPError:
+        return -1
+
+
+async def until_held(replicas: Sequence[Replica], amounts: list[int], seconds: float) -> float:
+    """Wait until replicas serve so many partitions; return how long that took."""
+    begun_at = time.monotonic()
+
+    async def so() -> bool:
+        return [await held(replica) for replica in replicas] == amounts
+
+    logs = "\n".join(replica.log()[-2000:] for replica in replicas)
+    await eventually(so, f"they hold {amounts}; their logs:\n{logs}", seconds)
+    return time.monotonic() - begun_at
+
+
+@dataclass(slots=True)
+class Load:
+    """Fleets of all applications that report one version after the other."""
+
+    acknowledged: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    """Application and token → the versions whose reports the broker has acknowledged, in order."""
+    ended: bool = False
+
+    @property
+    def amount(self) -> int:
+        return sum(map(len, self.acknowledged.values()))
+
+    async def send(self, broker: Mosquitto) -> None:
+        async with connect(broker, "fleet") as client:
+            for number in count():
+                for application in APPLICATIONS:
+                    for token in TOKENS:
+                        if self.ended:
+                            return
+                        await self._report(client, application, token, f"3.0.{number}")
+                        await asyncio.sleep(PACE_SECONDS)
+
+    async def _report(self, client: object, application: str, token: str, version: str) -> None:
+        where = topic(token, "applied/json", app_version=f"{application}-v1")
+        await client.publish(where, json.dumps({"configId": version}), qos=1)  # type: ignore[attr-defined] # aiomqtt's
+        self.acknowledged.setdefault((application, token), []).append(version)
+
+    async def more(self, amount: int) -> None:
+        wanted = self.amount + amount
+
+        async def come() -> bool:
+            return self.amount >= wanted
+
+        await eventually(come, f"{amount} more reports", 60)
+
+
+@asynccontextmanager
+async def under_load(broker: Mosquitto) -> AsyncIterator[Load]:
+    load = Load()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(load.send(broker))
+        yield load
+        load.ended = True
+
+
+async def last_of(service: Replica, application: str, token: str, version: str) -> None:
+    await service.until_running(token, version, application=application)
+    assert (await service.endpoint(token, application=application))["offer"] is None
+
+
+async def test_replicas_share_partitions_and_take_them_over_from_one_that_is_killed_under_load(
+    server: Postgres, database: str
+) -> None:
+    amount = {"OTAO_PARTITIONS": str(len(PARTITIONS))}
+    async with Mosquitto(anonymous=True) as broker, open_replicas(broker, server, database, 3, **amount) as replicas:
+        await until_held(replicas, [2, 2, 2], SHARES_SECONDS * crowding())
+        for number, application in enumerate(APPLICATIONS):
+            await replicas[number % 3].define(application)
+        listed = await replicas[0].get("/applications")
+        assert [item["name"] for item in listed["items"]] == sorted(APPLICATIONS)
+        async with under_load(broker) as load:
+            await load.more(200)
+            killed, others = replicas[0], replicas[1:]
+            await killed.kill()
+            crowd = crowding()
+            seconds = await until_held(others, [3, 3], TAKE_OVER_SECONDS * crowd)
+            print(f"taken over after {seconds:.2f} s, {crowd:.1f} processes a core")  # noqa: T201 - to read
+            await load.more(200)
+            # What is about an application that has moved is answered by whoever is asked.
+            for application in APPLICATIONS:
+                await others[0].software("9.0.0", ["3.0.0"], application=application)
+            await killed.start()
+            await until_held(replicas, [2, 2, 2], SHARES_SECONDS * crowding())
+            await load.more(200)
+        for (application, token), versions in load.acknowledged.items():
+            await last_of(killed, application, token, versions[-1])
+            assert await reported(others[0], token, application=application) == versions
+        for application in APPLICATIONS:
+            await until_retained(broker, {}, app_version=f"{application}-v1")
+        assert [await replica.metric("otao_dead_letters_total") for replica in replicas] == [0, 0, 0]
+        assert all(replica.running for replica in replicas)
+        assert sum([await replica.metric("otao_leases_lost") for replica in others]) == 0
+        for replica in replicas:
+            assert await replica.terminate() == 0
+    await counters_equal_rows(server.url(database))
+
+
+async def counters_equal_rows(url: str) -> None:
+    """Each application is in a partition of its own, and its counters are those of its rows."""
+    for partition in PARTITIONS:
+        async with open_storage(url, partition=partition) as storage:
+            (entry,) = await storage.entries()
+            key = entry.application.key
+            assert await storage.counters(key) == await recount(storage, key)
+
+
+async def test_a_rollout_of_all_applications_is_frozen_and_offered_by_whoever_is_asked(
+    server: Postgres, database: str
+) -> None:
+    async with (
+        Mosquitto(anonymous=True) as broker,
+        open_replicas(broker, server, database, 2, OTAO_PARTITIONS="2") as (first, second),
+    ):
+        await until_held([first, second], [1, 1], SHARES_SECONDS * crowding())
+        for application in ("kettle", "lamp"):
+            await first.define(application)
+            async with connect(broker, "t") as client:
+                where = topic("t", "applied/json", app_version=f"{application}-v1")
+                await client.publish(where, '{"configId":"1.0.0"}', qos=1)
+            await until_retained(broker, {"t": "1.1.0"}, app_version=f"{application}-v1")
+        assert (await second.put("/freeze", {"reason": "fire"}, method="POST"))["withdrawn"] == 2
+        for application in ("kettle", "lamp"):
+            await until_retained(broker, {}, app_version=f"{application}-v1")
+        assert (await first.get("/freeze"))["frozen"]
+        assert not (await first.put("/freeze", {"frozen": False}, method="POST"))["frozen"]
+        for application in ("kettle", "lamp"):
+            await until_retained(broker, {"t": "1.1.0"}, app_version=f"{application}-v1")
+        pages = [await first.get("/audit?limit=5")]
+        while pages[-1]["next"] is not None:
+            pages.append(await second.get(f"/audit?limit=5&cursor={pages[-1]['next']}"))
+        told = [item for page in pages for item in page["items"]]
+        assert [item["at"] for item in told] == sorted((item["at"] for item in told), reverse=True)
+        assert len({item["id"] for item in told}) == len(told) == 2 * (1 + 3 + 2)
+        async with second.client() as client:
+            page = (await client.get("/")).text
+        assert all(f"/applications/{application}" in page for application in ("kettle", "lamp"))
+        # Its name and its version are free again, wherever the next application of this name goes.
+        await first.put("/applications/lamp/endpoints/t", None, method="DELETE")
+        await first.put("/applications/lamp", None, method="DELETE")
+        await second.define("lamp2", appVersions=["lamp-v1"])
+        await until_retained(broker, {}, app_version="lamp-v1")
+        async with second.client() as client:
+            answer = await client.put("/api/v1/applications/x", json={"appVersions": ["kettle-v1"]})
+        assert (answer.status_code, answer.json()["code"]) == (409, "app-version-taken")

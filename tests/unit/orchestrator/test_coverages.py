@@ -1,0 +1,104 @@
+"""What is subscribed to follows the applications, before a request that changes them is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, cast
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from broker_bridge.errors import BrokerRefused
+from orchestrator import coverages
+from orchestrator.application.directory import Directory
+from orchestrator.coverages import Coverage
+from protocol.topics import Instances
+from tests.contract.storages import APP, entry_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from broker_bridge.links import MqttLink
+    from protocol.links import Subscription
+
+MARKER = "otao/v1/partition/p2/marker"
+
+
+@dataclass
+class Told:
+    """A link that notes what it is to cover."""
+
+    covered: list[list[str]] = field(default_factory=list)
+    fails: Exception | None = None
+    hangs: bool = False
+
+    async def cover(self, subscriptions: Sequence[Subscription]) -> None:
+        self.covered.append([item.topic_filter for item in subscriptions])
+        if self.fails is not None:
+            raise self.fails
+        if self.hangs:
+            await asyncio.Event().wait()
+
+
+@dataclass
+class Scene:
+    directory: Directory = field(default_factory=lambda: Directory(complete=False))
+    endpoints: Told = field(default_factory=Told)
+    operators: Told = field(default_factory=Told)
+    app: FastAPI = field(default_factory=FastAPI)
+
+    def __post_init__(self) -> None:
+        self.app.add_api_route("/x", self.change, methods=["GET", "PUT"])
+        self.coverage = Coverage(
+            app=self.app,
+            directory=self.directory,
+            instances=Instances(),
+            partition="p2",
+            endpoints=cast("MqttLink", self.endpoints),
+            operators=cast("MqttLink", self.operators),
+        )
+        self.versions: tuple[str, ...] = ()
+
+    async def change(self) -> None:
+        if self.versions:
+            self.directory.put(entry_of(replace(APP, key=1, app_versions=self.versions)))
+        else:
+            self.directory.remove(1)
+
+    async def ask(self, method: str, *versions: str) -> int:
+        self.versions = versions
+        transport = httpx2.ASGITransport(app=self.coverage)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://here") as client:
+            return (await client.request(method, "/x")).status_code
+
+
+def test_what_is_covered_is_what_the_applications_of_the_partition_need() -> None:
+    directory = Directory([entry_of(replace(APP, key=1, app_versions=("b", "a")))])
+    spoken = [item.topic_filter for item in coverages.of_endpoints(directory, Instances(), "p2")]
+    requests = [f"kp1/{name}/{instance}/+/#" for name in ("a", "b") for instance in ("cmx_ota", "cmx", "epmx")]
+    assert spoken == [MARKER, *requests]
+    assert [item.topic_filter for item in coverages.of_operators(directory)] == ["otao/v1/kettle/control/#"]
+
+
+async def test_a_request_that_changes_applications_is_answered_when_the_broker_knows() -> None:
+    scene = Scene()
+    assert await scene.ask("PUT", "v1") == 200
+    assert scene.endpoints.covered[-1][1] == "kp1/v1/cmx_ota/+/#"
+    assert scene.operators.covered == [["otao/v1/kettle/control/#"]]
+    await scene.ask("PUT", "v1")
+    await scene.ask("GET", "v1", "v2")
+    assert len(scene.endpoints.covered) == 1
+    await scene.ask("PUT")
+    assert (scene.endpoints.covered[-1], scene.operators.covered[-1]) == ([MARKER], [])
+
+
+@pytest.mark.parametrize("trouble", [Told(fails=BrokerRefused("no", 0x87)), Told(hangs=True)], ids=["refused", "busy"])
+async def test_a_broker_that_does_not_want_or_answer_does_not_stop_the_request(
+    trouble: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coverages, "ANSWER_SECONDS", 0.01)
+    scene = Scene(endpoints=trouble)
+    assert await scene.ask("PUT", "v1") == 200
+    assert trouble.covered
