@@ -302,13 +302,13 @@ async def plan_and_obey(shelf: SqlShelf, case: Case, number: int) -> None:
     assert forecast.unreachable.total() == len(left_behind)
 
 
-def newly_offered(before: Sequence[EndpointRecord], after: Sequence[EndpointRecord]) -> Counter[Version]:
-    """Offers that were made in between."""
-    made: Counter[Version] = Counter()
+def newly_offered(before: Sequence[EndpointRecord], after: Sequence[EndpointRecord]) -> Counter[Edge]:
+    """Offers that were made in between, by what the endpoints run."""
+    made: Counter[Edge] = Counter()
     for earlier, record in zip(before, after, strict=True):
         offer = record.endpoint.offer
         if offer is not None and offer.sequence > earlier.endpoint.sequence:
-            made[offer.version] += 1
+            made[Edge(earlier.endpoint.running, offer.version)] += 1
     return made
 
 
