@@ -166,8 +166,10 @@ class Replica:
     """Whether the database did not answer the last time."""
     _leaving: asyncio.Event = field(default_factory=asyncio.Event)
     _attended_at: float | None = None
+    _attending: set[str] = field(default_factory=set)
+    """Replicas that have said that they are there."""
     _waits: bool = False
-    """Whether it has said that it takes nothing, because of a replica that knows of one partition only."""
+    """Whether it takes nothing, because of a replica that knows of one partition only."""
     _free_since: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -238,10 +240,10 @@ class Replica:
         ]
 
     def _hears_of_one_that_serves_alone(self, scene: Scene) -> bool:
-        """Whether somebody serves who does not say that he is there: it listens to everything, as if all were its."""
-        alone = len(self.partitions) > 1 and any(
-            it.replica not in scene.present and it.replica != self.holder.replica for it in scene.holders.values()
-        )
+        """Whether somebody serves who has never said that he is there: it listens to everything, as if all were its."""
+        holders = {it.replica for it in scene.holders.values()} - {self.holder.replica}
+        self._attending = self._attending & holders | scene.present.keys()
+        alone = len(self.partitions) > 1 and not holders <= self._attending
         if alone and not self._waits:
             log.warning("replica.waits", hint="end all replicas before OTAO_PARTITIONS is raised from 1")
         self._waits = alone

@@ -1,7 +1,8 @@
 """Who serves a partition: a lease in the database that one replica holds and renews; and which replicas there are.
 
 Rules:
-- A replica counts as present for as long as a lease lasts after it was last heard, or until its session ends.
+- A replica counts as present for `PRESENCE` of what a lease lasts after it was last heard, or until its session ends:
+  so its absence is known before its leases end, and nobody leaves to it what it will not take.
 - A lease ends by the database's clock, or with the database session of its holder; the next holder has a higher epoch.
 - A holder counts by its own clock, from before it asked, and stops `MARGIN` before others could have its lease.
 - Nothing connects to the broker as the partition but after a renewal (`Tenure.confirm`): else two live holders would
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 log = structlog.get_logger(__name__)
+
+
+PRESENCE = 2 / 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import inspect, text
 
-from orchestrator.application.leases import Holder, Scene
+from orchestrator.application.leases import PRESENCE, Holder, Scene
 from orchestrator.application.ports import StorageError
 from orchestrator.persistence import databases, dialects, servers
 from orchestrator.persistence.refusals import DatabaseUnreachableError, DatabaseUnusableError
@@ -106,7 +106,8 @@ class SqlLeases:
 
     async def attend(self, replica: Holder) -> None:
         """See `leases.Leases.attend`."""
-        await self._run(_ATTEND, replica=replica.replica, address=replica.address, lasts=self._lasts)
+        lasts = round(self._lasts * PRESENCE)
+        await self._run(_ATTEND, replica=replica.replica, address=replica.address, lasts=lasts)
 
     async def depart(self, replica: Holder) -> None:
         """See `leases.Leases.depart`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.application.leases import Scene
+from orchestrator.application.leases import PRESENCE, Scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,7 @@ class MemoryLeases:
 
     async def attend(self, replica: Holder) -> None:
         """See `leases.Leases.attend`."""
-        self._present[replica.replica] = (replica, self.now() + self.lasts)
+        self._present[replica.replica] = (replica, self.now() + self.lasts * PRESENCE)
 
     async def depart(self, replica: Holder) -> None:
         """See `leases.Leases.depart`."""

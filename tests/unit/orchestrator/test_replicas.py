@@ -208,3 +208,15 @@ async def test_nothing_is_taken_beside_a_replica_that_knows_of_one_partition_onl
             assert scene.replica.seats == {}
             await scene.leases.release(MAIN, epoch)
             await scene.until(lambda: len(scene.replica.seats) == 2, "it takes both")
+
+
+async def test_a_replica_that_was_heard_before_is_not_taken_for_one_that_serves_alone() -> None:
+    async with opened("a", None, 3) as scene:
+        await scene.leases.attend(OTHER)
+        epochs = {name: await scene.leases.take(name, OTHER) for name in (MAIN, "p2")}
+        async with running(scene):
+            await scene.until(lambda: scene.replica.seats.keys() == {"p3"}, "it takes what nobody holds")
+            await scene.leases.depart(OTHER)
+            await scene.leases.release("p2", epochs["p2"] or 0)
+            await scene.until(lambda: scene.replica.seats.keys() == {"p2", "p3"}, "it takes what is free now")
+            assert not scene.replica._waits
