@@ -211,9 +211,8 @@ def _why_withdrawn(offer: Attempt, decision: Decision, catalogue: Catalogue) -> 
         return "its rollout has ended"
     if decision.hop is not None:
         return f"{decision.hop} is offered instead"
-    verdict = next(verdict for verdict in decision.software if verdict.version == offer.version)
     # By name only: instants and values would make as many reasons as there are endpoints.
-    failed = ", ".join(rule.rule for rule in verdict.rules if not rule.passed and rule.rule != "edge")
+    failed = ", ".join(rules.failed(item, decision.standing, catalogue, decision.now))
     return f"{decision.outcome.value}: {failed}" if failed else decision.outcome.value
 
 

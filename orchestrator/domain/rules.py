@@ -148,6 +148,16 @@ def verdicts(standing: Standing, catalogue: Catalogue, now: datetime) -> tuple[S
     return tuple(reversed(tuple(judged)))
 
 
+def failed(item: Software, standing: Standing, catalogue: Catalogue, now: datetime) -> list[str]:
+    """Return the names of the rules that one software does not pass, the edge aside; the others are not looked at."""
+    to_pin = True
+    if standing.pinned is not None:
+        way = reaching(catalogue, numbers((standing.pinned,), catalogue), eligible(standing, catalogue, now))
+        to_pin = bool(way >> catalogue.index[item.version] & 1)
+    verdict = judge(item, standing, catalogue, now, reached=False, to_pin=to_pin)
+    return [rule.rule for rule in verdict.rules if not rule.passed and rule.rule != "edge"]
+
+
 def judge(
     item: Software, standing: Standing, catalogue: Catalogue, now: datetime, *, reached: bool, to_pin: bool
 ) -> SoftwareVerdict:

@@ -130,6 +130,23 @@ def test_a_pin_sets_filters_and_dates_aside_and_bars_what_leads_elsewhere() -> N
     assert failures(found["1.3.0"]) == {"pin": "pinned to 1.2.0; on no way to it"}
 
 
+@pytest.mark.parametrize("pinned", [None, "1.2.0", "1.3.0"])
+def test_one_software_fails_the_rules_that_it_fails_among_all(
+    pinned: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    software = catalogue(
+        suspended("1.1.0", "1.0.0"),
+        general("1.2.0", "1.0.0", rollout_date=NOW + HOUR),
+        targeted("1.3.0", "1.2.0", filters=[use("a")]),
+    )
+    standing = replace(at("1.0.0", pinned=pinned), retry_at=((v("1.2.0"), NOW + HOUR),))
+    expected = {verdict.version: {*failures(verdict)} - {"edge"} for verdict in rules.verdicts(standing, software, NOW)}
+    # A sweep asks for each endpoint whose offer ends: what it costs is not to grow with the catalogue.
+    monkeypatch.setattr(rules, "verdicts", None)
+    found = {item.version: set(rules.failed(item, standing, software, NOW)) for item in software.software}
+    assert found == expected
+
+
 @pytest.mark.parametrize("item", [suspended("1.1.0", "1.0.0"), recalled("1.1.0", "1.0.0")])
 def test_a_pin_never_overrides_a_stop(item: Software) -> None:
     assert not judged(at("1.0.0", pinned="1.1.0"), item)["1.1.0"].eligible
