@@ -140,8 +140,11 @@ class Transaction(Protocol):
     async def add_outage(self, started_at: datetime, ended_at: datetime) -> None:
         """Keep a span in which no endpoint could be heard."""
 
-    async def prune(self, below: int, limit: int) -> int:
-        """Drop superseded pushes from revision `below` on, over `limit` revisions; return where to go on, or 0."""
+    async def prune(self, after: int, upto: int, limit: int) -> int | None:
+        """Drop the superseded of the next `limit` pushes between two revisions; return the last one looked at.
+
+        None: there are no more. Revisions have gaps, so that pushes are counted.
+        """
 
 
 class Storage(Protocol):
@@ -189,7 +192,10 @@ class Storage(Protocol):
 
     @property
     def revision(self) -> int:
-        """The last push revision that was given out: none that is committed is higher. Known without a look."""
+        """A push revision below which nothing will be committed any more, and above which nothing is.
+
+        Known without a look. Revisions have gaps: it need not be that of any push.
+        """
 
     async def last_revision(self) -> int:
         """The highest push revision that was ever committed; 0 at first."""

@@ -84,6 +84,8 @@ class Publisher:
         self.cursor = 0
         """The revision up to which the present connection has all."""
         self._connection = 0
+        self._empty_until = 0
+        """The revision up to which a look after the cursor found nothing."""
         self._ahead: tuple[int, Sequence[Push]] = (0, ())
         """What was read beside the slice before, and after which revision."""
         self._answers: deque[Answer] = deque()
@@ -112,7 +114,7 @@ class Publisher:
     def resume(self, connection: int, after: int) -> None:
         """Connection `connection` has every push up to revision `after`: go on from there."""
         self._connection = connection
-        self.cursor = after
+        self.cursor = self._empty_until = after
         self._ahead = (0, ())
         self.wake()
 
@@ -171,11 +173,13 @@ class Publisher:
         return connection is not None and connection.number == self._connection
 
     async def _send_pushes(self) -> bool:
-        if not self._current() or self.cursor >= self._storage.revision:
+        revision = self._storage.revision
+        if not self._current() or revision <= max(self.cursor, self._empty_until):
             return False
         after = self.cursor
         pushes = await self._next(after)
         if not pushes:
+            self._empty_until = revision
             return False
         plan = await self._plan(pushes)
         self._steps("pushes-rendered")

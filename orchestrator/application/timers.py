@@ -46,9 +46,9 @@ TICK_SECONDS = 1.0
 IDLE_RAISE = timedelta(seconds=5)
 """How often an idle service says that it is alive."""
 PRUNED = 20_000
-"""Push revisions looked at for pruning in one tick."""
+"""Pushes looked at for pruning in one tick."""
 PRUNE_AGAIN = timedelta(minutes=10)
-"""After the last revision, until the first is looked at again."""
+"""After the last push, until the first is looked at again."""
 
 
 class Timers:
@@ -221,8 +221,8 @@ class Timers:
         now = self._clock.now()
         if now < self._prune_at:
             return
-        if self._pruned + PRUNED > self._publisher.watermark:
-            self._pruned, self._prune_at = 0, now + PRUNE_AGAIN
-            return
         async with self._storage.transaction() as transaction:
-            self._pruned = await transaction.prune(self._pruned, PRUNED)
+            reached = await transaction.prune(self._pruned, self._publisher.watermark, PRUNED)
+        self._pruned = reached or 0
+        if reached is None:
+            self._prune_at = now + PRUNE_AGAIN

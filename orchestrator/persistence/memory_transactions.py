@@ -288,14 +288,15 @@ class MemoryTransaction:
         """See `ports.Transaction.add_outage`."""
         self._state.outages[started_at] = ended_at
 
-    async def prune(self, below: int, limit: int) -> int:
+    async def prune(self, after: int, upto: int, limit: int) -> int | None:
         """See `ports.Transaction.prune`."""
+        looked = sorted(revision for revision in self._state.pushes if after < revision <= upto)[:limit]
         current = {kept.record.push_revision for kept in self._state.endpoints.values()}
-        for revision, (_, topic) in list(self._state.pushes.items()):
-            stale = topic == OFFER or (topic is None and revision not in current)
-            if below < revision <= below + limit and stale:
+        for revision in looked:
+            _, topic = self._state.pushes[revision]
+            if topic == OFFER or (topic is None and revision not in current):
                 del self._state.pushes[revision]
-        return below + limit
+        return looked[-1] if len(looked) == limit else None
 
 
 def _place(record: EndpointRecord) -> tuple[int, str]:

@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from orchestrator.persistence.dialects import Prepared
     from orchestrator.persistence.dictionaries import Dictionary, Names
 
-KEPT = 16
-"""So many scans of one application are kept: of changes that are worked off, and of its queues."""
+KEPT = 32
+"""So many scans are kept, those used last: of changes that are worked off, and of queues. Half a megabyte each."""
 UNKNOWN = -1
 """For "nothing was said of its health": nulls are not equal to each other."""
 _state = schema.endpoint_state.c
@@ -254,19 +254,20 @@ class Scans:
     def __init__(self, dictionary: Dictionary) -> None:
         """Take the names that rows hold as numbers."""
         self._dictionary = dictionary
-        self._kept: dict[int, tuple[Entry, Names, dict[object, Scan]]] = {}
+        self._kept: dict[object, tuple[Entry, Names, Scan]] = {}
 
     def of(self, work: Work, entry: Entry) -> Scan:
         """The scan of a work item, under an application as it is now."""
         names = self._dictionary.names(work.application)
-        kept = self._kept.get(work.application)
-        if kept is None or kept[0] is not entry or kept[1] is not names or len(kept[2]) >= KEPT:
-            kept = self._kept[work.application] = (entry, names, {})
-        kind = (work.running, work.renews)
-        scan = kept[2].get(kind)
-        if scan is None:
-            scan = kept[2][kind] = Scan(work, entry, names)
-        return scan
+        kind = (work.application, work.running, work.renews)
+        # Taken out and put back: a dictionary keeps the order in which it was filled, here that of use.
+        kept = self._kept.pop(kind, None)
+        if kept is None or kept[0] is not entry or kept[1] is not names:
+            kept = (entry, names, Scan(work, entry, names))
+        self._kept[kind] = kept
+        if len(self._kept) > KEPT:
+            del self._kept[next(iter(self._kept))]
+        return kept[2]
 
 
 def _hold(restriction: Restriction, matches: Mapping[str, ColumnElement[bool]]) -> ColumnElement[int]:

@@ -59,6 +59,7 @@ class SqlStorage(SqlViews):
         self.secret = identity.secret
         self._writer = database.writer
         self._numbers = numbers
+        self._committed = numbers.revision
         self._scans = Scans(dictionary)
         self._places = places(database)
         self._turn = asyncio.Lock()
@@ -72,7 +73,7 @@ class SqlStorage(SqlViews):
     @property
     def revision(self) -> int:
         """See `ports.Storage.revision`."""
-        return self._numbers.revision
+        return self._committed
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlEdit]:
@@ -88,9 +89,11 @@ class SqlStorage(SqlViews):
                     edit = SqlEdit(connection, self._dictionary, self._numbers, self._scans, self._places)
                     yield edit
                     ticket = servers.ticket(connection)
+                self._committed = self._numbers.revision
             except BaseException as error:
                 told = dialects.translated(self._writer, error)
                 if ticket is not None and told is not None and await self._has_committed(ticket, told):
+                    self._committed = self._numbers.revision
                     return
                 if edit is not None:
                     await self._forget(edit)

@@ -410,7 +410,7 @@ async def test_an_offer_that_is_sent_again_supersedes_no_push_and_is_pruned(shel
     await store(shelf, entry, both)
     assert [push.superseded for push in await shelf.storage.pushes(0, 10)] == [True, True, False]
     async with shelf.storage.transaction() as transaction:
-        await transaction.prune(0, 10)
+        assert await transaction.prune(0, 10, 10) is None
     assert [push.topic for push in await shelf.storage.pushes(0, 10)] == [None]
 
 
@@ -427,10 +427,11 @@ async def test_pruning_keeps_the_latest_push_of_each_topic_and_the_topics_that_w
         await store(shelf, entry, again)
     before = await shelf.storage.pushes(0, 10)
     async with shelf.storage.transaction() as transaction:
-        assert await transaction.prune(0, 2) == 2
+        assert await transaction.prune(0, before[2].revision, 2) == before[1].revision
     assert len(await shelf.storage.pushes(0, 10)) == len(before) - 1
     async with shelf.storage.transaction() as transaction:
-        await transaction.prune(2, 100)
+        assert await transaction.prune(before[1].revision, before[-1].revision, 100) is None
+        assert await transaction.prune(before[-1].revision, before[-1].revision + 100, 100) is None
     assert await shelf.storage.pushes(0, 10) == [push for push in before if push.topic or push is before[-1]]
     assert await shelf.storage.last_revision() == before[-1].revision
 

@@ -126,6 +126,17 @@ async def test_pushes_are_read_only_where_there_may_be_some(desk: Desk, monkeypa
     await desk.report("a", "1.1.0")
     await publish_all(made)
     assert looks == 1
+    # Revisions were given out, as by a page of a sweep, and no push has one.
+    async with desk.storage.transaction():
+        desk.storage._numbers.take("revision", 10)
+    for answered in (2, 3):
+        made.answer([Answer(message=Outbound(topic="x/status", payload=b"", qos=0))])
+        await publish_all(made)
+        assert (parts.tallies.answers, looks) == (answered, 2)
+    # And once more from the beginning: its pushes, and that there are no others.
+    made.resume(1, 0)
+    await publish_all(made)
+    assert looks == 4
 
 
 async def test_invariant_3_a_refused_push_is_parked_and_the_watermark_passes_it(desk: Desk) -> None:

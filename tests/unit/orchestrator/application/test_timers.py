@@ -10,7 +10,7 @@ from orchestrator.application.outages import Outages
 from orchestrator.application.publisher import Publisher
 from orchestrator.application.reconciler import Reconciler
 from orchestrator.application.sizes import Sizes
-from orchestrator.application.timers import Timers
+from orchestrator.application.timers import PRUNED, Timers
 from orchestrator.domain.facts import Progressed
 from orchestrator.domain.versions import Version
 from tests.parts import Retainer, no_time, with_link
@@ -126,3 +126,28 @@ async def test_a_sleep_of_a_day_expires_nobody_until_an_hour_has_been_there_to_b
     machine.watch(clock, 61 * MINUTE)
     await watch.timers.tick()
     assert await desk.offer_of("a") is None
+
+
+async def test_superseded_pushes_are_dropped_in_one_go_whatever_the_gaps_between_revisions(
+    desk: Desk, watch: Watch
+) -> None:
+    async def revisions() -> list[int]:
+        return [push.revision for push in await desk.storage.pushes(0, 100)]
+
+    desk.clock.at += timedelta(minutes=10)
+    for version in ("1.0.0", "1.1.0", "1.0.0"):
+        desk.storage._numbers.take("revision", 10 * PRUNED)
+        await desk.report("a", version)
+    before = await revisions()
+    watch.timers._publisher.watermark = before[-1] + 10 * PRUNED
+    await watch.timers.prune()
+    assert await revisions() == before[-1:]
+    await desk.enrol("b", "1.0.0")
+    await desk.report("b", "1.1.0")
+    grown = await revisions()
+    watch.timers._publisher.watermark = grown[-1]
+    await watch.timers.prune()
+    assert await revisions() == grown
+    desk.clock.at += timedelta(minutes=10)
+    await watch.timers.prune()
+    assert len(await revisions()) < len(grown)
