@@ -209,8 +209,14 @@ def _engine(url: URL, begin: str | None, size: int, cache_kib: int = sqlite.READ
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Connection) -> None:
-        if begin is not None:
+        if begin is None:
+            return
+        try:
             sqlite.begin(connection.connection.dbapi_connection, begin)
+        except BaseException:
+            # Who was cancelled does not know whether the driver's thread has begun, or is about to.
+            connection.invalidate()
+            raise
 
     @event.listens_for(engine.sync_engine, "reset")
     def _reset(connection: Any, _record: object, _state: object) -> None:  # noqa: ANN401 - as above

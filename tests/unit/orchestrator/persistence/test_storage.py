@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -99,6 +100,20 @@ async def test_versions_of_a_failed_transaction_have_no_number(shelf: SqlShelf, 
         await fail()
     assert shelf.storage._dictionary.version_ids == before
     assert len(shelf.storage._dictionary.versions) == len(before)
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_who_is_cancelled_while_a_transaction_begins_leaves_nothing_begun(shelf: SqlShelf, turns: int) -> None:
+    async def write() -> None:
+        async with shelf.storage.transaction() as transaction:
+            await transaction.forget_deliveries()
+
+    begun = asyncio.create_task(write())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    begun.cancel()
+    await asyncio.wait([begun])
+    await write()
 
 
 async def test_a_database_goes_on_where_it_was_when_it_is_opened_again(tmp_path: Path) -> None:
