@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from orchestrator import outcomes, settings, upkeep
 from orchestrator.application.leases import Holder, LeaseLostError
 from orchestrator.application.partitions import PlacedElsewhereError
 from orchestrator.application.ports import StorageError
@@ -132,3 +133,10 @@ async def test_anybody_may_ask_where_applications_are_and_which_partitions_there
         await second.define(OTHER)
         assert [await locations.of(name) for name in ("kettle", "toaster", "lamp")] == ["p2", "p2", None]
         assert await locations.amounts() == {"p2": 2, "p3": 0}
+
+
+async def test_migrating_makes_all_partitions(url: str) -> None:
+    given = settings.load({"database_url": url, "partitions": 3})
+    assert await upkeep.migrate(given) == outcomes.DONE
+    async with open_locations(url) as locations:
+        assert await locations.amounts() == {"p2": 0, "p3": 0}

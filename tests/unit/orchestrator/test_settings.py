@@ -232,3 +232,9 @@ def test_other_replicas_are_told_an_address_with_a_port(advertised: str | None, 
 def test_what_other_replicas_cannot_reach_is_refused(text: str) -> None:
     with pytest.raises(BadSettingsError, match="OTAO_HTTP_ADVERTISE"):
         settings.load({"http_advertise": text})
+
+
+def test_several_partitions_need_postgresql() -> None:
+    with pytest.raises(BadSettingsError, match="several partitions need PostgreSQL"):
+        settings.load({"partitions": 2})
+    assert settings.load({"partitions": 2, "database_url": "postgresql+asyncpg://otao:x@db/otao"}).partitions == 2

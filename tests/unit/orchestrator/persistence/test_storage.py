@@ -108,11 +108,11 @@ async def test_who_is_cancelled_while_a_transaction_begins_leaves_nothing_begun(
         async with shelf.storage.transaction() as transaction:
             await transaction.forget_deliveries()
 
-    begun = asyncio.create_task(write())
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    begun.cancel()
-    await asyncio.wait([begun])
+    async with asyncio.TaskGroup() as group:
+        begun = group.create_task(write())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        begun.cancel()
     await write()
 
 
