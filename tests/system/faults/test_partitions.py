@@ -11,12 +11,16 @@ import json
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
 
+from orchestrator import keys
+from orchestrator.api.sessions import COOKIE
+from orchestrator.keys import Role
 from orchestrator.persistence.storage import open_storage
 from tests import postgres
 from tests.brokers import Mosquitto
@@ -204,3 +208,33 @@ async def test_a_rollout_of_all_applications_is_frozen_and_offered_by_whoever_is
         async with second.client() as client:
             answer = await client.put("/api/v1/applications/x", json={"appVersions": ["kettle-v1"]})
         assert (answer.status_code, answer.json()["code"]) == (409, "app-version-taken")
+
+
+async def test_whoever_signed_in_at_one_replica_is_known_to_all_until_signing_out(
+    server: Postgres, database: str, tmp_path: Path
+) -> None:
+    key = keys.create(tmp_path / "otao.keys", "ann", Role.OPERATOR, datetime.now(UTC))
+    given = {"OTAO_PARTITIONS": "2", "OTAO_API_KEYS_FILE": str(tmp_path / "otao.keys")}
+    async with (
+        Mosquitto(anonymous=True) as broker,
+        open_replicas(broker, server, database, 2, **given) as (first, second),
+        first.client() as here,
+        second.client() as there,
+    ):
+        await until_held([first, second], [1, 1], SHARES_SECONDS * crowding())
+        for application in ("kettle", "lamp"):
+            body = {"appVersions": [f"{application}-v1"]}
+            bearer = {"Authorization": f"Bearer {key}"}
+            assert (await here.put(f"/api/v1/applications/{application}", json=body, headers=bearer)).is_success
+        signed_in = await here.post("/login", data={"key": key, "next": "/"})
+        session = {"Cookie": f"{COOKIE}={signed_in.cookies[COOKIE]}"}
+        here.cookies.clear()
+
+        async def statuses(headers: dict[str, str]) -> set[int]:
+            paths = ("/", "/applications/kettle", "/applications/lamp")
+            return {(await client.get(path, headers=headers)).status_code for client in (here, there) for path in paths}
+
+        assert await statuses(session) == {200}
+        assert await statuses({}) == {303}
+        await there.post("/logout", headers=session)
+        assert await statuses(session) == {303}
