@@ -4,7 +4,8 @@ Rules:
 - A failure anywhere comes before an advance; a stage that was passed is judged as long as its rollout goes on, and when
   it is finished, too.
 - After the end of a rollout no stage follows on another, and none waits for approval; failures count as before.
-- The last stage is left when nothing is to be expected any more but from endpoints that are not heard.
+- The last stage is left when nothing is to be expected any more but from endpoints that are not heard: nobody waits for
+  an offer, those of earlier stages included.
 - A finished rollout is opened again by failures that have come since: by an endpoint that went back in any case, by the
   others when its last stage does not pass any more. It finishes again when that stage passes anew; neither newcomers
   nor a gate that an operator has passed over open it.

@@ -13,7 +13,8 @@ Rules:
   fall silent while they install are no verdict until their deadline: as long as they could bring the rate over the
   limit, the stage does not pass.
 - What an operator acknowledged by resuming is set aside: it is neither a failure nor a verdict any more.
-- A last stage of which every endpoint is in an earlier one has nothing to be judged by, and nobody to wait for.
+- A stage without endpoints of its own is judged by those of earlier ones that get their offer in it: by all of them, or
+  as many as its sample. A last percentage that is waited in by nobody, them included, has nothing to be judged by.
 - Health, where the stage asks for it, is judged in the same way, among all that came to run the version.
 
 Spec: DESIGN §6; the interval is Wilson's score interval (E. B. Wilson 1927; method 3 of R. G. Newcombe 1998).
@@ -85,7 +86,7 @@ class Size:
     endpoints: int
     """That the stage admits, and that could come to the version, or did."""
     waiting: int
-    """Of them, those that nothing was offered yet."""
+    """Of them, those that nothing was offered yet; of the last stage, those of earlier ones, too."""
     left: int = 0
     """Of them, those that were not offered it, or not to the end, when its rollout ended: nothing comes of them."""
 
@@ -228,12 +229,8 @@ def judge(
     shares = (failing, *_health(stage, tally, acknowledged_unhealthy))
     needed = stage.sample if size is None else max(1, min(stage.sample, _able(tally, size, aside)))
     verdict, reason = _rule(shares, needed, tally, size)
-    if (
-        closing
-        and size is not None
-        and not size.endpoints
-        and not (tally.settled or tally.undecided or tally.unreached)
-    ):
+    come = tally.settled or tally.undecided or tally.unreached
+    if closing and size is not None and not (size.endpoints or size.waiting or come):
         verdict, reason = Verdict.PASSES, "every endpoint is in an earlier stage"
     return Ruling(
         verdict=verdict,
@@ -247,7 +244,12 @@ def judge(
 
 
 def _able(tally: Tally, size: Size, aside: int) -> int:
-    """How many verdicts a stage can give: all its endpoints, but for those acknowledged that do not try again."""
+    """How many verdicts a stage can give: all its endpoints, but for those acknowledged that do not try again.
+
+    Without endpoints, it gives those of whoever else was offered the version in it, or will be.
+    """
+    if not size.endpoints:
+        return tally.settled - aside + tally.undecided + size.waiting
     able = size.endpoints - size.left
     if not aside:
         return able
@@ -297,7 +299,7 @@ def _missing(shares: tuple[_Share, ...], needed: int, tally: Tally, size: Size |
     have = "has" if failing.whole == 1 else "have"
     if failing.whole or tally.undecided:
         head = f"{failing.whole} of {needed} needed {have} settled"
-    elif size is not None and size.endpoints == 0:
+    elif size is not None and not (size.endpoints or size.waiting):
         return ["no endpoint is in the stage yet: approve to go on"]
     elif tally.settled:
         head = "no verdict since it was resumed"

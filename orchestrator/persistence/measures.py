@@ -5,6 +5,7 @@ Rules:
 - Nobody is in a stage who gives no verdict for it: pinned and rescued endpoints, and those that refuse the version.
 - A stage of a percentage that nobody falls into takes in the one endpoint of the lowest rank, as long as that is so.
 - A stage of a number keeps whom it and earlier ones took in; of others it takes in whom it has tried, then the lowest.
+- In the last stage those of earlier ones wait as well: they get their offers in it, and nothing comes after it.
 - After the end of its rollout a stage takes in nobody, and nobody waits in it: who would have, is left.
 - A filter that errs on an endpoint, which has not the attribute, does not match it: it is left to later stages.
 
@@ -95,11 +96,14 @@ class Measure:
         return None if wanted == self._members else wanted
 
     async def _count(self, connection: AsyncConnection) -> Size:
-        over, untried = self._item.over(self._now), and_(self._to_come, not_(self._tried))
+        number, over = self._item.rollout.stage, self._item.over(self._now)
+        own = and_(self._admitted(number), not_(self._earlier))
+        last = number + 1 >= len(self._item.policy.staging)
+        among = or_(own, self._earlier) if last and not over else own
+        untried = and_(self._to_come, not_(self._tried))
         sought = untried if over else and_(untried, not_(self._has(_state.setbacks, schema.setback)))
-        admitted = self._admitted(self._item.rollout.stage)
-        counted = select(func.count(), func.coalesce(func.sum(case((sought, 1), else_=0)), 0))
-        endpoints, found = (await connection.execute(self._among(counted, admitted, not_(self._earlier)))).one()
+        counted = self._among(select(_amount(own), _amount(sought)), among)
+        endpoints, found = (await connection.execute(counted)).one()
         return Size(endpoints=endpoints, waiting=0, left=found) if over else Size(endpoints=endpoints, waiting=found)
 
     def _among(self, statement: Any, *conditions: ColumnElement[bool], or_tried: ColumnElement[bool] = _NONE) -> Any:  # noqa: ANN401 - a select of any columns
@@ -168,3 +172,8 @@ class Measure:
         conditions = (filters.condition(known[name].filter, self._names) for name in names if name in known)
         # An error is null, of which the opposite is null as well.
         return [func.coalesce(matched, false()) for matched in conditions]
+
+
+def _amount(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    """How many rows it is true of."""
+    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)

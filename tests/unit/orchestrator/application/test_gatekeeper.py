@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.application.authors import ANONYMOUS, OTAO
 from orchestrator.application.gatekeeper import Gatekeeper
+from orchestrator.application.pacer import Pacer
 from orchestrator.application.rollouts import Rollouts
 from orchestrator.application.sizes import LEAST_PAUSE, Sizes
 from orchestrator.domain.cohorts import COHORTS, cohort
@@ -293,6 +294,27 @@ async def test_after_its_end_a_rollout_is_judged_without_those_that_waited(
         await keeper.desk.report(name, "1.1.0", status_code)
     view = await keeper.tick()
     assert (view.sizes[0].waiting, view.sizes[0].left, view.record.software.rollout.phase) == (0, 7, phase)
+
+
+async def test_a_last_stage_is_not_finished_while_endpoints_of_an_earlier_one_wait_for_an_offer(
+    keeper: Keeper,
+) -> None:
+    """All are in the first stage; between two offers nothing is under way, so a limit must not look like the end."""
+    await keeper.desk.group("lab", "true")
+    stages = [{"filter": "lab", "minAttempted": 2}, {"percent": 100}]
+    await keeper.desk.define("1.1.0", "1.0.0", rollout={"stages": stages, "limits": {"inProgress": 1}})
+    await keeper.desk.sweep()
+    pacer = Pacer(without_broker(keeper.desk.storage, keeper.desk.directory, keeper.desk.clock))
+    for done in range(len(FLEET)):
+        view = await keeper.tick()
+        rollout = view.record.software.rollout
+        assert (rollout.phase, rollout.stage) == (Phase.RUNNING, 0 if done < 2 else 1)
+        await pacer.tick()
+        (holder,) = await keeper.holders()
+        await keeper.desk.report(holder, "1.1.0")
+        keeper.desk.clock.at += LEAST_PAUSE
+    view = await keeper.tick()
+    assert (view.record.software.rollout.phase, view.tallies[1].confirmed) == (Phase.FINISHED, len(FLEET) - 2)
 
 
 async def finished(keeper: Keeper) -> None:

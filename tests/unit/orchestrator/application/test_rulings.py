@@ -115,6 +115,12 @@ def test_a_last_percentage_of_which_all_are_in_earlier_stages_ends_the_rollout()
     assert (move.action, move.reason) == (Action.ROLLOUT_FINISH, "stage 2: every endpoint is in an earlier stage")
     assert decided(record(1, Phase.FINISHED), GOOD, sizes=empty) is None
     assert decided(record(1), OPEN, sizes=empty) is None
+    # A limit or a window holds the others of the earlier stage.
+    held = {0: REST, 1: Size(endpoints=0, waiting=7)}
+    assert decided(record(1), GOOD, sizes=held) is None
+    assert decided(record(1), GOOD, GOOD, sizes=held) is None
+    assert decided(record(1), GOOD, Tally(failed=1), sizes={0: REST, 1: Size(endpoints=0, waiting=6)}) is None
+    assert decided(record(1), GOOD, GOOD, sizes=empty) is Action.ROLLOUT_FINISH
     # Nobody has tried it, a stage follows, or its filter or its number may yet get somebody.
     assert decided(record(1), sizes=empty) is None
     assert decided(record(1, stages=(*STAGES[:1], Stage(percent=50), *STAGES[1:])), GOOD, sizes=empty) is None

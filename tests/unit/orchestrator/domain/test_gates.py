@@ -136,7 +136,11 @@ def test_a_limit_of_one_stands_any() -> None:
         (STAGE, full(59), 2, 57),
         (STAGE, full(62), 2, 60),
         (STAGE, full(2), 2, 1),
-        (STAGE, full(0), 0, 1),
+        # Those of earlier stages.
+        (STAGE, full(0), 0, 3),
+        (STAGE, full(0), 2, 1),
+        (STAGE, Size(endpoints=0, waiting=7), 0, 10),
+        (STAGE, Size(endpoints=0, waiting=70), 0, 60),
         (replace(STAGE, min_attempted=5), None, 2, 5),
     ],
 )
@@ -218,6 +222,7 @@ def test_acknowledged_failures_that_try_again_are_needed_again() -> None:
     [
         (Tally(), full(0), "no endpoint is in the stage yet: approve to go on"),
         (Tally(), None, "nobody was reached yet"),
+        (Tally(), Size(endpoints=0, waiting=8), "nobody was reached yet; 8 wait for an offer"),
         (Tally(), Size(endpoints=1, waiting=1), "nobody was reached yet; 1 waits for an offer"),
         (Tally(withdrawn=3), full(3), "nobody was reached yet; nothing is open: approve to go on"),
         (
@@ -240,7 +245,7 @@ def test_a_stage_in_which_nobody_was_reached_waits(tally: Tally, size: Size | No
         verdict=WAITS,
         settled=0,
         failures=0,
-        needed=60 if size is None else max(1, size.endpoints),
+        needed=60 if size is None else max(1, size.endpoints, size.waiting),
         rate=None,
         bounds=None,
         reason=reason,
@@ -254,6 +259,11 @@ def test_a_stage_in_which_nobody_was_reached_waits(tally: Tally, size: Size | No
         (Tally(withdrawn=1), full(0), PASSES),
         (Tally(), None, WAITS),
         (Tally(), Size(endpoints=1, waiting=1), WAITS),
+        # Those of earlier stages that a limit or a window holds.
+        (Tally(), Size(endpoints=0, waiting=8), WAITS),
+        (Tally(confirmed=1), Size(endpoints=0, waiting=7), WAITS),
+        (Tally(failed=1), Size(endpoints=0, waiting=7), WAITS),
+        (Tally(confirmed=8), full(0), PASSES),
         # They were offered it after the stage was measured.
         (Tally(offered=1, unreached=1), full(0), WAITS),
         (Tally(soaking=1), full(0), WAITS),

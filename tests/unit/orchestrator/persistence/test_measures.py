@@ -92,8 +92,27 @@ async def test_a_percentage_admits_the_lowest_ranks(shelf: SqlShelf, percent: fl
 
 
 async def test_whom_an_earlier_stage_admits_is_not_in_a_later_one(shelf: SqlShelf) -> None:
-    stages = Stage(percent=24), Stage(percent=41)
+    stages = Stage(percent=24), Stage(percent=41), *WHOLE
     assert await measured(shelf, staged(*stages, stage=1), dict.fromkeys(ORDER, OLD)) == size(2)
+
+
+@pytest.mark.parametrize(
+    ("item", "endpoints", "waiting"),
+    [
+        (staged(Stage(percent=24), *WHOLE, stage=1), 3, 3),
+        (staged(Stage(filter_id="lab"), *WHOLE, stage=1), 0, 3),
+        # Before the last one nobody waits in a stage that has nobody, and after the end nobody at all.
+        (staged(Stage(filter_id="lab"), Stage(percent=50), *WHOLE, stage=1), 0, 0),
+        (ended(staged(Stage(filter_id="lab"), *WHOLE, stage=1)), 0, 0),
+    ],
+)
+async def test_in_the_last_stage_those_of_earlier_ones_wait_as_well(
+    shelf: SqlShelf, item: Software, endpoints: int, waiting: int
+) -> None:
+    """Here one of each share has had its offer."""
+    fleet = {**dict.fromkeys(ORDER, OLD), "e4": tried(AttemptState.CONFIRMED), "e6": tried(AttemptState.OFFERED)}
+    lab = dict.fromkeys(ORDER, '{"site":"lab"}')
+    assert await measured(shelf, item, fleet, **lab) == size(endpoints, waiting)
 
 
 async def test_a_number_admits_whom_it_has_taken_in_and_nobody_between_them(shelf: SqlShelf) -> None:
@@ -118,7 +137,7 @@ async def test_whom_a_percentage_took_in_is_looked_at_again_when_the_fleet_has_g
 
 
 async def test_a_filter_admits_whom_it_matches_beside_earlier_stages(shelf: SqlShelf) -> None:
-    item = staged(Stage(percent=24), Stage(filter_id="lab"), stage=1)
+    item = staged(Stage(percent=24), Stage(filter_id="lab"), *WHOLE, stage=1)
     lab = '{"site":"lab"}'
     assert await measured(shelf, item, dict.fromkeys(ORDER, OLD), e7=lab, e2=lab, e8=lab) == size(2)
 
@@ -127,7 +146,9 @@ async def test_whom_the_filter_of_an_earlier_stage_errs_on_is_in_a_later_one(she
     """Without the attribute that it looks at, as most of a fleet."""
     item = staged(Stage(filter_id="lab"), Stage(percent=100), stage=1)
     fleet = dict.fromkeys(ORDER, OLD)
-    assert await measured(shelf, item, fleet, e7='{"site":"lab"}', e2='{"site":"field"}', e8='{"ring":1}') == size(4)
+    assert await measured(shelf, item, fleet, e7='{"site":"lab"}', e2='{"site":"field"}', e8='{"ring":1}') == size(
+        4, waiting=5
+    )
 
 
 async def test_a_percentage_takes_in_one_that_the_filter_of_an_earlier_stage_errs_on(shelf: SqlShelf) -> None:
@@ -170,14 +191,14 @@ async def test_whom_a_number_has_tried_is_taken_in_first_also_when_it_is_suspend
 
 
 async def test_a_later_number_counts_whom_an_earlier_one_has_taken_in(shelf: SqlShelf) -> None:
-    item = staged(Stage(count=2), Stage(count=4))
+    item = staged(Stage(count=2), Stage(count=4), *WHOLE)
     item = replace(item, rollout=Rollout(stage=1, members=(keys("e2", "e8"),)))
     found = await measured(shelf, item, dict.fromkeys(ORDER, OLD))
     assert found == Measured(size=Size(endpoints=0, waiting=0), members=keys("e4", "e7"))
 
 
 async def test_a_number_whose_endpoints_are_all_in_an_earlier_stage_takes_in_nobody(shelf: SqlShelf) -> None:
-    item = staged(Stage(percent=41), Stage(count=3), stage=1)
+    item = staged(Stage(percent=41), Stage(count=3), *WHOLE, stage=1)
     assert await measured(shelf, item, dict.fromkeys(ORDER, OLD)) == size(0)
 
 
@@ -198,7 +219,7 @@ async def test_a_percentage_that_nobody_falls_into_takes_in_the_lowest_rank(shel
 
 
 async def test_a_later_percentage_that_adds_nobody_takes_in_the_next_rank(shelf: SqlShelf) -> None:
-    item = staged(Stage(percent=3), Stage(percent=4), stage=1)
+    item = staged(Stage(percent=3), Stage(percent=4), *WHOLE, stage=1)
     found = await measured(shelf, item, dict.fromkeys(ORDER, OLD))
     assert found == Measured(size=Size(endpoints=0, waiting=0), members=keys("e7"))
 
