@@ -87,6 +87,8 @@ class Size:
     """That the stage admits, and that could come to the version, or did."""
     waiting: int
     """Of them, those that nothing was offered yet; of the last stage, those of earlier ones, too."""
+    asked: int = 0
+    """Of those that wait, who was asked for consent and has not answered."""
     left: int = 0
     """Of them, those that were not offered it, or not to the end, when its rollout ended: nothing comes of them."""
 

@@ -5,6 +5,7 @@ Rules:
 - Nobody is in a stage who gives no verdict for it: pinned and rescued endpoints, and those that refuse the version.
 - A stage of a percentage that nobody falls into takes in the one endpoint of the lowest rank, as long as that is so.
 - A stage of a number keeps whom it and earlier ones took in; of others it takes in whom it has tried, then the lowest.
+- Nobody waits who holds an open offer that leads elsewhere, as of a newer version.
 - In the last stage those of earlier ones wait as well: they get their offers in it, and nothing comes after it.
 - After the end of its rollout a stage takes in nobody, and nobody waits in it: who would have, is left.
 - A filter that errs on an endpoint, which has not the attribute, does not match it: it is left to later stages.
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, case, exists, false, func, not_, or_, select
 
 from orchestrator.application.measures import Measured, leading
-from orchestrator.domain.attempts import AttemptState
+from orchestrator.domain.attempts import OPEN, AttemptState
 from orchestrator.domain.cohorts import COHORTS
 from orchestrator.domain.gates import Size
 from orchestrator.domain.rollouts import NOBODY, shift
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 _state, _endpoint = schema.endpoint_state.c, schema.endpoint.c
 _NONE = false()
+_OPEN = [ATTEMPT_CODES[state] for state in OPEN]
 _HELD = [ATTEMPT_CODES[state] for state in AttemptState if state is not AttemptState.WITHDRAWN]
 
 
@@ -101,10 +103,12 @@ class Measure:
         last = number + 1 >= len(self._item.policy.staging)
         among = or_(own, self._earlier) if last and not over else own
         untried = and_(self._to_come, not_(self._tried))
-        sought = untried if over else and_(untried, not_(self._has(_state.setbacks, schema.setback)))
-        counted = self._among(select(_amount(own), _amount(sought)), among)
-        endpoints, found = (await connection.execute(counted)).one()
-        return Size(endpoints=endpoints, waiting=0, left=found) if over else Size(endpoints=endpoints, waiting=found)
+        sought = untried if over else and_(untried, not_(self._elsewhere), not_(self._setback))
+        amounts = select(_amount(own), _amount(sought), _amount(and_(sought, _state.asked_id > 0)))
+        endpoints, found, asked = (await connection.execute(self._among(amounts, among))).one()
+        if over:
+            return Size(endpoints=endpoints, waiting=0, left=found)
+        return Size(endpoints=endpoints, waiting=found, asked=asked)
 
     def _among(self, statement: Any, *conditions: ColumnElement[bool], or_tried: ColumnElement[bool] = _NONE) -> Any:  # noqa: ANN401 - a select of any columns
         """The endpoints that give a verdict on the version, by these conditions, and whom `or_tried` names."""
@@ -122,11 +126,29 @@ class Measure:
     @cached_property
     def _to_come(self) -> ColumnElement[bool]:
         """Whether the endpoint could come to the version."""
-        found = leading(self._entry.catalogue, self._item, [None, *self._versions.values()], self._now)
-        ids = [number for number, version in self._versions.items() if version in found]
-        runs = _state.running_id.in_([*ids, 0] if None in found else ids)
+        runs = _state.running_id.in_([*self._leading, 0] if None in self._found else self._leading)
         refused = self._has(_state.consents, schema.consent, schema.consent.c.granted.is_(False))
         return and_(runs, _state.pinned_id.is_(None), *([not_(refused)] if self._asks else []))
+
+    @cached_property
+    def _found(self) -> frozenset[Version | None]:
+        return leading(self._entry.catalogue, self._item, [None, *self._versions.values()], self._now)
+
+    @cached_property
+    def _leading(self) -> Sequence[int]:
+        """The numbers of the versions from which an endpoint could come to the version."""
+        return [number for number, version in self._versions.items() if version in self._found]
+
+    @property
+    def _elsewhere(self) -> ColumnElement[bool]:
+        """Whether it holds an open offer of a version from which it could not come to this one any more."""
+        others = _state.attempt_version_id.not_in([0, *self._own, *self._leading])
+        return and_(others, _state.attempt_state.in_(_OPEN))
+
+    @property
+    def _setback(self) -> ColumnElement[bool]:
+        """Whether it has failed at the version, and tries it later or not at all."""
+        return self._has(_state.setbacks, schema.setback)
 
     @cached_property
     def _tried(self) -> ColumnElement[bool]:

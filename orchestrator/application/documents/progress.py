@@ -102,11 +102,14 @@ def build_moved(view: View, now: datetime, moved: Moved) -> Document:
 
 
 def _done(view: View) -> bool:
-    """Whether it is an unjudged rollout, and nothing is under way, nor waits for an offer as far as that is known."""
+    """Whether it is an unjudged rollout, and nothing is under way, nor waits for an offer as far as that is known.
+
+    Whoever was asked for consent may never answer, and is not waited for.
+    """
     if view.record.software.policy.judged or _under_way(view):
         return False
     size = view.sizes.get(min(view.record.software.rollout.stage, len(view.record.software.policy.staging) - 1))
-    waiting = size is not None and size.waiting > 0
+    waiting = size is not None and size.waiting > size.asked
     return not waiting and any(tally.settled for tally in view.tallies.values())
 
 

@@ -8,13 +8,16 @@ import pytest
 
 from orchestrator.application.audits import Action
 from orchestrator.application.authors import ANONYMOUS
+from orchestrator.application.documents import progress
 from orchestrator.application.problems import (
     NotFoundError,
     SoftwareRecalledError,
     SoftwareSuspendedError,
     StageNotBegunError,
 )
-from orchestrator.domain.facts import Progressed
+from orchestrator.application.sizes import LEAST_PAUSE
+from orchestrator.domain.facts import Consented, Progressed
+from orchestrator.domain.gates import Size
 from orchestrator.domain.rollouts import IllegalRolloutMove, Phase
 from orchestrator.domain.versions import Version
 from protocol.progress import ProgressState
@@ -30,6 +33,11 @@ BECAUSE = ANONYMOUS.because("it bricks")
 async def staged(desk: Desk) -> None:
     """A rollout in two stages."""
     await desk.define("1.1.0", "1.0.0", rollout={"stages": [{"percent": 50}, {"percent": 100}]})
+
+
+async def called(desk: Desk) -> str:
+    """What the rollout is called now."""
+    return progress.state(await desk.rollouts.get(APP, NEW), desk.clock.now())
 
 
 async def test_a_pause_ends_unstarted_offers_of_pinned_endpoints_too_and_lets_installs_go_on(desk: Desk) -> None:
@@ -159,3 +167,31 @@ async def test_a_view_has_the_numbers_of_its_version_alone(desk: Desk) -> None:
     assert view.totals == {"confirmed": 1, "failed": 1, "offered": 1}
     assert view.sizes[0].waiting == 0
     assert (await desk.rollouts.get(APP, Version.parse("1.2.0"))).totals == {}
+
+
+async def test_what_is_finished_without_gates_stays_so_while_somebody_is_under_way_to_a_newer_version(
+    desk: Desk,
+) -> None:
+    """It could still come to the older one by an edge, and never does: a watch of that rollout would not end."""
+    await desk.define("1.1.0", "1.0.0")
+    for name in ("updated", "late"):
+        await desk.enrol(name, "1.0.0")
+    await desk.report("updated", "1.1.0")
+    assert await called(desk) == "running"
+    await desk.define("1.2.0", "1.0.0")
+    await desk.sweep()
+    assert await desk.offer_of("late") == "1.2.0"
+    assert await called(desk) == "finished"
+
+
+async def test_what_is_finished_without_gates_stays_so_while_a_question_for_consent_is_open(desk: Desk) -> None:
+    await desk.define("1.1.0", "1.0.0", rollout={"consent": "required"})
+    for name in ("updated", "silent"):
+        await desk.enrol(name, "1.0.0")
+    assert await called(desk) == "running"
+    await desk.hear("updated", Consented(version=NEW, granted=True, reason=None, at=desk.clock.at))
+    assert await called(desk) == "running"
+    await desk.report("updated", "1.1.0")
+    desk.clock.at += LEAST_PAUSE
+    assert (await desk.rollouts.get(APP, NEW)).sizes[0] == Size(endpoints=2, waiting=1, asked=1)
+    assert await called(desk) == "finished"

@@ -315,6 +315,35 @@ async def test_a_refusal_of_another_version_is_none_of_this(shelf: SqlShelf) -> 
     assert await measured(shelf, item, {"e1": endpoint}) == size(1)
 
 
+@pytest.mark.parametrize("state", [AttemptState.OFFERED, AttemptState.INSTALLING])
+@pytest.mark.parametrize(("version", "waiting"), [("1.2.0", 0), ("1.0.5", 1)])
+async def test_whoever_is_under_way_to_a_newer_version_does_not_wait(
+    shelf: SqlShelf, state: AttemptState, version: str, waiting: int
+) -> None:
+    """It will not come to this one; what leads to it is another matter."""
+    item = replace(staged(*WHOLE), upgradable_from=general("1.1.0", "1.0.0", "1.0.5").upgradable_from)
+    others = general("1.0.5", "1.0.0"), general("1.2.0", "1.0.0")
+    found = await measured(shelf, item, {"e1": tried(state, version=v(version))}, *others)
+    assert found == size(1, waiting)
+
+
+async def test_whoever_has_failed_at_a_newer_version_waits(shelf: SqlShelf) -> None:
+    failed = tried(AttemptState.FAILED, version=v("1.2.0"))
+    assert await measured(shelf, staged(*WHOLE), {"e1": failed}, general("1.2.0", "1.0.0")) == size(1)
+
+
+async def test_whoever_is_asked_for_consent_is_counted_beside_those_that_wait(shelf: SqlShelf) -> None:
+    item = replace(staged(*WHOLE), policy=RolloutPolicy(stages=WHOLE, consent=True))
+    fleet = {
+        "e1": OLD,
+        "e2": replace(OLD, asked=NEXT, consulted=True),
+        # It was asked and has consented, and waits for its offer; or it has come.
+        "e3": replace(OLD, consulted=True, consents={NEXT: Consent(granted=True, at=NOW)}),
+        "e4": replace(tried(AttemptState.CONFIRMED), consulted=True),
+    }
+    assert (await measured(shelf, item, fleet)).size == Size(endpoints=4, waiting=3, asked=1)
+
+
 async def test_whoever_is_rescued_is_in_no_stage(shelf: SqlShelf) -> None:
     item = replace(staged(*WHOLE), upgradable_from=general("1.1.0", "1.0.0", "1.0.1", "1.2.0").upgradable_from)
     fleet = {"e1": OLD, "e2": replace(OLD, running=v("1.0.1")), "e3": replace(OLD, running=v("1.2.0"))}

@@ -180,12 +180,14 @@ def test_what_is_paused_when_it_ends_says_both_and_what_is_stopped_for_good_only
     assert built(view(recalled_at=NOW, policy=policy))["summary"] == "the software is recalled"
 
 
-@pytest.mark.parametrize(("waiting", "expected"), [(0, "finished"), (2, "running")])
+@pytest.mark.parametrize(
+    ("waiting", "asked", "expected"), [(0, 0, "finished"), (2, 0, "running"), (2, 1, "running"), (2, 2, "finished")]
+)
 def test_a_rollout_that_nobody_judges_is_not_finished_while_somebody_waits_for_an_offer(
-    waiting: int, expected: str
+    waiting: int, asked: int, expected: str
 ) -> None:
-    """Those whom a limit or a window holds: between two offers nothing is under way."""
-    sizes = {0: Size(endpoints=5, waiting=waiting)}
+    """Those whom a limit or a window holds: between two offers nothing is under way. Who is asked may never answer."""
+    sizes = {0: Size(endpoints=5, waiting=waiting, asked=asked)}
     given = view(rollout=Rollout(), tallies={0: Tally(confirmed=3)}, sizes=sizes, policy=RolloutPolicy())
     assert built(given)["state"] == expected
 
