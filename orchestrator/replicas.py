@@ -5,7 +5,8 @@ Rules:
 - Database, engine and links of a partition are opened with its lease and closed with it, links first. Losing one ends
   neither the process nor HTTP nor what is served beside it.
 - What ends a process that is alone on its database ends a replica too: a broker that refuses it, a newer schema.
-- Where there are several partitions, replicas share them evenly (`shares`).
+- Where there are several partitions, replicas share them evenly (`shares`). There are as many as the highest number
+  that any replica ever served with: one whose own is lower serves, asks and passes on as if it were that.
 
 Layer: replicas; below the service.
 """
@@ -16,7 +17,7 @@ import asyncio
 import secrets
 import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
@@ -32,7 +33,6 @@ from orchestrator.application.ports import StorageError
 from orchestrator.assemblies import assemble
 from orchestrator.persistence.leases import open_leases
 from orchestrator.persistence.places import open_locations
-from orchestrator.persistence.refusals import DatabaseUnusableError
 from orchestrator.persistence.storage import open_storage
 from orchestrator.settings import split_address
 
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     from orchestrator.api.fronts import Front
     from orchestrator.application.leases import Leases, Scene
-    from orchestrator.application.partitions import Locations
     from orchestrator.assemblies import Assembly, Surroundings
 
 log = structlog.get_logger(__name__)
@@ -63,7 +62,7 @@ async def run(surroundings: Surroundings, *, announce: Callable[[str], None], st
     settings, name = surroundings.settings, secrets.token_hex(4)
     surroundings.gauges.update({HELD: 0, TAKEN: 0, LOST: 0})
     seats: dict[str, Seat] = {}
-    async with _opened(surroundings, name, seats) as (leases, locations, front):
+    async with _opened(surroundings, name, seats) as (leases, front):
         garbage.tune()
         address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         async with asyncio.TaskGroup() as group:
@@ -76,7 +75,6 @@ async def run(surroundings: Surroundings, *, announce: Callable[[str], None], st
             replica = Replica(
                 holder=Holder(replica=name, address=reached_at),
                 leases=leases,
-                locations=locations,
                 front=front,
                 surroundings=surroundings,
                 settled=lambda: announce(listening),
@@ -92,10 +90,8 @@ async def run(surroundings: Surroundings, *, announce: Callable[[str], None], st
 
 
 @asynccontextmanager
-async def _opened(
-    surroundings: Surroundings, name: str, seats: dict[str, Seat]
-) -> AsyncIterator[tuple[Leases, Locations, Front]]:
-    """The leases, where applications are, and the front, which shows the numbers of all `seats`."""
+async def _opened(surroundings: Surroundings, name: str, seats: dict[str, Seat]) -> AsyncIterator[tuple[Leases, Front]]:
+    """The leases, and the front, which shows the numbers of all `seats`."""
     settings = surroundings.settings
     url, names = settings.database_url.get_secret_value(), partitions.names(settings.partitions)
 
@@ -108,12 +104,12 @@ async def _opened(
         return _total([assembly.link_events() for assembly in _assemblies(seats)])
 
     metrics = exposition(surroundings.tallies, events, gauges)
-    async with open_leases(url, lasts=TERM.lasts, shared=len(names) > 1) as leases, open_locations(url) as locations:
-        if len(names) > 1:
-            await _check(locations, names)
-        where = None if len(names) == 1 else locations
-        async with open_front(name, metrics, partitions=names, locations=where) as front:
-            yield leases, locations, front
+    async with (
+        open_leases(url, lasts=TERM.lasts, shared=len(names) > 1) as leases,
+        open_locations(url) as locations,
+        open_front(name, metrics, partitions=names, locations=locations) as front,
+    ):
+        yield leases, front
 
 
 def _total(each: Sequence[Mapping[str, Amount]]) -> dict[str, Amount]:
@@ -125,18 +121,6 @@ def _assemblies(seats: dict[str, Seat]) -> list[Assembly]:
     return [seat.assembly for seat in seats.values() if seat.assembly is not None]
 
 
-async def _check(locations: Locations, names: Sequence[str]) -> None:
-    """Pass when nothing is in partitions that nobody would serve.
-
-    Raises:
-        DatabaseUnusableError: there was a higher number of partitions.
-    """
-    beyond = (await locations.amounts()).keys() - set(names)
-    if beyond:
-        least = max(map(partitions.number, beyond))
-        raise DatabaseUnusableError(f"it has {least} partitions: OTAO_PARTITIONS can be raised and not lowered")
-
-
 @dataclass(slots=True, kw_only=True)
 class Seat:
     """A partition that this replica serves, or is about to."""
@@ -144,6 +128,8 @@ class Seat:
     partition: str
     epoch: int
     begun_at: float
+    alone: bool = False
+    """Whether it is the only one there is, as far as we knew: then it listens to everything."""
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
     assembly: Assembly | None = None
 
@@ -155,7 +141,6 @@ class Replica:
     holder: Holder
     """What is told of it while it holds a lease."""
     leases: Leases
-    locations: Locations
     front: Front
     surroundings: Surroundings
     settled: Callable[[], None]
@@ -207,27 +192,47 @@ class Replica:
 
     async def _look(self, group: asyncio.TaskGroup) -> None:
         """See who is there and who holds what; take what is ours to take, and hand over what is too much."""
-        begun_at = time.monotonic()
-        if len(self.partitions) > 1 and (self._attended_at is None or begun_at >= self._attended_at + ATTEND_SECONDS):
-            await self.leases.attend(self.holder)
-            self._attended_at = begun_at
+        await self._attend()
         scene = await self.leases.look()
         self._missed = False
+        self._learn(scene)
         others = {name: it for name, it in scene.holders.items() if it.replica != self.holder.replica}
         self.front.follow(others)
         for partition in self._wanted(scene):
             begun_at = time.monotonic()
             epoch = await self.leases.take(partition, self.holder)
             if epoch is not None:
-                seat = self.seats[partition] = Seat(partition=partition, epoch=epoch, begun_at=begun_at)
+                alone = len(self.partitions) == 1
+                seat = Seat(partition=partition, epoch=epoch, begun_at=begun_at, alone=alone)
+                self.seats[partition] = seat
                 group.create_task(self._serve(seat), name=f"replica.{partition}")
         self._hand_over(scene)
         if all(partition in others for partition in self.partitions):
             self._settle()
 
+    async def _attend(self) -> None:
+        """Say that we are there, if it is time, and if we leave to others what they hold."""
+        begun_at = time.monotonic()
+        if len(self.partitions) == 1 or any(seat.alone for seat in self.seats.values()):
+            return
+        if self._attended_at is None or begun_at >= self._attended_at + ATTEND_SECONDS:
+            await self.leases.attend(self.holder)
+            self._attended_at = begun_at
+
+    def _learn(self, scene: Scene) -> None:
+        """Go by the number of partitions that there are, if that is higher than ours."""
+        there = max(map(partitions.number, scene.partitions), default=1)
+        if there <= len(self.partitions):
+            return
+        log.warning("replica.more-partitions", partitions=there, hint=f"set OTAO_PARTITIONS to {there}")
+        self.front.partitions = partitions.names(there)
+        for seat in self.seats.values():
+            if seat.alone:
+                seat.leaving.set()
+
     def _wanted(self, scene: Scene) -> list[str]:
         """What nobody holds and we are to take."""
-        if self._hears_of_one_that_serves_alone(scene):
+        if self._hears_of_one_that_serves_alone(scene) or (len(self.partitions) > 1 and self._attended_at is None):
             return []
         now = time.monotonic()
         free = [name for name in self.partitions if name not in scene.holders and name not in self.seats]
@@ -288,17 +293,17 @@ class Replica:
             del self.seats[seat.partition]
 
     async def _hold(self, seat: Seat, tenure: Tenure) -> None:
-        url = self.surroundings.settings.database_url.get_secret_value()
+        settings = self.surroundings.settings.model_copy(update={"partitions": len(self.partitions)})
+        url = settings.database_url.get_secret_value()
         async with asyncio.TaskGroup() as group:
             keeping = [
                 group.create_task(tenure.watch(), name="replica.watch"),
                 group.create_task(tenure.run(), name="replica.lease"),
             ]
             async with open_storage(url, lease=tenure.epoch, partition=seat.partition) as storage:
-                await _check(self.locations, self.partitions)
                 assembly = await assemble(
                     storage,
-                    self.surroundings,
+                    replace(self.surroundings, settings=settings),
                     partition=seat.partition,
                     admitted=tenure.confirm,
                     others=partial(self.front.others, seat.partition),

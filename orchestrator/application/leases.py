@@ -63,6 +63,8 @@ class Scene:
     """By partition; absent: nobody."""
     present: Mapping[str, Holder] = field(default_factory=dict)
     """Replicas that have said so, by name."""
+    partitions: frozenset[str] = frozenset()
+    """Those that anybody has ever held: the database has tables for them, and there may be applications in them."""
 
 
 class LeaseLostError(StorageError):

@@ -3,6 +3,8 @@
 Rules:
 - The server's clock alone says when a lease has ended. One that would last longer than any does is of a clock that was
   set back, and counts for nothing; so does that of a session which the server does not have any more.
+- A row of a lease stays when nobody holds it: so everybody sees which partitions there are.
+- Who is there is asked as soon as there are several partitions; before, no table but that of leases is needed.
 - A replica has one connection for its leases, apart from all others, with short deadlines.
 
 Spec: PostgreSQL 15, §9.9.5 (`clock_timestamp`), §28.2.3 (`pg_stat_activity`).
@@ -53,10 +55,10 @@ _RENEW = text(
     " WHERE partition = :partition AND epoch = :epoch RETURNING epoch"
 )
 _RELEASE = text("UPDATE lease SET until_ms = 0 WHERE partition = :partition AND epoch = :epoch")
-_HELD_NOW = f"SELECT partition, replica, address FROM lease WHERE {_HELD}"  # noqa: S608 - the same
-_LOOK = text(_HELD_NOW)
+_LEASES = f"SELECT partition, replica, address, {_HELD} AS lasts FROM lease"  # noqa: S608 - the same
+_LOOK = text(_LEASES)
 _LOOK_AROUND = text(
-    f"{_HELD_NOW} UNION ALL SELECT NULL, name, address FROM replica WHERE {_lasting('replica')}"  # noqa: S608 - the same
+    f"{_LEASES} UNION ALL SELECT NULL, name, address, true FROM replica WHERE {_lasting('replica')}"  # noqa: S608 - the same
 )
 _ATTEND = text(
     f"WITH gone AS (DELETE FROM replica WHERE until_ms < {_NOW} - {_LONGEST_MS})"  # noqa: S608 - the same
@@ -95,14 +97,17 @@ class SqlLeases:
 
     async def look(self) -> Scene:
         """See `leases.Leases.look`."""
-        holders, present = {}, {}
+        holders, present, there = {}, {}, set()
         for row in await self._run(_LOOK_AROUND if self._shared else _LOOK):
             holder = Holder(replica=row.replica, address=row.address)
             if row.partition is None:
                 present[holder.replica] = holder
-            else:
+                continue
+            there.add(row.partition)
+            if row.lasts:
                 holders[row.partition] = holder
-        return Scene(holders=holders, present=present)
+        self._shared = self._shared or len(there) > 1
+        return Scene(holders=holders, present=present, partitions=frozenset(there))
 
     async def attend(self, replica: Holder) -> None:
         """See `leases.Leases.attend`."""

@@ -61,7 +61,7 @@ class MemoryLeases:
         holders = {name: holder for name in self._leases if (holder := self._holder(name)) is not None}
         now = self.now()
         present = {name: it for name, (it, until) in self._present.items() if until > now and name not in self.ended}
-        return Scene(holders=holders, present=present)
+        return Scene(holders=holders, present=present, partitions=frozenset(self._leases))
 
     async def attend(self, replica: Holder) -> None:
         """See `leases.Leases.attend`."""

@@ -186,3 +186,14 @@ async def test_a_replica_that_is_not_heard_any_more_counts_for_nothing(hasty: Pa
 
     assert await hasty.a.take(MAIN, A) is not None
     await eventually(nobody, "it counts for nothing")
+
+
+async def test_everybody_sees_which_partitions_there_are_whether_or_not_somebody_holds_them(pair: Pair) -> None:
+    assert "p2" not in (await pair.a.look()).partitions
+    await pair.a.take(MAIN, A)
+    epoch = await pair.a.take("p2", A)
+    assert epoch is not None
+    await pair.a.release("p2", epoch)
+    scene = await pair.b.look()
+    assert scene.partitions == {MAIN, "p2"}
+    assert scene.holders.keys() == {MAIN}

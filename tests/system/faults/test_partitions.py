@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -168,6 +168,27 @@ async def counters_equal_rows(url: str) -> None:
             (entry,) = await storage.entries()
             key = entry.application.key
             assert await storage.counters(key) == await recount(storage, key)
+
+
+async def test_the_number_of_partitions_is_raised_replica_by_replica_and_a_lower_one_counts_for_nothing(
+    server: Postgres, database: str
+) -> None:
+    async with Mosquitto(anonymous=True) as broker, AsyncExitStack() as stack:
+        replicas = await stack.enter_async_context(open_replicas(broker, server, database, 2, OTAO_PARTITIONS="2"))
+        await until_held(replicas, [1, 1], SHARES_SECONDS * crowding())
+        for amount in (4, 1):
+            one = Replica(broker, server, database, OTAO_PARTITIONS=str(amount))
+            replicas.append(await stack.enter_async_context(one))
+        first, second, third, lower = replicas
+        await until_held(replicas, [1, 1, 1, 1], SHARES_SECONDS * crowding())
+        for application in APPLICATIONS[:4]:
+            await first.define(application)
+        assert (await lower.put("/freeze", {"reason": "fire"}, method="POST"))["frozen"]
+        for replica in replicas:
+            assert (await replica.get("/freeze"))["frozen"]
+            assert len((await replica.get("/applications"))["items"]) == 4
+        for replica in (third, lower, second, first):
+            assert await replica.terminate() == 0
 
 
 async def test_a_rollout_of_all_applications_is_frozen_and_offered_by_whoever_is_asked(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
@@ -47,16 +47,6 @@ class Asked(MemoryLeases):
         return (await self.look()).holders.get(partition)
 
 
-class Empty:
-    """There are no applications."""
-
-    async def of(self, application: str) -> str | None:
-        return None
-
-    async def amounts(self) -> dict[str, int]:
-        return {}
-
-
 @dataclass(slots=True, kw_only=True)
 class Rehearsed(Replica):
     """Serves nothing: what ends a tenure comes from the test."""
@@ -97,7 +87,6 @@ async def opened(name: str = "me", leases: Asked | None = None, amount: int = 1)
         replica = Rehearsed(
             holder=Holder(replica=name, address="10.0.0.1:8080"),
             leases=leases,
-            locations=Empty(),
             front=front,
             surroundings=surroundings,
             settled=lambda: settled.append(True),
@@ -220,3 +209,40 @@ async def test_a_replica_that_was_heard_before_is_not_taken_for_one_that_serves_
             await scene.leases.release("p2", epochs["p2"] or 0)
             await scene.until(lambda: scene.replica.seats.keys() == {"p2", "p3"}, "it takes what is free now")
             assert not scene.replica._waits
+
+
+async def test_the_number_of_partitions_is_raised_replica_by_replica() -> None:
+    leases = Asked(lasts=60, now=time.monotonic)
+    async with AsyncExitStack() as stack:
+        scenes = [await stack.enter_async_context(opened(*of)) for of in (("b", leases, 3), ("c", leases, 3))]
+        for scene in scenes:
+            await stack.enter_async_context(running(scene))
+        seats = [scene.replica.seats for scene in scenes]
+        await scenes[0].until(lambda: sum(map(len, seats)) == 3, "they share three")
+        async with opened("a", leases, 6) as third, running(third):
+            await third.until(lambda: [*map(len, seats), len(third.replica.seats)] == [2, 2, 2], "they share six")
+            assert all(scene.replica.front.partitions == partitions.names(6) for scene in scenes)
+        await scenes[0].until(lambda: [*map(len, seats)] == [3, 3], "they have all six again")
+
+
+async def test_a_replica_that_was_told_of_one_partition_goes_by_those_that_there_are() -> None:
+    leases = Asked(lasts=60, now=time.monotonic)
+    async with opened("a", leases, 2) as first, opened("b", leases, 1) as second, running(first):
+        await first.until(lambda: len(first.replica.seats) == 2, "it has both")
+        async with running(second):
+            await first.until(lambda: len(second.replica.seats) == 1, "they share")
+            assert second.replica.front.partitions == partitions.names(2)
+            assert not any(seat.alone for seat in second.replica.seats.values())
+        await first.until(lambda: len(first.replica.seats) == 2, "it has both again")
+
+
+async def test_a_replica_ends_its_listening_to_everything_before_it_shares() -> None:
+    async with opened("a", None, 1) as scene, running(scene):
+        await scene.until(lambda: len(scene.replica.tenures) == 1, "it serves")
+        assert scene.replica.seats[MAIN].alone
+        # Another one looked before it had the lease.
+        await scene.leases.take("p2", OTHER)
+        await scene.leases.attend(OTHER)
+        await scene.until(lambda: len(scene.replica.tenures) == 2, "it serves anew")
+        assert not scene.replica.seats[MAIN].alone
+        assert (await scene.leases.look()).present.keys() == {"a", "other"}

@@ -41,6 +41,21 @@ def test_what_a_replica_holds_that_is_not_heard_is_left_to_it() -> None:
     assert shares.handover(NAMES, dict.fromkeys(NAMES, "gone"), ["a", "b"]) is None
 
 
+def test_partitions_that_one_does_not_know_of_count_for_nobody() -> None:
+    held = {"main": "b", "p2": "c", "p3": "b", "p4": "a", "p5": "a", "p6": "a"}
+    assert shares.handover(partitions.names(3), held, ["a", "b", "c"]) == ("b", "p3")
+    assert shares.takers(NAMES, held | {"main": "b"}, ["a", "b", "c"]) == {}
+
+
+@given(st.integers(1, 8), HOLDERS, PRESENT)
+def test_what_is_handed_over_is_known_whatever_others_hold(
+    amount: int, holders: dict[str, str], present: set[str]
+) -> None:
+    names = partitions.names(amount)
+    move = shares.handover(names, holders, present)
+    assert move is None or (move[1] in names and holders[move[1]] == move[0])
+
+
 @given(st.integers(1, 8), HOLDERS, PRESENT)
 def test_by_taking_and_handing_over_all_come_to_the_same_number_and_then_nothing_moves(
     amount: int, before: dict[str, str], present: set[str]
