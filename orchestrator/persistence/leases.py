@@ -5,7 +5,8 @@ Rules:
   set back, and counts for nothing; so does that of a session which the server does not have any more.
 - A row of a lease stays when nobody holds it: so everybody sees which partitions there are.
 - Who is there is asked as soon as there are several partitions; before, no table but that of leases is needed.
-- A replica has one connection for its leases, apart from all others, with short deadlines.
+- A replica has one connection for its leases, apart from all others, with short deadlines. All its leases end with it,
+  so a statement ends as it would even when nobody waits for it any more: to cut it off would close the connection.
 
 Spec: PostgreSQL 15, §9.9.5 (`clock_timestamp`), §28.2.3 (`pg_stat_activity`).
 Layer: persistence; implements `leases.Leases`.
@@ -13,6 +14,7 @@ Layer: persistence; implements `leases.Leases`.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from sqlalchemy import CursorResult
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 _NOW = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
 _LASTS = "CAST(:lasts AS bigint)"
@@ -121,8 +123,7 @@ class SqlLeases:
     async def _run(self, statement: Any, **parameters: object) -> CursorResult[Any]:  # noqa: ANN401 - a text clause
         try:
             async with self._engine.connect() as connection:
-                answer: CursorResult[Any] = await connection.execute(statement, parameters)
-                return answer
+                return await _to_its_end(connection, statement, parameters)
         except Exception as error:
             raise _told(self._engine, error) or error from error
 
@@ -143,6 +144,32 @@ class SqlLeases:
                 raise
             kind = DatabaseUnreachableError if told.transient else DatabaseUnusableError
             raise kind(told.reason) from error
+
+
+async def _to_its_end(
+    connection: AsyncConnection,
+    statement: Any,  # noqa: ANN401 - a text clause
+    parameters: dict[str, object],
+) -> CursorResult[Any]:
+    """Execute a statement; whoever is cancelled meanwhile waits for its end, `servers.LEASE_SECONDS` at most."""
+    errors: list[Exception] = []
+    answers: list[CursorResult[Any]] = []
+
+    async def execute() -> None:
+        try:
+            answers.append(await connection.execute(statement, parameters))
+        except Exception as error:  # noqa: BLE001 - raised below
+            errors.append(error)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(execute(), name="leases.statement")
+        try:
+            await asyncio.shield(task)
+        finally:
+            await asyncio.wait([task])
+    for error in errors:
+        raise error
+    return answers[0]
 
 
 def _told(engine: AsyncEngine, error: Exception) -> StorageError | None:

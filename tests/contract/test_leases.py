@@ -197,3 +197,21 @@ async def test_everybody_sees_which_partitions_there_are_whether_or_not_somebody
     scene = await pair.b.look()
     assert scene.partitions == {MAIN, "p2"}
     assert scene.holders.keys() == {MAIN}
+
+
+async def test_whoever_is_cancelled_while_it_renews_one_lease_keeps_the_others(pair: Pair) -> None:
+    await pair.a.attend(A)
+    await pair.a.take(MAIN, A)
+    epoch = await pair.a.take("p2", A)
+    assert epoch is not None
+    for turns in range(60):
+        async with asyncio.TaskGroup() as group:
+            renewing = group.create_task(pair.a.renew("p2", epoch))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            renewing.cancel()
+        # The server may take a moment to notice that a session has ended.
+        for _ in range(3):
+            scene = await pair.b.look()
+            assert scene.holders == {MAIN: A, "p2": A}
+            assert scene.present == {"a": A}
