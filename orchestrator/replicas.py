@@ -151,8 +151,6 @@ class Replica:
     """Whether the database did not answer the last time."""
     _leaving: asyncio.Event = field(default_factory=asyncio.Event)
     _attended_at: float | None = None
-    _attending: set[str] = field(default_factory=set)
-    """Replicas that have said that they are there."""
     _waits: bool = False
     """Whether it takes nothing, because of a replica that knows of one partition only."""
     _free_since: dict[str, float] = field(default_factory=dict)
@@ -164,20 +162,15 @@ class Replica:
 
     async def run(self) -> None:
         """Serve whenever there is a lease to be had, until `leave` is called."""
-        async with asyncio.TaskGroup() as group:
-            while not self._leaving.is_set():
-                try:
-                    async with asyncio.timeout(ASK_SECONDS):
-                        await self._look(group)
-                except TimeoutError:
-                    self._miss("it does not answer")
-                except StorageError as error:
-                    if not error.transient:
-                        raise
-                    self._miss(error.reason)
-                await self._pause()
-            for seat in self.seats.values():
-                seat.leaving.set()
+        async with asyncio.TaskGroup() as around:
+            async with asyncio.TaskGroup() as group:
+                while not self._leaving.is_set():
+                    await self._try_to_look(group)
+                    await self._pause()
+                for seat in self.seats.values():
+                    seat.leaving.set()
+                attending = around.create_task(self._attend_to_the_end(), name="replica.leaving")
+            attending.cancel()
         if len(self.partitions) > 1:
             await self._tell(self.leases.depart(self.holder))
 
@@ -189,6 +182,17 @@ class Replica:
     def leave(self) -> None:
         """Let others have the leases, and end."""
         self._leaving.set()
+
+    async def _try_to_look(self, group: asyncio.TaskGroup) -> None:
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                await self._look(group)
+        except TimeoutError:
+            self._miss("it does not answer")
+        except StorageError as error:
+            if not error.transient:
+                raise
+            self._miss(error.reason)
 
     async def _look(self, group: asyncio.TaskGroup) -> None:
         """See who is there and who holds what; take what is ours to take, and hand over what is too much."""
@@ -219,6 +223,12 @@ class Replica:
             await self.leases.attend(self.holder)
             self._attended_at = begun_at
 
+    async def _attend_to_the_end(self) -> None:
+        """Say that we are about to end until cancelled: what we still hold may take a while."""
+        while len(self.partitions) > 1:
+            await self._tell(self.leases.attend(self.holder, leaving=True))
+            await asyncio.sleep(ATTEND_SECONDS)
+
     def _learn(self, scene: Scene) -> None:
         """Go by the number of partitions that there are, if that is higher than ours."""
         there = max(map(partitions.number, scene.partitions), default=1)
@@ -247,8 +257,7 @@ class Replica:
     def _hears_of_one_that_serves_alone(self, scene: Scene) -> bool:
         """Whether somebody serves who has never said that he is there: it listens to everything, as if all were its."""
         holders = {it.replica for it in scene.holders.values()} - {self.holder.replica}
-        self._attending = self._attending & holders | scene.present.keys()
-        alone = len(self.partitions) > 1 and not holders <= self._attending
+        alone = len(self.partitions) > 1 and not holders <= scene.known
         if alone and not self._waits:
             log.warning("replica.waits", hint="end all replicas before OTAO_PARTITIONS is raised from 1")
         self._waits = alone

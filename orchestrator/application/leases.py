@@ -62,7 +62,9 @@ class Scene:
     holders: Mapping[str, Holder] = field(default_factory=dict)
     """By partition; absent: nobody."""
     present: Mapping[str, Holder] = field(default_factory=dict)
-    """Replicas that have said so, by name."""
+    """Replicas that have said so and are not about to end, by name."""
+    known: frozenset[str] = frozenset()
+    """Those that have ever said so and have not departed, while they may hold a lease."""
     partitions: frozenset[str] = frozenset()
     """Those that anybody has ever held: the database has tables for them, and there may be applications in them."""
 
@@ -92,8 +94,8 @@ class Leases(Protocol):
     async def look(self) -> Scene:
         """Who is there, and who holds what, now."""
 
-    async def attend(self, replica: Holder) -> None:
-        """Say that a replica is there."""
+    async def attend(self, replica: Holder, *, leaving: bool = False) -> None:
+        """Say that a replica is there; `leaving`: that it is about to end, and takes nothing more."""
 
     async def depart(self, replica: Holder) -> None:
         """Say that a replica is there no more."""

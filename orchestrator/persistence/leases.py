@@ -5,6 +5,7 @@ Rules:
   set back, and counts for nothing; so does that of a session which the server does not have any more.
 - A row of a lease stays when nobody holds it: so everybody sees which partitions there are.
 - Who is there is asked as soon as there are several partitions; before, no table but that of leases is needed.
+- A replica that is about to end has no address any more.
 - A replica has one connection for its leases, apart from all others, with short deadlines. All its leases end with it,
   so a statement ends as it would even when nobody waits for it any more: to cut it off would close the connection.
 
@@ -60,7 +61,7 @@ _RELEASE = text("UPDATE lease SET until_ms = 0 WHERE partition = :partition AND 
 _LEASES = f"SELECT partition, replica, address, {_HELD} AS lasts FROM lease"  # noqa: S608 - the same
 _LOOK = text(_LEASES)
 _LOOK_AROUND = text(
-    f"{_LEASES} UNION ALL SELECT NULL, name, address, true FROM replica WHERE {_lasting('replica')}"  # noqa: S608 - the same
+    f"{_LEASES} UNION ALL SELECT NULL, name, address, {_lasting('replica')} FROM replica"  # noqa: S608 - the same
 )
 _ATTEND = text(
     f"WITH gone AS (DELETE FROM replica WHERE until_ms < {_NOW} - {_LONGEST_MS})"  # noqa: S608 - the same
@@ -99,22 +100,24 @@ class SqlLeases:
 
     async def look(self) -> Scene:
         """See `leases.Leases.look`."""
-        holders, present, there = {}, {}, set()
+        holders, present, there, known = {}, {}, set(), set()
         for row in await self._run(_LOOK_AROUND if self._shared else _LOOK):
             holder = Holder(replica=row.replica, address=row.address)
-            if row.partition is None:
-                present[holder.replica] = holder
-                continue
-            there.add(row.partition)
-            if row.lasts:
-                holders[row.partition] = holder
+            if row.partition is not None:
+                there.add(row.partition)
+                if row.lasts:
+                    holders[row.partition] = holder
+            else:
+                known.add(holder.replica)
+                if row.lasts and holder.address:
+                    present[holder.replica] = holder
         self._shared = self._shared or len(there) > 1
-        return Scene(holders=holders, present=present, partitions=frozenset(there))
+        return Scene(holders=holders, present=present, known=frozenset(known), partitions=frozenset(there))
 
-    async def attend(self, replica: Holder) -> None:
+    async def attend(self, replica: Holder, *, leaving: bool = False) -> None:
         """See `leases.Leases.attend`."""
-        lasts = round(self._lasts * PRESENCE)
-        await self._run(_ATTEND, replica=replica.replica, address=replica.address, lasts=lasts)
+        lasts, address = round(self._lasts * PRESENCE), "" if leaving else replica.address
+        await self._run(_ATTEND, replica=replica.replica, address=address, lasts=lasts)
 
     async def depart(self, replica: Holder) -> None:
         """See `leases.Leases.depart`."""

@@ -31,7 +31,8 @@ class MemoryLeases:
     now: Callable[[], float]
     ended: set[str] = field(default_factory=set)
     _leases: dict[str, _Lease] = field(default_factory=dict)
-    _present: dict[str, tuple[Holder, float]] = field(default_factory=dict)
+    _present: dict[str, tuple[Holder | None, float]] = field(default_factory=dict)
+    """None: it is about to end."""
 
     async def take(self, partition: str, holder: Holder) -> int | None:
         """See `leases.Leases.take`."""
@@ -60,12 +61,14 @@ class MemoryLeases:
         """See `leases.Leases.look`."""
         holders = {name: holder for name in self._leases if (holder := self._holder(name)) is not None}
         now = self.now()
-        present = {name: it for name, (it, until) in self._present.items() if until > now and name not in self.ended}
-        return Scene(holders=holders, present=present, partitions=frozenset(self._leases))
+        heard = {name: it for name, (it, until) in self._present.items() if until > now and name not in self.ended}
+        present = {name: it for name, it in heard.items() if it is not None}
+        known = frozenset(self._present)
+        return Scene(holders=holders, present=present, known=known, partitions=frozenset(self._leases))
 
-    async def attend(self, replica: Holder) -> None:
+    async def attend(self, replica: Holder, *, leaving: bool = False) -> None:
         """See `leases.Leases.attend`."""
-        self._present[replica.replica] = (replica, self.now() + self.lasts * PRESENCE)
+        self._present[replica.replica] = (None if leaving else replica, self.now() + self.lasts * PRESENCE)
 
     async def depart(self, replica: Holder) -> None:
         """See `leases.Leases.depart`."""

@@ -215,3 +215,14 @@ async def test_whoever_is_cancelled_while_it_renews_one_lease_keeps_the_others(p
             scene = await pair.b.look()
             assert scene.holders == {MAIN: A, "p2": A}
             assert scene.present == {"a": A}
+
+
+async def test_a_replica_that_is_about_to_end_is_known_and_counts_for_nothing(pair: Pair) -> None:
+    await pair.a.attend(A)
+    await pair.a.attend(A, leaving=True)
+    await pair.b.attend(B)
+    scene = await pair.b.look()
+    assert scene.present == {"b": B}
+    assert scene.known == {"a", "b"}
+    await pair.a.depart(A)
+    assert (await pair.b.look()).known == {"b"}

@@ -53,6 +53,8 @@ class Rehearsed(Replica):
 
     tenures: list[Tenure] = field(default_factory=list)
     endings: asyncio.Queue[Exception] = field(default_factory=asyncio.Queue)
+    slow: dict[str, asyncio.Event] = field(default_factory=dict)
+    """What the ends of partitions wait for."""
 
     async def _hold(self, seat: Seat, tenure: Tenure) -> None:
         self.tenures.append(tenure)
@@ -61,6 +63,8 @@ class Rehearsed(Replica):
         async with asyncio.TaskGroup() as group:
             ending = group.create_task(self._end())
             await seat.leaving.wait()
+            if seat.partition in self.slow:
+                await self.slow[seat.partition].wait()
             ending.cancel()
 
     async def _end(self) -> None:
@@ -205,7 +209,7 @@ async def test_a_replica_that_was_heard_before_is_not_taken_for_one_that_serves_
         epochs = {name: await scene.leases.take(name, OTHER) for name in (MAIN, "p2")}
         async with running(scene):
             await scene.until(lambda: scene.replica.seats.keys() == {"p3"}, "it takes what nobody holds")
-            await scene.leases.depart(OTHER)
+            await scene.leases.attend(OTHER, leaving=True)
             await scene.leases.release("p2", epochs["p2"] or 0)
             await scene.until(lambda: scene.replica.seats.keys() == {"p2", "p3"}, "it takes what is free now")
             assert not scene.replica._waits
@@ -246,3 +250,24 @@ async def test_a_replica_ends_its_listening_to_everything_before_it_shares() -> 
         await scene.until(lambda: len(scene.replica.tenures) == 2, "it serves anew")
         assert not scene.replica.seats[MAIN].alone
         assert (await scene.leases.look()).present.keys() == {"a", "other"}
+
+
+async def test_what_a_replica_that_ends_slowly_does_not_hold_any_more_is_shared_meanwhile() -> None:
+    passed = 0.0
+    leases = Asked(lasts=60, now=lambda: time.monotonic() + passed)
+    async with opened("a", leases, 4) as first, opened("b", leases, 4) as second, opened("c", leases, 4) as third:
+        first.replica.slow[MAIN] = may_end = asyncio.Event()
+        async with running(first), AsyncExitStack() as others:
+            await first.until(lambda: len(first.replica.seats) == 4, "it has all")
+            await others.enter_async_context(running(second))
+            await second.until(lambda: len(second.replica.seats) == 2, "they share")
+            first.replica.leave()
+            await second.until(lambda: len(second.replica.seats) == 3, "the other takes what is let go")
+            passed = 45.0
+            await others.enter_async_context(running(third))
+            await third.until(lambda: len(second.replica.seats) == 2, "they share what the first does not hold")
+            await third.until(lambda: len(third.replica.seats) == 1, "and nobody waits for it")
+            assert not third.replica._waits
+            assert first.replica.seats.keys() == {MAIN}
+            may_end.set()
+            await third.until(lambda: len(third.replica.seats) == 2, "they have all")

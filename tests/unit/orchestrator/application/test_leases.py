@@ -50,8 +50,8 @@ class Failing:
     async def look(self) -> Scene:
         return await self.leases.look()
 
-    async def attend(self, replica: Holder) -> None:
-        await self.leases.attend(replica)
+    async def attend(self, replica: Holder, *, leaving: bool = False) -> None:
+        await self.leases.attend(replica, leaving=leaving)
 
     async def depart(self, replica: Holder) -> None:
         await self.leases.depart(replica)
