@@ -11,8 +11,8 @@ Layer: api.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import quote
@@ -49,8 +49,20 @@ class Local:
     """Whether an application of this name is in it."""
     unready: Callable[[], str | None] = lambda: None
     """Why it does not serve yet."""
-    answering: set[Request] = field(default_factory=set)
+    answering: set[object] = field(default_factory=set)
+    """One for each request and question."""
     idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @contextmanager
+    def answers(self) -> Iterator[App]:
+        """Count as answering meanwhile."""
+        one = object()
+        self.answering.add(one)
+        try:
+            yield self.app
+        finally:
+            self.answering.discard(one)
+            self.idle.set()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -176,12 +188,8 @@ class Front:
         """Have a partition answer."""
         local, holder = self.local.get(partition), self.holders.get(partition)
         if local is not None:
-            local.answering.add(request)
-            try:
-                await local.app(request.scope, request.receive, send)
-            finally:
-                local.answering.discard(request)
-                local.idle.set()
+            with local.answers() as app:
+                await app(request.scope, request.receive, send)
         elif holder is None or _is_marked(request):
             raise NobodyHoldsError
         else:
@@ -194,8 +202,8 @@ class Front:
         async def one(partition: str, question: Question) -> None:
             local, holder = self.local.get(partition), self.holders.get(partition)
             try:
-                app = None if local is None else local.app
-                answers[partition] = await self.forwards.ask(question, partition, app, holder)
+                with nullcontext() if local is None else local.answers() as app:
+                    answers[partition] = await self.forwards.ask(question, partition, app, holder)
             except NobodyHoldsError:
                 return
 

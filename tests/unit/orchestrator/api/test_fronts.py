@@ -25,7 +25,7 @@ from tests.contract.deadlines import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from orchestrator.api.guards import App
+    from orchestrator.api.guards import App, Receive, Scope, Send
 
 DEADLINE_SECONDS = 10
 NOBODY = Holder(replica="nobody", address="127.0.0.1:9")
@@ -325,6 +325,28 @@ async def test_a_partition_that_is_handed_over_waits_for_what_is_being_answered(
         scene.here.last.set()
         assert (await asked).text == "first\nlast\n"
         await asyncio.wait_for(draining, DEADLINE_SECONDS)
+
+
+async def test_a_partition_that_is_handed_over_waits_for_what_was_asked_of_all() -> None:
+    async with sharing() as scene, asyncio.TaskGroup() as group:
+        scene.front.follow({"main": scene.holder, "p3": scene.holder})
+        begun, may_answer = asyncio.Event(), asyncio.Event()
+
+        async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+            begun.set()
+            await may_answer.wait()
+            await scene.here.app(scope, receive, send)
+
+        scene.front.hold("p2", Local(app=slow))
+        asked = group.create_task(scene.client.post("/api/v1/freeze", json={"reason": "fire"}))
+        await asyncio.wait_for(begun.wait(), DEADLINE_SECONDS)
+        draining = group.create_task(scene.front.drained("p2"))
+        await eventually(lambda: "p2" not in scene.front.local, "nothing more is let in")
+        assert not draining.done()
+        may_answer.set()
+        assert (await asked).status_code == 418
+        await asyncio.wait_for(draining, DEADLINE_SECONDS)
+        assert len(scene.here.seen) == 1
 
 
 async def test_while_nobody_can_say_where_an_application_is_the_caller_is_told_to_try_again() -> None:
