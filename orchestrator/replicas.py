@@ -19,7 +19,7 @@ import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, TypeGuard
 
 import structlog
 
@@ -35,9 +35,10 @@ from orchestrator.persistence.leases import open_leases
 from orchestrator.persistence.places import open_locations
 from orchestrator.persistence.storage import open_storage
 from orchestrator.settings import split_address
+from orchestrator.totals import Totals
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from orchestrator.api.fronts import Front
     from orchestrator.application.leases import Leases, Scene
@@ -54,15 +55,14 @@ ASK_SECONDS = 2.0
 _ANYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - nothing listens here: it is what nobody can connect to
 HELD, TAKEN, LOST = "leases_held", "leases_taken", "leases_lost"
 TERM = Term()
-Amount = TypeVar("Amount", int, float)
 
 
 async def run(surroundings: Surroundings, *, announce: Callable[[str], None], stop: asyncio.Event) -> None:
     """Serve or stand by until `stop`; `announce` is called when the one or the other has begun."""
     settings, name = surroundings.settings, secrets.token_hex(4)
     surroundings.gauges.update({HELD: 0, TAKEN: 0, LOST: 0})
-    seats: dict[str, Seat] = {}
-    async with _opened(surroundings, name, seats) as (leases, front):
+    totals = Totals(surroundings.gauges)
+    async with _opened(surroundings, name, totals) as (leases, front):
         garbage.tune()
         address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         async with asyncio.TaskGroup() as group:
@@ -78,7 +78,7 @@ async def run(surroundings: Surroundings, *, announce: Callable[[str], None], st
                 front=front,
                 surroundings=surroundings,
                 settled=lambda: announce(listening),
-                seats=seats,
+                totals=totals,
             )
             group.create_task(replica.run(), name="replica.run")
             await stop.wait()
@@ -90,31 +90,17 @@ async def run(surroundings: Surroundings, *, announce: Callable[[str], None], st
 
 
 @asynccontextmanager
-async def _opened(surroundings: Surroundings, name: str, seats: dict[str, Seat]) -> AsyncIterator[tuple[Leases, Front]]:
-    """The leases, and the front, which shows the numbers of all `seats`."""
+async def _opened(surroundings: Surroundings, name: str, totals: Totals) -> AsyncIterator[tuple[Leases, Front]]:
+    """The leases, and the front, which shows the `totals`."""
     settings = surroundings.settings
     url, names = settings.database_url.get_secret_value(), partitions.names(settings.partitions)
-
-    def gauges() -> dict[str, float]:
-        each = [assembly.gauges() for assembly in _assemblies(seats)]
-        ready = min((shown["ready"] for shown in each), default=0.0)
-        return {**_total(each), "ready": ready, **surroundings.gauges}
-
-    def events() -> dict[str, int]:
-        return _total([assembly.link_events() for assembly in _assemblies(seats)])
-
-    metrics = exposition(surroundings.tallies, events, gauges)
+    metrics = exposition(surroundings.tallies, totals.events, totals.gauges)
     async with (
         open_leases(url, lasts=TERM.lasts, shared=len(names) > 1) as leases,
         open_locations(url) as locations,
         open_front(name, metrics, partitions=names, locations=locations) as front,
     ):
         yield leases, front
-
-
-def _total(each: Sequence[Mapping[str, Amount]]) -> dict[str, Amount]:
-    names = dict.fromkeys(name for shown in each for name in shown)
-    return {name: sum((shown[name] for shown in each[1:]), each[0][name]) for name in names}
 
 
 def _assemblies(seats: dict[str, Seat]) -> list[Assembly]:
@@ -145,6 +131,7 @@ class Replica:
     surroundings: Surroundings
     settled: Callable[[], None]
     """Called once: it serves, or knows who does."""
+    totals: Totals
     seats: dict[str, Seat] = field(default_factory=dict)
     _announced: bool = False
     _missed: bool = False
@@ -321,9 +308,11 @@ class Replica:
                 self.front.hold(seat.partition, Local(app=assembly.app, has=assembly.has, unready=assembly.unready))
                 self.surroundings.gauges[HELD] = len(_assemblies(self.seats))
                 self._settle()
+                self.totals.begin(assembly)
                 try:
                     await assembly.run(self._left(seat, assembly))
                 finally:
+                    self.totals.end(assembly)
                     assembly.watch.close()
                     self.front.hold(seat.partition, None)
             for task in keeping:

@@ -23,6 +23,7 @@ from orchestrator.assemblies import Surroundings
 from orchestrator.persistence.memory_leases import MemoryLeases
 from orchestrator.persistence.refusals import DatabaseUnusableError
 from orchestrator.replicas import Replica, Seat
+from orchestrator.totals import Totals
 from tests.contract.deadlines import eventually
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ async def opened(name: str = "me", leases: Asked | None = None, amount: int = 1)
             front=front,
             surroundings=surroundings,
             settled=lambda: settled.append(True),
+            totals=Totals(surroundings.gauges),
         )
         yield Scene(replica=replica, leases=leases, settled=settled)
 
