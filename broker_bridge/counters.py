@@ -20,6 +20,8 @@ class Counters:
     losses: int = 0
     """Connections that had been up and ended without our will."""
     refused_connects: int = 0
+    refused_subscriptions: int = 0
+    """Where subscriptions vary; else one ends the connection."""
     inbound: int = 0
     """Messages handed to the queue; our own echoes are not among them."""
     echoes: int = 0

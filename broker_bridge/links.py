@@ -120,17 +120,19 @@ class MqttLink:
             wait = self._options.backoff.wait(failures, self._random(), slow=attempt.slow)
             await asyncio.sleep(wait.total_seconds())
 
-    async def cover(self, subscriptions: Sequence[Subscription]) -> None:
-        """Be subscribed to exactly these, on this connection and later ones; return when the broker has answered.
-
-        Without a connection it returns at once: the next one begins with them.
-
-        Raises:
-            BrokerRefused: the broker does not accept one of them.
-        """
+    def cover(self, subscriptions: Sequence[Subscription]) -> None:
+        """Be subscribed to exactly these, on this connection and later ones; `varying` in the options allows it."""
         self._options = replace(self._options, subscriptions=tuple(subscriptions))
         if self._session is not None:
-            await self._session.cover(self._options.subscriptions)
+            self._session.cover(self._options.subscriptions)
+
+    async def covered(self) -> None:
+        """Return when the broker has answered what `cover` has changed.
+
+        Without a connection it returns at once: the next one begins with it.
+        """
+        if self._session is not None:
+            await self._session.covered()
 
     async def receive(self, limit: int) -> Received:
         """Wait for a new connection or for 1 to `limit` messages; one caller at a time."""
@@ -196,9 +198,8 @@ class MqttLink:
         self._session = session
         self.counters.connects += 1
         _log.info("broker.connected", number=connection.number, session_present=connection.session_present)
-        async with asyncio.timeout(self._options.connect_timeout.total_seconds()):
-            # They may have changed while the connection was made.
-            await session.cover(self._options.subscriptions)
+        # They may have changed while the connection was made.
+        session.cover(self._options.subscriptions)
         ending = await session.until_ended()
         self.counters.losses += 1
         if ending.reason_code == reasons.SESSION_TAKEN_OVER:

@@ -75,7 +75,9 @@ class LinkOptions:
     """Names the session at the broker; two live clients with one ID end each other's connections."""
     subscriptions: tuple[Subscription, ...] = ()
     varying: bool = False
-    """Whether subscriptions come and go: the session that the broker has may have others."""
+    """Whether subscriptions come and go: the session that the broker has may have others, and one may be refused."""
+    resubscribe: timedelta = timedelta(minutes=1)
+    """Until one that was refused is asked for again, where subscriptions vary."""
     unwanted: tuple[str, ...] = ()
     """Topic filters that the session may have from before, and has no more from now on."""
     protocol: Literal["5", "3.1.1"] = "5"

@@ -4,15 +4,12 @@ Rules:
 - It is up once the broker has accepted our subscriptions; the notice of it goes before its first message. Where the
   broker has our session, it is up at once: whatever waited for us, however much, comes before that answer (Mosquitto up
   to 2.0.11 sends all of it, whatever the receive maximum), and has to be restrained as on any other connection.
-- MQTT 5: subscribed again on every connection, without the retained messages, so that a change of ours takes effect.
-  MQTT 3.1.1 cannot leave them out: subscribed only when the broker has no session, or one that may be another.
-- Subscriptions that change meanwhile are asked for, and given up, at once.
 - Our own echoes and what matches none of our subscriptions (both on MQTT 3.1.1: the second is a fault of amqtt's), and
   topics that are not UTF-8, are acknowledged in their place and go no further.
 - A publish that the broker leaves unanswered for too long ends the connection. While we do not keep up with reading,
   the answer waits behind what we have not read, and time does not count.
 
-Spec: MQTT 5.0 §3.2.2.3 (limits of the broker), §3.8.3.1, §4.6; MQTT 3.1.1 §3.8.4.
+Spec: MQTT 5.0 §3.2.2.3 (limits of the broker), §4.6.
 Layer: adapter.
 """
 
@@ -20,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from broker_bridge import profiles, reasons
 from broker_bridge.acknowledgements import Acknowledgements
@@ -28,7 +25,7 @@ from broker_bridge.connections import BrokerConnection, Listener
 from broker_bridge.encodings import LARGEST_INTEGER
 from broker_bridge.errors import BrokerRefused
 from broker_bridge.packets import Connack, Misspelt
-from broker_bridge.topic_filters import matcher
+from broker_bridge.subscriptions import Subscriptions
 from broker_bridge.windows import Window
 from protocol.links import MQTT_5, REFUSED, Connection, LinkLost
 
@@ -58,8 +55,6 @@ class LinkSession:
         self._options = options
         self._level = profile.level
         self._is_ours = is_ours
-        self._subscriptions: tuple[Subscription, ...] = options.subscriptions
-        self._asked_for = matcher(subscription.topic_filter for subscription in options.subscriptions)
         self._inbox = inbox
         self._counters = counters
         self._loop = asyncio.get_running_loop()
@@ -67,13 +62,12 @@ class LinkSession:
         self._early: list[Inbound] = []
         self._accepted: Connack | None = None
         self._window: Window | None = None
-        self._granted: asyncio.Future[list[int]] | None = None
-        """The broker's answer to the subscriptions in the options, which its session has already; while awaited."""
         self._behind_at = 0.0
         """When we last went on reading."""
         self.connection: Connection | None = None
         """What is told to the link's user; None until it is up."""
         self._wire = BrokerConnection(profile, Listener(on_messages=self._messages, on_answers=self._answers))
+        self._subscriptions = Subscriptions(options, self._wire, counters, self._loop.time)
 
     async def open(self, number: int) -> Connection:
         """Connect and subscribe; `number` is the connection's own.
@@ -92,28 +86,18 @@ class LinkSession:
                 raise BrokerRefused(reason, accepted.reason_code)
             raise ConnectionRefusedError(reason)
         if accepted.session_present:
-            self._subscribe_again()
+            self._subscriptions.resume(self._level)
         else:
-            await self._subscribe()
+            await self._subscriptions.begin()
         return self._come_up(number, accepted)
 
-    async def cover(self, subscriptions: tuple[Subscription, ...]) -> None:
-        """Be subscribed to exactly these from now on; return when the broker has answered, or the connection ended.
+    def cover(self, subscriptions: tuple[Subscription, ...]) -> None:
+        """Be subscribed to exactly these from now on."""
+        self._subscriptions.cover(subscriptions)
 
-        Raises:
-            BrokerRefused: it does not accept one of them.
-        """
-        added = [item for item in subscriptions if item not in self._subscriptions]
-        removed = [item.topic_filter for item in self._subscriptions if item not in subscriptions]
-        self._subscriptions = subscriptions
-        self._asked_for = matcher(item.topic_filter for item in subscriptions)
-        granted = self._wire.ask_for(added) if added else None
-        ended = self._wire.ask_to_end(removed) if removed else None
-        for answer in (granted, ended):
-            if answer is not None:
-                await asyncio.wait((answer, self._wire.ended), return_when=asyncio.FIRST_COMPLETED)
-        if granted is not None and granted.done():
-            self._check(added, granted.result())
+    async def covered(self) -> None:
+        """Return when the broker has answered what `cover` has changed, or the connection has ended."""
+        await self._subscriptions.covered()
 
     async def until_ended(self) -> Ending:
         """Keep the connection alive until it ends; return why.
@@ -122,11 +106,9 @@ class LinkSession:
             BrokerRefused: it had our session, and does not accept our subscriptions any more.
         """
         while not self._wire.ended.done():
-            awaited = (self._wire.ended,) if self._granted is None else (self._wire.ended, self._granted)
+            awaited: list[asyncio.Future[Any]] = [self._wire.ended, *self._subscriptions.answers]
             await asyncio.wait(awaited, timeout=_TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            if self._granted is not None and self._granted.done():
-                self._check(self._options.subscriptions, self._granted.result())
-                self._granted = None
+            self._subscriptions.tick()
             self._wire.tick()
             self._end_if_unanswered()
         return self._wire.ended.result()
@@ -170,21 +152,6 @@ class LinkSession:
         self._wire.close()
         if self._window is not None:
             self._window.fail(self._wire.ended.result().reason)
-
-    async def _subscribe(self) -> None:
-        if self._options.subscriptions:
-            self._check(self._options.subscriptions, await self._wire.subscribe(self._options.subscriptions))
-
-    def _subscribe_again(self) -> None:
-        if self._options.subscriptions and (self._level >= MQTT_5 or self._options.varying):
-            self._granted = self._wire.ask_for(self._options.subscriptions)
-        if self._options.unwanted:
-            self._wire.ask_to_end(self._options.unwanted)
-
-    def _check(self, subscriptions: Sequence[Subscription], codes: Sequence[int]) -> None:
-        for subscription, code in zip(subscriptions, codes, strict=True):
-            if code >= REFUSED:
-                raise BrokerRefused(f"the subscription to {subscription.topic_filter}", code)
 
     def _come_up(self, number: int, accepted: Connack) -> Connection:
         self._accepted = accepted
@@ -246,7 +213,7 @@ class LinkSession:
         if self._is_ours(topic):
             self._counters.echoes += 1
             return True
-        if not self._asked_for(topic):
+        if not self._subscriptions.matches(topic):
             self._counters.unasked += 1
             return True
         return False

@@ -2,7 +2,8 @@
 
 Rules:
 - Subscriptions follow the applications: before a request that changes one is answered, the broker has them as well.
-- A broker that is away, or busy, has them with the next connection; the request is answered nevertheless.
+- A broker that is away, or busy, has them later, or with the next connection; the request is answered nevertheless.
+- Both connections know what has changed before either is waited for.
 
 Layer: service; stands around the web application.
 """
@@ -10,19 +11,16 @@ Layer: service; stands around the web application.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
-from broker_bridge.errors import BrokerRefused
 from orchestrator import links
 from protocol import controls, topics
 from protocol.links import Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from broker_bridge.links import MqttLink
     from orchestrator.api.guards import App, Message, Receive, Scope, Send
     from orchestrator.application.directory import Directory
@@ -58,12 +56,6 @@ class Coverage:
     partition: str
     endpoints: MqttLink
     operators: MqttLink
-    _known: tuple[Sequence[Subscription], Sequence[Subscription]] = field(init=False)
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    def __post_init__(self) -> None:
-        """The links begin with what there is."""
-        self._known = self._wanted()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -78,17 +70,12 @@ class Coverage:
 
     async def renew(self) -> None:
         """Have the broker know what is subscribed to now."""
-        async with self._turn:
-            wanted = self._wanted()
-            if wanted == self._known:
-                return
-            self._known = wanted
+        self.endpoints.cover(of_endpoints(self.directory, self.instances, self.partition))
+        self.operators.cover(of_operators(self.directory))
+        until = asyncio.get_running_loop().time() + ANSWER_SECONDS
+        for name, link in (("endpoints", self.endpoints), ("operators", self.operators)):
             try:
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    for link, subscriptions in zip((self.endpoints, self.operators), wanted, strict=True):
-                        await link.cover(subscriptions)
-            except (BrokerRefused, TimeoutError) as error:
-                log.warning("broker.not-covered", partition=self.partition, reason=str(error) or type(error).__name__)
-
-    def _wanted(self) -> tuple[Sequence[Subscription], Sequence[Subscription]]:
-        return of_endpoints(self.directory, self.instances, self.partition), of_operators(self.directory)
+                async with asyncio.timeout_at(until):
+                    await link.covered()
+            except TimeoutError:
+                log.warning("broker.not-covered", partition=self.partition, link=name)

@@ -48,6 +48,11 @@ async def linked(options: LinkOptions) -> AsyncIterator[MqttLink]:
         yield link
 
 
+async def covering(link: MqttLink, *subscriptions: Subscription) -> None:
+    link.cover(subscriptions)
+    await link.covered()
+
+
 async def say(broker: Mosquitto, *names: str) -> None:
     async with connect(broker, "fleet") as client:
         for name in names:
@@ -65,10 +70,10 @@ async def test_what_is_covered_is_heard_from_then_on_and_what_is_not_no_more(
     async with linked(options) as link:
         await say(broker, "toaster", "kettle")
         assert await heard(link) == ["kettle"]
-        await link.cover([ECHO, KETTLE, TOASTER])
+        await covering(link, ECHO, KETTLE, TOASTER)
         await say(broker, "toaster", "kettle")
         assert await heard(link) == ["toaster", "kettle"]
-        await link.cover([ECHO, TOASTER])
+        await covering(link, ECHO, TOASTER)
         await say(broker, "kettle", "toaster")
         assert await heard(link) == ["toaster"]
 
@@ -79,7 +84,7 @@ async def test_what_changed_without_a_connection_holds_from_the_next_one_on(
     async with linked(options):
         pass
     link = MqttLink(options, is_ours=topics.is_ours)
-    await link.cover([ECHO, KETTLE, TOASTER])
+    await covering(link, ECHO, KETTLE, TOASTER)
     await say(broker, "kettle")
     async with running(link):
         await link.publish([Outbound(topic=MARKER, payload=b"up")])

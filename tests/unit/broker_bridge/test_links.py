@@ -15,7 +15,7 @@ from broker_bridge.links import MqttLink
 from broker_bridge.options import LinkOptions
 from protocol.links import Subscription
 from tests.contract.deadlines import eventually
-from tests.unit.broker_bridge.scripted_brokers import ScriptedBroker
+from tests.unit.broker_bridge.scripted_brokers import SUBSCRIBE, ScriptedBroker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,9 +28,12 @@ def made(
     inbox_limit: int = 100,
     random: float = 0.0,
     subscribed: bool = False,
+    varying: bool = False,
 ) -> MqttLink:
     options = LinkOptions(
         subscriptions=(Subscription(topic_filter="kp1/#"),) if subscribed else (),
+        varying=varying,
+        resubscribe=timedelta(),
         url=broker.url,
         client_id="otao-1",
         inbox_limit=inbox_limit,
@@ -91,6 +94,20 @@ async def test_subscriptions_refused_on_the_first_connection_end_run_though_the_
             broker.suback = 0x87
             broker.cut()
             await eventually(lambda: link.counters.refused_connects >= 2, "two refused subscriptions")
+
+
+@pytest.mark.parametrize("session_present", [True, False], ids=["our-session", "new-session"])
+async def test_where_subscriptions_vary_one_that_is_refused_on_the_first_connection_ends_neither_run_nor_connection(
+    *, session_present: bool
+) -> None:
+    async with ScriptedBroker(session_present=session_present, suback=0x87) as broker:
+        link = made(broker, subscribed=True, varying=True)
+        async with running(link):
+            await asyncio.wait_for(link.receive(1), 5)
+            await eventually(lambda: link.counters.refused_subscriptions >= 2, "it is refused again")
+            broker.suback = 1
+            await broker.gets(SUBSCRIBE, broker.kinds().count(SUBSCRIBE) + 1)
+            assert (link.counters.connects, link.counters.refused_connects) == (1, 0)
 
 
 async def test_a_busy_or_absent_broker_is_tried_again_from_the_start() -> None:
