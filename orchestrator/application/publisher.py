@@ -10,6 +10,8 @@ Rules:
   what was committed before.
 - What was acknowledged once, and is published again because the broker's store is not the one that we know, is retained
   messages only: an offer that is live was seen, and a device that acts on every one would install again.
+- A topic that an endpoint has left, of an application version that is not ours any more, is cleared once: another
+  partition may have it since, and what is there is its own.
 - The sentinel is raised at most once a second, after the pushes it stands for.
 
 Layer: application.
@@ -221,6 +223,7 @@ class Publisher:
             self._ahead = (0, ())
 
     async def _plan(self, pushes: Sequence[Push]) -> _Plan:
+        pushes = [push for push in pushes if not self._another_s(push)]
         residents = await self._residents({push.topic for push in pushes if push.topic})
         plan = _Plan()
         repeated = {push.key: push.revision for push in pushes if push.topic == OFFER}
@@ -230,6 +233,12 @@ class Publisher:
             again = push.revision <= self.watermark
             plan.add([self._left(push.topic, residents)] if push.topic else self._rendered(push, again=again), push)
         return plan
+
+    def _another_s(self, push: Push) -> bool:
+        """Whether a topic that was left, and has been cleared, may be another partition's."""
+        if self._directory.complete or not push.topic or push.revision > self.watermark:
+            return False
+        return place_of(push.topic, self._directory, self._instances) is None
 
     async def _residents(self, left: Collection[str]) -> Mapping[str, Push]:
         """The endpoints that have some topics now."""

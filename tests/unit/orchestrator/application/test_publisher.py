@@ -282,6 +282,34 @@ async def test_invariant_1_a_topic_that_was_left_holds_nothing_of_who_was_there_
     assert list(link.retained) == [topic("b")]
 
 
+async def test_invariant_1_what_was_left_is_cleared_once_where_another_partition_may_have_its_application_version(
+    desk: Desk,
+) -> None:
+    link = Retainer()
+    made, _ = publisher(desk, link)
+    await fleet(desk, "a")
+    await publish_all(made)
+    await desk.endpoints.delete(APP, "a", UNCONDITIONAL)
+    entry = desk.directory.by_name(APP)
+    assert entry is not None
+    desk.directory.remove(entry.application.key)
+    link.sent.clear()
+    await publish_all(made)
+    assert [message.topic for message in link.sent] == [topic("a")]
+    # Rendered anew, as after a broker that came back with another store.
+    for complete, cleared in ((True, [topic("a")]), (False, [])):
+        desk.directory.complete = complete
+        link.sent.clear()
+        made.resume(1, 0)
+        await publish_all(made)
+        assert [message.topic for message in link.sent] == cleared
+    # It has come back to us.
+    desk.directory.put(entry)
+    made.resume(1, 0)
+    await publish_all(made)
+    assert topic("a") in [message.topic for message in link.sent]
+
+
 async def test_invariant_1_a_parked_topic_that_was_left_holds_what_its_present_endpoint_is_told(desk: Desk) -> None:
     link = Retainer()
     made, _ = publisher(desk, link)
