@@ -95,6 +95,14 @@ class Access:
         key = self.find(_usable(self.keyring.credentials()), given)
         return None if key is None else self.sessions.begin(key)
 
+    def sign_out(self, session: str) -> None:
+        """End a session.
+
+        Raises:
+            KeysUnusableError: the file of keys is broken.
+        """
+        self.sessions.end(session, _usable(self.keyring.credentials()).keys)
+
     def find(self, credentials: Credentials, given: str) -> ApiKey | None:
         """The key that was given; one that is none is counted and logged."""
         key = keys.find(credentials.keys, given)

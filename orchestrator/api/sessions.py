@@ -5,7 +5,8 @@ Rules:
 - It ends twelve hours after it began, when its owner signs out, when its key is revoked, and with the service.
 - There are at most `MOST` of them; the oldest makes room.
 - Replicas that share the work know each other's: there the cookie says when it ends, and is signed with a secret that
-  all of them read from the database. None is kept, so these outlive a replica; whoever signs out is remembered.
+  all of them read from the database. None is kept, so these outlive a replica; those that were signed out of are
+  remembered until they would have ended.
 
 Layer: api.
 """
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 COOKIE = "otao_session"
 SECONDS = 12 * 60 * 60
 MOST = 1000
+MOST_LEFT = 100_000
+"""Shared sessions that were signed out of: 20 MB. To begin so many takes a key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +47,8 @@ class Sessions:
         self._wall = wall
         self._sessions: dict[str, _Session] = {}
         self._secret: bytes | None = None
-        self._left: dict[str, None] = {}
-        """Of shared sessions those whose owners have signed out."""
+        self._left: dict[str, float] = {}
+        """Of shared sessions those whose owners have signed out, with when they would end."""
 
     def share(self, secret: str) -> None:
         """Sign sessions from now on, so that whoever has the secret knows them as well."""
@@ -73,21 +76,29 @@ class Sessions:
             return None
         return next((key for key in keys if key.sha256 == session.sha256), None)
 
-    def end(self, name: str) -> None:
-        """End a session, if there is one."""
+    def end(self, name: str, keys: Sequence[ApiKey]) -> None:
+        """End a session that one of `keys` began, if there is one."""
         self._sessions.pop(name, None)
-        if self._secret is not None:
-            while len(self._left) >= MOST:
-                del self._left[next(iter(self._left))]
-            self._left[name] = None
+        if self._secret is None or self._signed(self._secret, name, keys) is None:
+            return
+        now = self._wall()
+        self._left = {left: ends_at for left, ends_at in self._left.items() if ends_at > now}
+        while len(self._left) >= MOST_LEFT:
+            del self._left[next(iter(self._left))]
+        left = name.rpartition(".")[0]
+        self._left[left] = _ends_at(left)
 
     def _signed(self, secret: bytes, given: str, keys: Sequence[ApiKey]) -> ApiKey | None:
         name, _, signature = given.rpartition(".")
-        ends = name.partition(".")[0]
-        if given in self._left or not (ends.isascii() and ends.isdigit()) or int(ends) <= self._wall():
-            return None
         shown = signature.encode()
-        return next((key for key in keys if hmac.compare_digest(_signature(secret, name, key).encode(), shown)), None)
+        signed = (key for key in keys if hmac.compare_digest(_signature(secret, name, key).encode(), shown))
+        found = next(signed, None)
+        # What is not signed is not ours, and may be anything.
+        return None if found is None or name in self._left or _ends_at(name) <= self._wall() else found
+
+
+def _ends_at(name: str) -> float:
+    return float(name.partition(".")[0])
 
 
 def _signature(secret: bytes, name: str, key: ApiKey) -> str:

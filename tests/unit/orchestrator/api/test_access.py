@@ -164,6 +164,13 @@ async def test_a_session_ends_with_its_key(door: Door) -> None:
     assert await door.status(*READ, cookie=f"otao_session={session}") == (401, "unauthorized")
 
 
+async def test_a_session_ends_when_it_is_signed_out_of(door: Door) -> None:
+    session = door.access.sign_in(door.create("alice"))
+    assert session is not None
+    door.access.sign_out(session)
+    assert await door.status(*READ, cookie=f"otao_session={session}") == (401, "unauthorized")
+
+
 async def test_a_wrong_key_begins_no_session(door: Door) -> None:
     door.create("alice")
     assert door.access.sign_in("otao_wrong") is None

@@ -59,8 +59,8 @@ def test_it_ends_when_its_time_is_over(kept: Sessions, watch: Watch) -> None:
 
 def test_it_ends_when_its_owner_signs_out(kept: Sessions) -> None:
     name = kept.begin(ALICE)
-    kept.end(name)
-    kept.end(name)
+    kept.end(name, [ALICE])
+    kept.end(name, [ALICE])
     assert kept.find(name, [ALICE]) is None
 
 
@@ -106,7 +106,15 @@ def test_a_shared_session_cannot_be_made_or_lengthened_without_the_secret(
     strange = Sessions(Watch(), watch)
     strange.share("another")
     ends, chance, signature = here.begin(ALICE).split(".")
-    wrong = [f"{int(ends) + 1}.{chance}.{signature}", f"{ends}.{chance}.", f"{ends}.{chance}.\u00fc", "..", "x.y.z", ""]
+    wrong = [
+        f"{int(ends) + 1}.{chance}.{signature}",
+        f"{ends}.{chance}.",
+        f"{ends}.{chance}.\u00fc",
+        "..",
+        "x.y.z",
+        "",
+        f"{'9' * 5000}.x.y",
+    ]
     for given in [*wrong, strange.begin(ALICE)]:
         assert there.find(given, [ALICE]) is None
 
@@ -116,7 +124,7 @@ def test_a_shared_session_ends_after_its_time_and_where_its_owner_signs_out(
 ) -> None:
     here, there = shared
     first, second = here.begin(ALICE), here.begin(ALICE)
-    there.end(first)
+    there.end(first, [BOB, ALICE])
     assert there.find(first, [ALICE]) is None
     watch.at = SECONDS - 1
     assert there.find(second, [ALICE]) == ALICE
@@ -124,8 +132,36 @@ def test_a_shared_session_ends_after_its_time_and_where_its_owner_signs_out(
     assert there.find(second, [ALICE]) is None
 
 
-def test_so_many_who_signed_out_are_remembered(shared: tuple[Sessions, Sessions]) -> None:
+def test_those_who_signed_out_are_remembered_until_their_sessions_would_have_ended(
+    shared: tuple[Sessions, Sessions], watch: Watch
+) -> None:
     here, _ = shared
-    for number in range(MOST + 5):
-        here.end(str(number))
-    assert len(here._left) == MOST
+    for at in (0, SECONDS - 1, SECONDS):
+        watch.at = at
+        here.end(here.begin(ALICE), [ALICE])
+    assert len(here._left) == 2
+
+
+def test_what_is_no_session_is_not_remembered_as_one_that_was_signed_out_of(
+    shared: tuple[Sessions, Sessions], watch: Watch
+) -> None:
+    here, _ = shared
+    session = here.begin(ALICE)
+    for given in (f"{session}x", "x" * 8000, f"{'9' * 5000}.x.y", ""):
+        here.end(given, [ALICE])
+    here.end(session, [BOB])
+    assert here._left == {}
+    watch.at = SECONDS
+    here.end(session, [ALICE])
+    assert here._left == {}
+
+
+def test_of_too_many_who_signed_out_the_first_is_forgotten(
+    shared: tuple[Sessions, Sessions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MOST_LEFT", 2)
+    here, _ = shared
+    begun = [here.begin(ALICE) for _ in range(3)]
+    for session in begun:
+        here.end(session, [ALICE])
+    assert [here.find(session, [ALICE]) for session in begun] == [ALICE, None, None]
