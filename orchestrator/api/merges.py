@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import httpx2
 import orjson
 from fastapi import Request, Response
+from pydantic import TypeAdapter
 
 from orchestrator.api import cursors, responses
 from orchestrator.api.forwards import Question
@@ -35,6 +36,7 @@ _TOP = 2**63 - 1
 """A place before the first entry of the audit."""
 _MOST_BYTES = 1024 * 1024
 _LIMIT = 100
+_INTEGER = TypeAdapter(int)
 _AUDIT, _APPLICATIONS = "audits", "applications"
 
 
@@ -91,8 +93,8 @@ def _first(_request: Request, answers: Answers) -> Response:
 
 
 def _limit(request: Request) -> int:
-    """Every partition has accepted it."""
-    return int(request.query_params.get("limit", _LIMIT))
+    """Every partition has accepted it, and read it in the same way."""
+    return _INTEGER.validate_python(request.query_params.get("limit", _LIMIT))
 
 
 def _documents(answers: Answers) -> dict[str, Json]:

@@ -77,6 +77,13 @@ async def test_applications_come_by_name_and_go_on_after_the_last_one() -> None:
     assert read(await merged(partitions, "GET", path))["next"] == cursors.build("applications", "e")
 
 
+@pytest.mark.parametrize("limit", ["2", "2.0", "+2", "%202"])
+async def test_a_limit_is_read_as_every_partition_reads_it(limit: str) -> None:
+    partitions = Partitions([listed("a", "d"), listed("c"), listed()])
+    page = read(await merged(partitions, "GET", "/api/v1/applications", f"limit={limit}"))
+    assert [item["name"] for item in page["items"]] == ["a", "c"]
+
+
 def entries(*given: tuple[int, int]) -> dict[str, Any]:
     items = [{"id": str(number), "at": f"2026-03-01T12:00:{second:02}Z"} for number, second in given]
     return {"items": items, "next": None}
