@@ -91,6 +91,8 @@ class MqttLink:
         self._inbox = Inbox(options.inbox_limit, options.inbox_bytes)
         self._session: LinkSession | None = None
         self._number = 0
+        self._left: set[str] = set()
+        """Topic filters that were given up, and that the broker's session may have still."""
         self._reading_back = asyncio.Lock()
         self.counters = Counters()
 
@@ -122,6 +124,9 @@ class MqttLink:
 
     def cover(self, subscriptions: Sequence[Subscription]) -> None:
         """Be subscribed to exactly these, on this connection and later ones; `varying` in the options allows it."""
+        wanted = {item.topic_filter for item in subscriptions}
+        self._left.update(item.topic_filter for item in self._options.subscriptions)
+        self._left.difference_update(wanted)
         self._options = replace(self._options, subscriptions=tuple(subscriptions))
         if self._session is not None:
             self._session.cover(self._options.subscriptions)
@@ -171,7 +176,9 @@ class MqttLink:
             return await readbacks.read_retained(self._options, topics)
 
     async def _attempt(self) -> _Attempt:
-        session = LinkSession(self._options, is_ours=self._is_ours, inbox=self._inbox, counters=self.counters)
+        session = LinkSession(
+            self._options, is_ours=self._is_ours, inbox=self._inbox, counters=self.counters, left=self._left
+        )
         try:
             async with asyncio.timeout(self._options.connect_timeout.total_seconds()):
                 connection = await session.open(self._number + 1)

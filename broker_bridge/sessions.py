@@ -48,9 +48,15 @@ class LinkSession:
     """One connection; `await open()`, `await until_ended()`, and `close()` it in any case."""
 
     def __init__(
-        self, options: LinkOptions, *, is_ours: Callable[[str], bool], inbox: Inbox, counters: Counters
+        self,
+        options: LinkOptions,
+        *,
+        is_ours: Callable[[str], bool],
+        inbox: Inbox,
+        counters: Counters,
+        left: set[str],
     ) -> None:
-        """Make it unconnected."""
+        """Make it unconnected; `left` are topic filters that were given up and may be subscribed to still."""
         profile = profiles.session(options)
         self._options = options
         self._level = profile.level
@@ -67,7 +73,7 @@ class LinkSession:
         self.connection: Connection | None = None
         """What is told to the link's user; None until it is up."""
         self._wire = BrokerConnection(profile, Listener(on_messages=self._messages, on_answers=self._answers))
-        self._subscriptions = Subscriptions(options, self._wire, counters, self._loop.time)
+        self._subscriptions = Subscriptions(options, self._wire, counters, left=left, clock=self._loop.time)
 
     async def open(self, number: int) -> Connection:
         """Connect and subscribe; `number` is the connection's own.

@@ -3,7 +3,8 @@
 Rules:
 - Where the broker has our session, nothing waits for its answer. MQTT 5: subscribed again on every connection, without
   the retained messages. MQTT 3.1.1 cannot leave them out: subscribed again only where the session may have others.
-- Subscriptions that change are asked for, and given up, at once.
+- Subscriptions that change are asked for, and given up, at once; what the broker has not confirmed to have ended is
+  given up again with the next connection.
 - One that is refused is a refusal of us, except where subscriptions vary: there it is one of many, and the others are
   as good as before. It is logged, and asked for again now and then.
 
@@ -55,17 +56,22 @@ class Wire(Protocol):
 class _Question:
     """What the broker has been asked for."""
 
-    subscriptions: Sequence[Subscription]
     answer: asyncio.Future[list[int]]
+    subscriptions: Sequence[Subscription] = ()
+    ends: Sequence[str] = ()
+    """Topic filters that are given up."""
 
 
 class Subscriptions:
     """Those of one connection; begin or resume them, then call `tick` about once a second."""
 
-    def __init__(self, options: LinkOptions, wire: Wire, counters: Counters, clock: Callable[[], float]) -> None:
-        """Ask for nothing yet."""
+    def __init__(
+        self, options: LinkOptions, wire: Wire, counters: Counters, *, left: set[str], clock: Callable[[], float]
+    ) -> None:
+        """Ask for nothing yet; `left` is what the session may still have, and is kept up to date."""
         self._options = options
         self._wire = wire
+        self._left = left
         self._counters = counters
         self._clock = clock
         self._wanted = options.subscriptions
@@ -89,6 +95,7 @@ class Subscriptions:
             BrokerRefused: the broker does not accept one.
             OSError: the connection ended before it answered.
         """
+        self._left.clear()
         if self._wanted:
             self._judge(self._wanted, await self._wire.subscribe(self._wanted))
 
@@ -96,8 +103,9 @@ class Subscriptions:
         """Ask again in a session that the broker has kept, on MQTT of this protocol level."""
         if self._wanted and (level >= MQTT_5 or self._options.varying):
             self._ask(self._wanted)
-        if self._options.unwanted:
-            self._wire.ask_to_end(self._options.unwanted)
+        unwanted = (*self._options.unwanted, *sorted(self._left))
+        if unwanted:
+            self._ask_to_end(unwanted)
 
     def cover(self, subscriptions: tuple[Subscription, ...]) -> None:
         """Be subscribed to exactly these from now on."""
@@ -113,7 +121,8 @@ class Subscriptions:
         if added:
             self._changes.append(self._ask(added))
         if removed:
-            self._changes.append(self._wire.ask_to_end(removed))
+            self._left.update(removed)
+            self._changes.append(self._ask_to_end(removed))
 
     async def covered(self) -> None:
         """Return when the broker has answered everything that has changed, or the connection has ended."""
@@ -129,6 +138,7 @@ class Subscriptions:
         answered = [question for question in self._questions if question.answer.done()]
         self._questions = [question for question in self._questions if not question.answer.done()]
         for question in answered:
+            self._left.difference_update(question.ends)
             self._judge(question.subscriptions, question.answer.result())
         due = [item for item, at in self._refused.items() if at <= self._clock()]
         for item in due:
@@ -139,6 +149,11 @@ class Subscriptions:
     def _ask(self, subscriptions: Sequence[Subscription]) -> asyncio.Future[list[int]]:
         answer = self._wire.ask_for(subscriptions)
         self._questions.append(_Question(subscriptions=subscriptions, answer=answer))
+        return answer
+
+    def _ask_to_end(self, topic_filters: Sequence[str]) -> asyncio.Future[list[int]]:
+        answer = self._wire.ask_to_end(topic_filters)
+        self._questions.append(_Question(ends=topic_filters, answer=answer))
         return answer
 
     def _judge(self, subscriptions: Sequence[Subscription], codes: Sequence[int]) -> None:

@@ -92,6 +92,20 @@ async def test_what_changed_without_a_connection_holds_from_the_next_one_on(
         assert await heard(link) == ["kettle", "toaster"]
 
 
+async def test_what_was_given_up_without_a_connection_is_not_heard_from_the_next_one_on(
+    broker: Mosquitto, options: LinkOptions
+) -> None:
+    link = MqttLink(options, is_ours=topics.is_ours)
+    async with running(link):
+        await link.publish([Outbound(topic=MARKER, payload=b"up")])
+        await covering(link, ECHO, KETTLE, TOASTER)
+    await covering(link, ECHO, TOASTER)
+    async with running(link):
+        await link.publish([Outbound(topic=MARKER, payload=b"up")])
+        await say(broker, "kettle", "toaster")
+        assert await heard(link) == ["toaster"]
+
+
 async def test_a_session_that_heard_everything_hears_what_is_covered_and_loses_nothing_of_it(
     broker: Mosquitto, options: LinkOptions
 ) -> None:

@@ -42,6 +42,7 @@ class Bench:
             is_ours=lambda topic: topic.endswith("/status"),
             inbox=self.inbox,
             counters=self.counters,
+            left=set(),
         )
 
 

@@ -65,7 +65,14 @@ class Wire:
 class Scene:
     """The subscriptions of one connection, and a clock."""
 
-    def __init__(self, wire: Wire, *wanted: Subscription, varying: bool = True, unwanted: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        *wanted: Subscription,
+        varying: bool = True,
+        unwanted: tuple[str, ...] = (),
+        left: bool = False,
+    ) -> None:
         self.now = 0.0
         self.counters = Counters()
         options = LinkOptions(
@@ -76,7 +83,8 @@ class Scene:
             unwanted=unwanted,
             resubscribe=timedelta(seconds=60),
         )
-        self.held = Subscriptions(options, wire, self.counters, lambda: self.now)
+        self.left = {"given-up"} if left else set()
+        self.held = Subscriptions(options, wire, self.counters, left=self.left, clock=lambda: self.now)
 
 
 async def test_a_new_session_is_subscribed_in_and_a_kept_one_asked_again_where_it_may_have_others() -> None:
@@ -174,3 +182,27 @@ async def test_a_refused_one_that_is_not_wanted_any_more_is_not_asked_for_again(
     scene.now = 1000.0
     scene.held.tick()
     assert wire.took() == []
+
+
+async def test_what_was_given_up_is_left_until_the_broker_says_that_it_has_ended() -> None:
+    wire = Wire()
+    scene = Scene(wire, A, unwanted=("x",), left=True)
+    scene.held.resume(5)
+    assert wire.took() == ["a", "-x", "-given-up"]
+    scene.held.tick()
+    assert scene.left == {"given-up"}
+    wire.answer()
+    scene.held.tick()
+    assert scene.left == set()
+    scene.held.cover((B,))
+    scene.held.tick()
+    assert scene.left == {"a"}
+    wire.answer()
+    scene.held.tick()
+    assert scene.left == set()
+
+
+async def test_a_new_session_has_nothing_that_could_be_left() -> None:
+    scene = Scene(Wire(), A, left=True)
+    await scene.held.begin()
+    assert scene.left == set()
