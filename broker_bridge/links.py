@@ -101,6 +101,11 @@ class MqttLink:
         """The connection that is up now, or None."""
         return None if self._session is None else self._session.connection
 
+    @property
+    def refused(self) -> list[str]:
+        """Topic filters that the broker does not accept at present, where subscriptions vary."""
+        return [] if self._session is None else self._session.refused
+
     async def run(self) -> None:
         """Connect, and connect again whenever the connection ends, until cancelled.
 

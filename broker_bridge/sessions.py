@@ -75,6 +75,11 @@ class LinkSession:
         self._wire = BrokerConnection(profile, Listener(on_messages=self._messages, on_answers=self._answers))
         self._subscriptions = Subscriptions(options, self._wire, counters, left=left, clock=self._loop.time)
 
+    @property
+    def refused(self) -> list[str]:
+        """Topic filters that the broker does not accept at present."""
+        return self._subscriptions.refused
+
     async def open(self, number: int) -> Connection:
         """Connect and subscribe; `number` is the connection's own.
 

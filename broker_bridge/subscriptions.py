@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -79,9 +80,14 @@ class Subscriptions:
         self._changes: list[asyncio.Future[list[int]]] = []
         """The answers to what has changed since the connection was made."""
         self._refused: dict[Subscription, float] = {}
-        """With the time at which they are asked for again."""
+        """With the time at which they are asked for again; never, while they are being asked for."""
         self.matches = matcher(item.topic_filter for item in self._wanted)
         """Whether a topic is one that was asked for."""
+
+    @property
+    def refused(self) -> list[str]:
+        """Topic filters that the broker does not accept at present."""
+        return sorted(item.topic_filter for item in self._refused)
 
     @property
     def answers(self) -> list[asyncio.Future[list[int]]]:
@@ -141,9 +147,8 @@ class Subscriptions:
             self._left.difference_update(question.ends)
             self._judge(question.subscriptions, question.answer.result())
         due = [item for item, at in self._refused.items() if at <= self._clock()]
-        for item in due:
-            del self._refused[item]
         if due:
+            self._refused.update(dict.fromkeys(due, inf))
             self._ask(due)
 
     def _ask(self, subscriptions: Sequence[Subscription]) -> asyncio.Future[list[int]]:
@@ -160,6 +165,7 @@ class Subscriptions:
         pause = self._options.resubscribe
         for subscription, code in zip(subscriptions, codes, strict=True):
             if code < REFUSED:
+                self._refused.pop(subscription, None)
                 continue
             topic_filter = subscription.topic_filter
             if not self._options.varying:

@@ -50,7 +50,7 @@ from orchestrator.downloads import Allowances, HttpDownloads
 from orchestrator.settings import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from broker_bridge.counters import Counters
     from broker_bridge.links import MqttLink
@@ -153,7 +153,7 @@ async def assemble(
     parts = _parts(surroundings, storage, link, directory, clock, partition)
     engine = await engines.assemble(parts, batch_size=settings.batch_size, sample_every=settings.audit_interval)
     retirer = _retirer(settings, engine, storage)
-    context = _context(surroundings, engine, link, retirer, others)
+    context = _context(surroundings, engine, (link, operators_link), retirer, others)
     app = api.build(context, hosts=settings.http_hosts, access=access)
     dashboard.install(app, access=access)
     return Assembly(
@@ -253,17 +253,25 @@ def _plans(settings: Settings, parts: Parts) -> Plans:
     )
 
 
-def _diagnoses(settings: Settings, parts: Parts, access: Access) -> Diagnoses:
+def _diagnoses(settings: Settings, parts: Parts, access: Access, both: Sequence[MqttLink]) -> Diagnoses:
     def door() -> Door:
         return Door(loopback=is_loopback(settings.address[0]), keys=len(access.keyring.credentials().keys))
 
-    return Diagnoses(parts.link, parts.editing, parts.clock, door, partition=parts.partition, instances=parts.instances)
+    return Diagnoses(
+        parts.link,
+        parts.editing,
+        parts.clock,
+        door,
+        partition=parts.partition,
+        instances=parts.instances,
+        refused=lambda: [item for link in both for item in link.refused],
+    )
 
 
 def _context(
-    surroundings: Surroundings, engine: Engine, link: MqttLink, retirer: Retirer, others: Others
+    surroundings: Surroundings, engine: Engine, both: tuple[MqttLink, MqttLink], retirer: Retirer, others: Others
 ) -> api.ApiContext:
-    settings, parts = surroundings.settings, engine.parts
+    settings, parts, link = surroundings.settings, engine.parts, both[0]
     storage, directory, clock, gate = parts.editing, parts.directory, parts.clock, engine.publisher
     revisions, wake = engine.revisions, engine.announcer
 
@@ -286,7 +294,7 @@ def _context(
         audits=Audits(storage),
         declarations=declarations,
         definitions=Definitions(storage, revisions),
-        diagnoses=_diagnoses(settings, parts, surroundings.access),
+        diagnoses=_diagnoses(settings, parts, surroundings.access, both),
         freezes=Freezes(storage, directory, clock, gate, wake),
         groups=Groups(revisions),
         imports=Imports(storage, directory, clock, wake, rooms=parts.rooms, instances=settings.instances),

@@ -113,12 +113,14 @@ class Diagnoses:
         *,
         partition: str,
         instances: Instances,
+        refused: Callable[[], Sequence[str]] = list,
     ) -> None:
-        """Take what is looked at."""
+        """Take what is looked at; `refused` gives the subscriptions that the broker does not accept."""
         self._link = link
         self._database = database
         self._clock = clock
         self._door = door
+        self._refused = refused
         self._probe = topics.probe_topic(partition)
         self._push_probe = topics.push_topic(instances, "otao-doctor", partition)
         self._turn = asyncio.Lock()
@@ -139,6 +141,7 @@ class Diagnoses:
         level = "MQTT 5" if connection.protocol_level >= MQTT_5 else "MQTT 3.1.1"
         session = "kept its session" if connection.session_present else "started a new session"
         found = [_ok("broker.connection", f"connected with {level}, connection {connection.number}; {session}")]
+        found.append(_subscriptions(self._refused()))
         try:
             said = await self._link.read_retained([_VERSION, _DROPPED])
             found += [_version(said.get(_VERSION)), _dropped(said.get(_DROPPED)), _limits(connection)]
@@ -201,6 +204,13 @@ def _version(said: bytes | None) -> Check:
         "above 65,535 unacknowledged messages packet identifiers collide"
     )
     return _warning("broker.version", detail, "use Mosquitto 2.0.22 or later")
+
+
+def _subscriptions(refused: Sequence[str]) -> Check:
+    if not refused:
+        return _ok("broker.subscriptions", "the broker refuses no subscription")
+    detail = f"the broker refuses {len(refused)} subscriptions, {refused[0]} among them: nothing is heard on these"
+    return _failed("broker.subscriptions", detail, "let Otao's user read otao/# and kp1/#; it tries every minute")
 
 
 def _dropped(said: bytes | None) -> Check:

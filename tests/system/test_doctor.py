@@ -43,5 +43,5 @@ async def test_a_broker_that_is_gone_is_told_and_the_rest_looked_at() -> None:
 
 async def test_the_doctor_is_asked_over_rest(rest: Rest) -> None:
     checks = (await rest.get("/api/v1/doctor"))["checks"]
-    assert [item["check"] for item in checks][:2] == ["broker.connection", "broker.version"]
+    assert [item["check"] for item in checks][:2] == ["broker.connection", "broker.subscriptions"]
     assert await rest.refused("POST", "/api/v1/doctor") == (405, "method-not-allowed")

@@ -105,9 +105,12 @@ async def test_where_subscriptions_vary_one_that_is_refused_on_the_first_connect
         async with running(link):
             await asyncio.wait_for(link.receive(1), 5)
             await eventually(lambda: link.counters.refused_subscriptions >= 2, "it is refused again")
+            assert link.refused == ["kp1/#"]
             broker.suback = 1
             await broker.gets(SUBSCRIBE, broker.kinds().count(SUBSCRIBE) + 1)
+            await eventually(lambda: not link.refused, "it is granted")
             assert (link.counters.connects, link.counters.refused_connects) == (1, 0)
+        assert link.refused == []
 
 
 async def test_a_busy_or_absent_broker_is_tried_again_from_the_start() -> None:

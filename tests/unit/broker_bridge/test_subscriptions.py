@@ -152,10 +152,12 @@ async def test_where_they_vary_a_refused_one_is_logged_and_asked_for_again_until
         ("broker.subscription-refused", "b", REFUSAL)
     ]
     wire.took()
+    assert scene.held.refused == ["b"]
     for at, asked in ((59.0, []), (60.0, ["b"]), (121.0, [])):
         scene.now = at
         scene.held.tick()
         assert wire.took() == asked
+    assert scene.held.refused == ["b"]
     wire.answer()
     scene.held.tick()
     assert scene.counters.refused_subscriptions == 2
@@ -164,7 +166,7 @@ async def test_where_they_vary_a_refused_one_is_logged_and_asked_for_again_until
     scene.held.tick()
     wire.answer()
     scene.held.tick()
-    assert wire.took() == ["b"]
+    assert (wire.took(), scene.held.refused) == (["b"], [])
     scene.now = 1000.0
     scene.held.tick()
     assert wire.took() == []

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 NAMES = [
     "broker.connection",
+    "broker.subscriptions",
     "broker.version",
     "broker.dropped",
     "broker.limits",
@@ -80,10 +81,17 @@ class Ward:
     told: Inspection = WELL
     clock: HandClock = field(default_factory=HandClock)
     door: Door = field(default_factory=lambda: Door(loopback=True, keys=1))
+    refused: Sequence[str] = ()
 
     async def checks(self) -> dict[str, Check]:
         doctor = Diagnoses(
-            self.link, Shelf(self.told), self.clock, lambda: self.door, partition="main", instances=Instances()
+            self.link,
+            Shelf(self.told),
+            self.clock,
+            lambda: self.door,
+            partition="main",
+            instances=Instances(),
+            refused=lambda: self.refused,
         )
         return {item.check: item for item in await doctor.run()}
 
@@ -128,6 +136,12 @@ async def test_mosquittos_with_a_window_that_grows_are_told(text: str, status: S
     assert (check.advice is not None) == (status is Status.WARNING)
 
 
+async def test_refused_subscriptions_are_told() -> None:
+    check = (await Ward(refused=["kp1/a/cmx/+/#", "kp1/b/cmx/+/#"]).checks())["broker.subscriptions"]
+    assert check.status is Status.FAILED
+    assert "refuses 2 subscriptions, kp1/a/cmx/+/# among them" in check.detail
+
+
 async def test_dropped_messages_are_told() -> None:
     check = (await Ward(link=broker(dropped="1020")).checks())["broker.dropped"]
     assert (check.status, "1020" in check.detail) == (Status.WARNING, True)
@@ -155,7 +169,7 @@ async def test_a_slow_round_trip_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
 
 async def test_without_a_broker_the_rest_is_looked_at() -> None:
     found = await Ward(link=NoLink()).checks()
-    assert list(found) == ["broker.connection", *NAMES[6:]]
+    assert list(found) == ["broker.connection", *NAMES[7:]]
     assert found["broker.connection"].status is Status.FAILED
 
 
