@@ -293,8 +293,7 @@ class MemoryTransaction:
         looked = sorted(revision for revision in self._state.pushes if after < revision <= upto)[:limit]
         current = {kept.record.push_revision for kept in self._state.endpoints.values()}
         for revision in looked:
-            _, topic = self._state.pushes[revision]
-            if topic == OFFER or (topic is None and revision not in current):
+            if self._state.pushes[revision][1] in ({OFFER} if revision in current else {OFFER, None}):
                 del self._state.pushes[revision]
         return looked[-1] if len(looked) == limit else None
 
