@@ -111,7 +111,9 @@ class SqlLeases:
                 known.add(holder.replica)
                 if row.lasts and holder.address:
                     present[holder.replica] = holder
-        self._shared = self._shared or len(there) > 1
+        if len(there) > 1 and not self._shared:
+            self._shared = True
+            return await self.look()
         return Scene(holders=holders, present=present, known=frozenset(known), partitions=frozenset(there))
 
     async def attend(self, replica: Holder, *, leaving: bool = False) -> None:

@@ -135,6 +135,16 @@ async def test_anybody_may_ask_where_applications_are_and_which_partitions_there
         assert await locations.amounts() == {"p2": 2, "p3": 0}
 
 
+async def test_whoever_was_told_of_one_partition_sees_who_shares_several(url: str) -> None:
+    it = Holder(replica="a", address="a:1")
+    async with open_leases(url, lasts=60, shared=True) as several, open_leases(url, lasts=60) as one:
+        await several.attend(it)
+        await several.take("main", it)
+        assert (await one.look()).known == frozenset()
+        await several.take("p2", it)
+        assert await one.look() == await several.look()
+
+
 async def test_migrating_makes_all_partitions(url: str) -> None:
     given = settings.load({"database_url": url, "partitions": 3})
     assert await upkeep.migrate(given) == outcomes.DONE
