@@ -315,5 +315,6 @@ class Publisher:
         self._steps("sentinel-raised")
 
     def expected(self, push: Push) -> dict[str, bytes | None]:
-        """What the broker should retain for an endpoint, by topic; None: nothing."""
-        return expected(push, self._directory.by_key(push.application), self._instances)
+        """What the broker should retain for an endpoint, by topic; None: nothing. Parked topics are known to differ."""
+        everything = expected(push, self._directory.by_key(push.application), self._instances)
+        return {topic: payload for topic, payload in everything.items() if topic not in self._parked}

@@ -131,9 +131,10 @@ class Reconciler:
         """Read some topics back, in turn; on a difference render everything."""
         chosen = await self._storage.push_sample(self._sampled, SAMPLE)
         self._sampled = chosen[-1].key if len(chosen) == SAMPLE else 0
-        if not chosen:
+        topics = [topic for push in chosen for topic in self._publisher.expected(push)]
+        if not topics:
             return
-        found = await self._link.read_retained([topic for push in chosen for topic in self._publisher.expected(push)])
+        found = await self._link.read_retained(topics)
         wrong = [push for push in chosen if self._differs(push, found)]
         if not wrong:
             return

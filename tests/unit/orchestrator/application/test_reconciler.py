@@ -120,6 +120,17 @@ async def test_a_sample_that_differs_has_everything_rendered(bench: Bench) -> No
     assert bench.parts.tallies.mismatches == 2
 
 
+async def test_a_parked_topic_is_known_to_differ_and_has_nothing_rendered(bench: Bench, desk: Desk) -> None:
+    bench.link.refused = {topic("a")}
+    await desk.report("a", "1.1.0")
+    await bench.publish()
+    assert await desk.storage.all_parked_topics() == bench.link.refused
+    bench.link.sent.clear()
+    await bench.reconciler.sample()
+    await bench.publish()
+    assert (bench.parts.tallies.mismatches, bench.link.sent) == (0, [])
+
+
 async def test_a_topic_that_changed_meanwhile_is_no_difference(bench: Bench, desk: Desk) -> None:
     await desk.report("a", "1.1.0")
     await bench.reconciler.sample()
