@@ -131,10 +131,10 @@ class Reconciler:
         """Read some topics back, in turn; on a difference render everything."""
         chosen = await self._storage.push_sample(self._sampled, SAMPLE)
         self._sampled = chosen[-1].key if len(chosen) == SAMPLE else 0
-        topics = [topic for push in chosen for topic in self._publisher.expected(push)]
-        if not topics:
+        wanted = [topic for push in chosen for topic in self._publisher.expected(push)]
+        if not wanted:
             return
-        found = await self._link.read_retained(topics)
+        found = await self._link.read_retained(wanted)
         wrong = [push for push in chosen if self._differs(push, found)]
         if not wrong:
             return
