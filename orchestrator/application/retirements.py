@@ -148,13 +148,9 @@ class Retirer:
             await self._sleep(RESTS * (self._elapsed() - begun))
         self.retired = retired
         if self._unseen_after is not None:
-            for application in self._silences.count(unseen):
-                self._tell(application)
-
-    def _tell(self, application: int) -> None:
-        entry = self._directory.by_key(application)
-        if entry is not None:
-            self._feed.touch(entry.application.name)
+            present = {entry.application.key: entry.application.name for entry in self._directory.entries()}
+            for application in self._silences.count(present, unseen):
+                self._feed.touch(present[application])
 
     def _quiet(self, heard_at: datetime, span: timedelta | None) -> bool:
         """Whether an endpoint has been silent for so long, although it could have been heard."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 class Silences:
@@ -28,9 +28,9 @@ class Silences:
         """In one application; None: not counted, yet or at all."""
         return None if self._counted is None else self._counted.get(application, 0)
 
-    def count(self, counted: Mapping[int, int]) -> set[int]:
-        """Keep what a round has found, by application; return the applications whose number is another now."""
-        known = {*(self._counted or {}), *counted}
-        changed = {application for application in known if self.of(application) != counted.get(application, 0)}
-        self._counted = dict(counted)
+    def count(self, applications: Iterable[int], unseen: Mapping[int, int]) -> set[int]:
+        """Keep what a round over some applications has found; return those whose number is another now."""
+        found = {application: unseen.get(application, 0) for application in applications}
+        changed = {application for application, number in found.items() if self.of(application) != number}
+        self._counted = found
         return changed

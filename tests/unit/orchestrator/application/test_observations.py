@@ -140,7 +140,8 @@ async def test_the_summary_counts_who_runs_what_and_how_it_went(desk: Desk) -> N
 
 async def test_the_summary_says_how_many_were_silent_when_they_were_counted_last(desk: Desk) -> None:
     await fleet(desk)
-    desk.silences.count({desk.observations.entry(APP).application.key: 3})
+    key = desk.observations.entry(APP).application.key
+    desk.silences.count([key], {key: 3})
     assert (await desk.observations.summary(APP))["unseen"] == 3
 
 
