@@ -46,7 +46,7 @@ SIZES = (1, 8, 64, 512, 1536, 2560)
 """Rows of a statement; 500 messages write at most five history entries each, and mostly three."""
 READERS_CACHE_KIB = 8_000
 """A reader forgets its pages whenever something was committed."""
-WRITERS_CACHE_KIB = 20_000
+WRITERS_CACHE_KIB = 16_000
 """The writer keeps its pages: each of a batch's endpoints is on a page of its own. Taken as it is needed."""
 VARIABLES = 32_766
 """Values that a statement of SQLite takes, unless it was built otherwise."""
