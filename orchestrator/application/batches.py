@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from orchestrator.application.directory import Directory, Entry
     from orchestrator.application.floods import Floods
     from orchestrator.application.ports import Steps, Transaction
+    from orchestrator.application.pushes import Push
     from orchestrator.application.records import Draft, EndpointRecord
     from orchestrator.application.rooms import Ledger, Rooms
     from orchestrator.application.tallies import Tallies
@@ -102,7 +103,8 @@ class Batch:
     """The same of messages that are acknowledged without effect: a repeat of an older one would look like a revert."""
     offered: dict[int, set[Version]] = field(default_factory=dict)
     """Software that was offered for the first time, by application."""
-    pushed: bool = False
+    pushes: list[Push] = field(default_factory=list)
+    """What is to be published, all of it."""
     happened: list[Draft] = field(default_factory=list)
     """Endpoints that have changed."""
     accepted: Counter[str] = field(default_factory=Counter)
@@ -355,12 +357,11 @@ class Application:
         for draft in changed:
             entry = self._entry(draft)
             draft.push = drafts.pushes_needed(draft, entry)
-            self._batch.pushed = self._batch.pushed or drafts.publishes(draft)
             due.append(changes.due_at(draft.after, entry.policy_of, at))
             offered = drafts.offered(draft)
             if offered and (fresh := entry.unfrozen(offered)):
                 self._batch.offered.setdefault(entry.application.key, set()).update(fresh)
-        await self._transaction.store(changed, due, at, self._batch.deliveries)
+        self._batch.pushes += await self._transaction.store(changed, due, at, self._batch.deliveries)
         self._batch.happened = changed
         attributes = {
             draft.before.key: draft.new_attributes

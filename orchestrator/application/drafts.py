@@ -186,11 +186,6 @@ def changed(draft: Draft) -> bool:
     )
 
 
-def publishes(draft: Draft) -> bool:
-    """Whether there is something to publish of it, once it is stored."""
-    return draft.push or draft.repeat or bool(draft.cleared_topics)
-
-
 def offered(draft: Draft) -> set[Version]:
     """The versions that its endpoint was offered in this batch, those included that did not last."""
     made = [entry.version for entry in draft.entries if entry.kind is HistoryKind.OFFERED]

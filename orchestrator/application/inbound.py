@@ -157,7 +157,9 @@ class InboundPipeline:
             application = Application(
                 transaction, self._directory, self._settings, batch, rooms=self._rooms, watermark=watermark
             )
+            since = self._storage.revision
             await application.run(parsed, at, self._steps)
+        self._publisher.expect(batch.pushes, since=since)
         self._steps("batch-committed")
         self._delivered.update(batch.deliveries)
         for key, versions in batch.offered.items():
@@ -174,7 +176,7 @@ class InboundPipeline:
             answers, overflow = self._backlog.hold(answers)
             self._tallies.answers_refused.update({"overload": overflow} if overflow else {})
         self._publisher.answer(answers)
-        if batch.pushed:
+        if batch.pushes:
             self._publisher.wake()
 
     async def _bisect(self, parsed: Sequence[Parsed], batch: Batch, error: Exception) -> None:

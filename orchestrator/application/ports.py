@@ -80,11 +80,12 @@ class Transaction(Protocol):
 
     async def store(
         self, drafts: Sequence[Draft], due: Sequence[datetime | None], at: datetime, deliveries: Deliveries = ()
-    ) -> None:
+    ) -> Sequence[Push]:
         """Write what has become of endpoints: state, setbacks, superseded attempts, history, pushes, counters.
 
         `due` holds each draft's next timer. A draft whose key is 0 is a new endpoint. Those that are held for want of
-        room are queued, as `queue` does. `deliveries` are remembered, as `remember` does.
+        room are queued, as `queue` does. `deliveries` are remembered, as `remember` does. The pushes are returned as
+        `Storage.pushes` would read them after the commit, in order of revision.
         """
 
     async def numbers(self, applications: Collection[int], names: Collection[str]) -> Counter[CounterKey]:

@@ -6,8 +6,8 @@ Rules:
 - A refused push is parked and retried slowly; it never stops the others.
 - Everything is rendered and leaves under the gate: who passes it after a stop was committed knows that what was
   rendered before has left, and that what leaves later has seen the stop (invariant 7).
-- While a full slice is on its way, the next is read. Who passes the gate has that forgotten: what leaves later has seen
-  what was committed before.
+- What comes next is known beforehand, where who stored it has handed it over, or where it was read while a full slice
+  was on its way. Who passes the gate has that forgotten: what leaves later has seen what was committed before.
 - What was acknowledged once, and is published again because the broker's store is not the one that we know, is retained
   messages only: an offer that is live was seen, and a device that acts on every one would install again.
 - A topic that an endpoint has left, of an application version that is not ours any more, is cleared once: another
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ import orjson
 import structlog
 
 from orchestrator.application import answers as answering
+from orchestrator.application.aheads import Ahead
 from orchestrator.application.ports import StorageError
 from orchestrator.application.pushes import OFFER, ParkedPush, Push, expected, place_of, render, render_left
 from protocol import topics
@@ -86,10 +88,7 @@ class Publisher:
         self.cursor = 0
         """The revision up to which the present connection has all."""
         self._connection = 0
-        self._empty_until = 0
-        """The revision up to which a look after the cursor found nothing."""
-        self._ahead: tuple[int, Sequence[Push]] = (0, ())
-        """What was read beside the slice before, and after which revision."""
+        self._ahead = Ahead()
         self._answers: deque[Answer] = deque()
         self._gate = asyncio.Lock()
         self._parked = parked
@@ -97,7 +96,7 @@ class Publisher:
     async def settled(self) -> None:
         """See `editing.Gate.settled`."""
         async with self._gate:
-            self._ahead = (0, ())
+            self._ahead.reset(self.cursor)
 
     def wake(self) -> None:
         """There are new pushes."""
@@ -116,9 +115,17 @@ class Publisher:
     def resume(self, connection: int, after: int) -> None:
         """Connection `connection` has every push up to revision `after`: go on from there."""
         self._connection = connection
-        self.cursor = self._empty_until = after
-        self._ahead = (0, ())
+        self.cursor = after
+        self._ahead.reset(after)
         self.wake()
+
+    def expect(self, pushes: Sequence[Push], *, since: int) -> None:
+        """Take the pushes of a transaction that has committed, all that come after revision `since`.
+
+        They need not be read then. Whoever hands in none is right, too.
+        """
+        if pushes:
+            self._ahead.extend(pushes, since=since, upto=pushes[-1].revision)
 
     async def run(self) -> None:
         """Publish whenever there is something to publish, until cancelled."""
@@ -175,38 +182,44 @@ class Publisher:
         return connection is not None and connection.number == self._connection
 
     async def _send_pushes(self) -> bool:
-        revision = self._storage.revision
-        if not self._current() or revision <= max(self.cursor, self._empty_until):
+        if not self._current() or not await self._fill():
             return False
         after = self.cursor
-        pushes = await self._next(after)
-        if not pushes:
-            self._empty_until = revision
-            return False
-        plan = await self._plan(pushes)
-        self._steps("pushes-rendered")
-        full = len(pushes) == SLICE
-        codes = await (self._publish(plan.messages, pushes[-1].revision) if full else self._link.publish(plan.messages))
-        self._steps("pushes-acknowledged")
-        self._tallies.pushes += len(codes)
-        await self._note(plan, codes)
+        pushes = self._ahead.take(SLICE)
+        try:
+            await self._send(pushes)
+        except BaseException:
+            self._ahead.reset(self.cursor)
+            raise
         self.watermark = max(self.watermark, pushes[-1].revision)
         if self.cursor == after:
             # Otherwise the reconciler has set it back meanwhile.
             self.cursor = pushes[-1].revision
         return True
 
-    async def _next(self, after: int) -> Sequence[Push]:
-        """The pushes after a revision, read ahead or now."""
-        (read_after, ahead), self._ahead = self._ahead, (0, ())
-        return ahead if ahead and read_after == after else await self._storage.pushes(after, SLICE)
+    async def _send(self, pushes: Sequence[Push]) -> None:
+        plan = await self._plan(pushes)
+        self._steps("pushes-rendered")
+        full = len(pushes) == SLICE
+        codes = await (self._publish(plan.messages) if full else self._link.publish(plan.messages))
+        self._steps("pushes-acknowledged")
+        self._tallies.pushes += len(codes)
+        await self._note(plan, codes)
 
-    async def _publish(self, messages: Sequence[Outbound], last: int) -> list[int]:
-        """Send one slice, and meanwhile read what comes after its `last` revision."""
+    async def _fill(self) -> bool:
+        """Whether there are pushes: known already, or read now."""
+        revision, known = self._storage.revision, self._ahead.upto
+        if not self._ahead and revision > known:
+            pushes = await self._storage.pushes(known, SLICE)
+            self._ahead.extend(pushes, since=known, upto=pushes[-1].revision if len(pushes) == SLICE else revision)
+        return bool(self._ahead)
+
+    async def _publish(self, messages: Sequence[Outbound]) -> list[int]:
+        """Send one slice, and meanwhile read what comes after it."""
         codes: list[int] = []
         lost: LinkLost | None = None
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._read_ahead(last), name="publisher.ahead")
+            group.create_task(self._read_ahead(), name="publisher.ahead")
             try:
                 codes = await self._link.publish(messages)
             except LinkLost as error:
@@ -215,12 +228,10 @@ class Publisher:
             raise lost
         return codes
 
-    async def _read_ahead(self, after: int) -> None:
-        try:
-            self._ahead = after, await self._storage.pushes(after, SLICE)
-        except StorageError:
-            # Whoever needs them reads them again, and is told.
-            self._ahead = (0, ())
+    async def _read_ahead(self) -> None:
+        with suppress(StorageError):
+            # Otherwise it is read again when it is needed, and whoever needs it is told.
+            await self._fill()
 
     async def _plan(self, pushes: Sequence[Push]) -> _Plan:
         pushes = [push for push in pushes if not self._another_s(push)]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from orchestrator.application.records import PushMode
 from orchestrator.domain.attempts import AttemptState
+from orchestrator.domain.endpoints import TokenState
 from protocol import topics
 from protocol.links import Outbound
 from protocol.values import quick
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.application.directory import Directory, Entry
-    from orchestrator.domain.endpoints import TokenState
+    from orchestrator.application.records import EndpointRecord
     from orchestrator.domain.versions import Version
     from protocol.topics import Instances
 
@@ -74,6 +75,44 @@ class Push:
         if self.topic is None:
             return self.latest != self.revision
         return self.topic == OFFER and self.latest > self.revision
+
+
+def push_of(revision: int, topic: str | None, record: EndpointRecord) -> Push:
+    """The push of this revision, and of this topic, of an endpoint that is stored like this."""
+    endpoint = record.endpoint
+    attempt = endpoint.attempt
+    return Push(
+        revision=revision,
+        key=record.key,
+        topic=topic,
+        application=record.application,
+        app_version=record.app_version,
+        token=record.token,
+        latest=record.push_revision,
+        version=None if attempt is None else attempt.version,
+        state=None if attempt is None else attempt.state,
+        observe=endpoint.observe,
+        token_state=endpoint.token_state,
+        asked=endpoint.asked,
+        consulted=endpoint.consulted,
+    )
+
+
+def push_of_topic(revision: int, topic: str) -> Push:
+    """The push that tells a topic, which its endpoint has left, what is so now."""
+    return Push(
+        revision=revision,
+        key=0,
+        topic=topic,
+        application=0,
+        app_version="",
+        token="",
+        latest=0,
+        version=None,
+        state=None,
+        observe=False,
+        token_state=TokenState.REVOKED,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

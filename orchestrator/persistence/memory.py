@@ -14,16 +14,16 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from orchestrator.application.classes import Work
-from orchestrator.application.pushes import Push
-from orchestrator.domain.endpoints import TokenState
-from orchestrator.persistence.memory_transactions import MemoryTransaction, State
+from orchestrator.application.pushes import push_of
+from orchestrator.persistence.memory_states import State
+from orchestrator.persistence.memory_transactions import MemoryTransaction
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
     from datetime import datetime
 
     from orchestrator.application.classes import Renewal
-    from orchestrator.application.pushes import ParkedPush, Place
+    from orchestrator.application.pushes import ParkedPush, Place, Push
     from orchestrator.domain.versions import Version
 
 
@@ -56,44 +56,24 @@ class MemoryStorage:
 
     async def pushes(self, after: int, limit: int) -> list[Push]:
         """See `ports.Storage.pushes`."""
-        chosen = sorted(item for item in self.state.pushes.items() if item[0] > after)[:limit]
-        return [self._push(revision, key, topic) for revision, (key, topic) in chosen]
+        chosen = sorted(revision for revision in self.state.pushes if revision > after)[:limit]
+        return [self.state.push(revision) for revision in chosen]
 
     async def pushes_of(self, keys: Sequence[int]) -> list[Push]:
         """See `ports.Storage.pushes_of`."""
         known = [self.state.endpoints[key].record for key in keys if key in self.state.endpoints]
-        return [self._push(record.push_revision, record.key, None) for record in known]
+        return [push_of(record.push_revision, None, record) for record in known]
 
     async def push_sample(self, after_key: int, limit: int) -> list[Push]:
         """See `ports.Storage.push_sample`."""
         pushed = (kept.record for key, kept in sorted(self.state.endpoints.items()) if key > after_key)
         chosen = [record for record in pushed if record.push_revision][:limit]
-        return [self._push(record.push_revision, record.key, None) for record in chosen]
-
-    def _push(self, revision: int, key: int, topic: str | None) -> Push:
-        kept = self.state.endpoints.get(key)
-        record = None if kept is None else kept.record
-        attempt = None if record is None else record.endpoint.attempt
-        return Push(
-            revision=revision,
-            key=key,
-            topic=topic,
-            application=0 if record is None else record.application,
-            app_version="" if record is None else record.app_version,
-            token="" if record is None else record.token,
-            latest=0 if record is None else record.push_revision,
-            version=None if attempt is None else attempt.version,
-            state=None if attempt is None else attempt.state,
-            observe=record is not None and record.endpoint.observe,
-            token_state=TokenState.REVOKED if record is None else record.endpoint.token_state,
-            asked=None if record is None else record.endpoint.asked,
-            consulted=record is not None and record.endpoint.consulted,
-        )
+        return [push_of(record.push_revision, None, record) for record in chosen]
 
     async def residents(self, places: Sequence[Place]) -> dict[Place, Push]:
         """See `ports.Storage.residents`."""
         records = [kept.record for kept in self.state.endpoints.values()]
-        found = [self._push(record.push_revision, record.key, None) for record in records]
+        found = [push_of(record.push_revision, None, record) for record in records]
         return {push.place: push for push in found if push.place in places}
 
     async def all_parked_topics(self) -> set[str]:

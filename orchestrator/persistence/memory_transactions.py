@@ -1,4 +1,4 @@
-"""One transaction over plain dictionaries, and what they hold.
+"""One transaction over plain dictionaries.
 
 Rules:
 - The state belongs to the transaction: who begins it hands in a copy.
@@ -9,7 +9,7 @@ Layer: persistence; implements `ports.Transaction`.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.application import counters, drafts
@@ -18,6 +18,7 @@ from orchestrator.application.memberships import Subject
 from orchestrator.application.pushes import OFFER
 from orchestrator.domain.attempts import OPEN, Attempt, AttemptState, move
 from orchestrator.domain.endpoints import HistoryEntry, HistoryKind, TokenState
+from orchestrator.persistence.memory_states import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -27,68 +28,13 @@ if TYPE_CHECKING:
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.directory import Entry
     from orchestrator.application.ports import Deliveries, Membership
-    from orchestrator.application.pushes import ParkedPush
+    from orchestrator.application.pushes import ParkedPush, Push
     from orchestrator.application.records import Draft, EndpointRecord
     from orchestrator.domain.endpoints import Endpoint
     from orchestrator.domain.versions import Version
+    from orchestrator.persistence.memory_states import State
 
 _CLEAR = frozenset({AttemptState.OFFERED, AttemptState.CONFIRMED, AttemptState.WITHDRAWN})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """One endpoint as it is kept."""
-
-    record: EndpointRecord
-    endpoint_id: str
-    attributes: str = "{}"
-    due_at: datetime | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class State:
-    """Everything that is stored; its values are never changed in place, so that a copy is shallow."""
-
-    endpoints: dict[int, Kept] = field(default_factory=dict)
-    history: dict[int, tuple[int, HistoryEntry]] = field(default_factory=dict)
-    """Number → number of the entry before, and the entry."""
-    attempts: dict[int, tuple[Attempt, ...]] = field(default_factory=dict)
-    """Superseded ones by endpoint, oldest first."""
-    pushes: dict[int, tuple[int, str | None]] = field(default_factory=dict)
-    """Revision → endpoint, or 0 and the topic that was left."""
-    counters: Counter[CounterKey] = field(default_factory=Counter)
-    offered: dict[tuple[int, Version], datetime] = field(default_factory=dict)
-    parked: dict[str, ParkedPush] = field(default_factory=dict)
-    works: dict[int, Work] = field(default_factory=dict)
-    """Changes and queues."""
-    again: set[int] = field(default_factory=set)
-    """Queues that begin again at their end."""
-    deliveries: dict[int, int] = field(default_factory=dict)
-    dead_letters: dict[int, tuple[str, bytes, str, datetime]] = field(default_factory=dict)
-    outages: dict[datetime, datetime] = field(default_factory=dict)
-    serial: int = 0
-    revision: int = 0
-    watermark: int = 0
-    alive_at: datetime | None = None
-    dates_at: datetime | None = None
-
-    def copy(self) -> State:
-        """Another state with the same content."""
-        return replace(
-            self,
-            endpoints=self.endpoints.copy(),
-            history=self.history.copy(),
-            attempts=self.attempts.copy(),
-            pushes=self.pushes.copy(),
-            counters=self.counters.copy(),
-            offered=self.offered.copy(),
-            parked=self.parked.copy(),
-            works=self.works.copy(),
-            again=self.again.copy(),
-            deliveries=self.deliveries.copy(),
-            dead_letters=self.dead_letters.copy(),
-            outages=self.outages.copy(),
-        )
 
 
 class MemoryTransaction:
@@ -130,8 +76,9 @@ class MemoryTransaction:
 
     async def store(
         self, drafts: Sequence[Draft], due: Sequence[datetime | None], at: datetime, deliveries: Deliveries = ()
-    ) -> None:
+    ) -> Sequence[Push]:
         """See `ports.Transaction.store`."""
+        before = self._state.revision
         await self.remember(deliveries)
         for draft, due_at in zip(drafts, due, strict=True):
             self._store(draft, due_at)
@@ -140,6 +87,7 @@ class MemoryTransaction:
         for draft in sorted(drafts, key=lambda draft: draft.before.key):
             if draft.held is not None:
                 await self.queue(draft.before.application, draft.held, max(draft.before.key - 1, 0), at)
+        return [self._state.push(revision) for revision in range(before + 1, self._state.revision + 1)]
 
     async def numbers(self, applications: Collection[int], names: Collection[str]) -> Counter[CounterKey]:
         """See `ports.Transaction.numbers`."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.directory import Entry
     from orchestrator.application.ports import Deliveries, Membership
-    from orchestrator.application.pushes import ParkedPush
+    from orchestrator.application.pushes import ParkedPush, Push
     from orchestrator.application.records import Draft, EndpointRecord
     from orchestrator.domain.versions import Version
     from orchestrator.persistence.dictionaries import Dictionary
@@ -173,7 +173,7 @@ class SqlTransaction:
 
     async def store(
         self, drafts: Sequence[Draft], due: Sequence[datetime | None], at: datetime, deliveries: Deliveries = ()
-    ) -> None:
+    ) -> Sequence[Push]:
         """See `ports.Transaction.store`."""
         await self.number(versions_in(drafts))
         batch = Writes(in_ms=near(at))
@@ -192,6 +192,7 @@ class SqlTransaction:
         ]
         await dialects.write(self._connection, statements)
         await self._queue_held(drafts, at)
+        return batch.fresh
 
     async def _queue_held(self, drafts: Sequence[Draft], at: datetime) -> None:
         held: dict[tuple[int, Version], int] = {}

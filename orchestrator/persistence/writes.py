@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.application import drafts as drafting
-from orchestrator.application.pushes import OFFER
+from orchestrator.application.pushes import OFFER, push_of, push_of_topic
 from orchestrator.persistence import rows
 from orchestrator.persistence.instants import to_ms_or_none
 from orchestrator.persistence.rows import ATTEMPT_CODES, HISTORY_CODES
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.application.counters import CounterKey
-    from orchestrator.application.records import Draft
+    from orchestrator.application.pushes import Push
+    from orchestrator.application.records import Draft, EndpointRecord
     from orchestrator.domain.endpoints import Attempt
     from orchestrator.domain.versions import Version
     from orchestrator.persistence.dialects import Row
@@ -70,6 +71,8 @@ class Writes:
     history: list[Row] = field(default_factory=list)
     attempts: list[Row] = field(default_factory=list)
     pushes: list[Row] = field(default_factory=list)
+    fresh: list[Push] = field(default_factory=list)
+    """The same as they will be read."""
     setbacks_of: list[int] = field(default_factory=list)
     """Endpoints whose setbacks are replaced by those in `setbacks`."""
     setbacks: list[Row] = field(default_factory=list)
@@ -85,18 +88,29 @@ class Writes:
             number = numbers.take("attempt", 1) + 1
             self.attempts.append(attempt_row(number, key, attempt, application, dictionary, self.in_ms))
         for topic in draft.cleared_topics:
-            self.pushes.append((numbers.take("revision", 1) + 1, 0, topic))
-        revision = draft.before.push_revision
-        if draft.push:
             revision = numbers.take("revision", 1) + 1
-            self.pushes.append((revision, key, None))
-        elif draft.repeat:
-            self.pushes.append((numbers.take("revision", 1) + 1, key, OFFER))
+            self.pushes.append((revision, 0, topic))
+            self.fresh.append(push_of_topic(revision, topic))
         self._add_setbacks(draft, key, dictionary)
         self._add_consents(draft, key, dictionary)
-        record = drafting.stored(draft, key=key, push_revision=revision, last_history=last)
+        record = self._add_push(draft, key, last, numbers)
         row = rows.encode(record, to_ms_or_none(due_at), dictionary, self.in_ms)
         (self.updated if draft.before.key else self.created).append(row)
+
+    def _add_push(self, draft: Draft, key: int, last_history: int, numbers: Numbers) -> EndpointRecord:
+        """Add what is to be published of the endpoint's own, if anything; return the record to be stored."""
+        revision = draft.before.push_revision
+        topic: str | None = None
+        pushed = revision
+        if draft.push:
+            pushed = revision = numbers.take("revision", 1) + 1
+        elif draft.repeat:
+            topic, pushed = OFFER, numbers.take("revision", 1) + 1
+        record = drafting.stored(draft, key=key, push_revision=revision, last_history=last_history)
+        if draft.push or draft.repeat:
+            self.pushes.append((pushed, key, topic))
+            self.fresh.append(push_of(pushed, topic, record))
+        return record
 
     def _add_history(self, draft: Draft, key: int, dictionary: Dictionary, numbers: Numbers) -> int:
         application, previous = draft.before.application, draft.before.last_history

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from orchestrator.application.classes import EndpointClass, Renewal
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.ports import Storage
+    from orchestrator.application.pushes import Push
     from orchestrator.domain.filters import Filter
     from orchestrator.domain.software import Software
     from orchestrator.domain.versions import Version
@@ -336,11 +337,11 @@ def placed(endpoint: Endpoint, token: str, application: str = APP.name) -> Endpo
     return replace(endpoint, cohort=cohort(application, token))
 
 
-async def store(shelf: Shelf, entry: Entry, *drafts: Draft) -> None:
-    """Write drafts with the timers that follow from them."""
+async def store(shelf: Shelf, entry: Entry, *drafts: Draft) -> Sequence[Push]:
+    """Write drafts with the timers that follow from them; return what is to be published."""
     due = [changes.due_at(draft.after, entry.policy_of, NOW) for draft in drafts]
     async with shelf.storage.transaction() as transaction:
-        await transaction.store(drafts, due, NOW)
+        return await transaction.store(drafts, due, NOW)
 
 
 async def found(shelf: Shelf, entry: Entry, tokens: Sequence[str]) -> list[EndpointRecord]:

@@ -343,6 +343,25 @@ async def test_pushes_come_in_order_with_the_present_state_of_their_topic(shelf:
     assert (await one(shelf, entry, "one")).push_revision == latest.revision
 
 
+async def test_what_was_stored_is_handed_on_as_its_pushes_will_be_read(shelf: Shelf, entry: Entry) -> None:
+    first, second = newcomer(entry, "one", RICH), newcomer(entry, "two")
+    first.push = second.push = True
+    second.cleared_topics = ["kp1/kettle-v1/cmx_ota/gone/config/json/status"]
+    handed = await store(shelf, entry, first, second, newcomer(entry, "three"))
+    assert list(handed) == await shelf.storage.pushes(0, 10)
+    assert len(handed) == 3
+    since = shelf.storage.revision
+    again, moved = (
+        await changed(shelf, entry, "one", first.after),
+        await changed(shelf, entry, "two", replace(second.after, consulted=True)),
+    )
+    again.repeat, moved.push, moved.app_version = True, True, "kettle-v2"
+    handed = await store(shelf, entry, again, moved)
+    assert list(handed) == await shelf.storage.pushes(since, 10)
+    assert [push.topic for push in handed] == [OFFER, None]
+    assert not await store(shelf, entry, await changed(shelf, entry, "three", on("1.0.0")))
+
+
 async def test_pushes_tell_whether_the_endpoint_wants_them_and_is_allowed_to(shelf: Shelf, entry: Entry) -> None:
     draft = newcomer(entry, "tok", RICH)
     draft.push = True

@@ -151,7 +151,7 @@ async def test_messages_of_one_endpoint_keep_their_order(desk: Desk) -> None:
     record = await desk.one("tok")
     assert (record.endpoint.running, record.endpoint.sequence) == (v("1.1.0"), 2)
     assert batch.accepted == {"config/json": 2, "applied/json": 1}
-    assert batch.pushed
+    assert batch.pushes
 
 
 async def test_endpoints_of_several_applications_share_a_batch(desk: Desk) -> None:
@@ -376,7 +376,7 @@ async def test_a_newcomer_is_grouped_by_what_its_first_message_says(desk: Desk) 
 
 async def test_a_message_on_a_push_topic_that_is_not_ours_is_overwritten(desk: Desk) -> None:
     batch = await desk.take(message("config/json/status", b"forged", retain=True))
-    assert (batch.foreign, batch.pushed, batch.answers) == (1, True, [])
+    assert (batch.foreign, len(batch.pushes), batch.answers) == (1, 1, [])
     (push,) = await desk.shelf.storage.pushes(0, 10)
     assert push.key == (await desk.one("tok")).key
     await desk.take(message("config/json/status", b"forged", who="nobody"))
@@ -389,7 +389,7 @@ ASK_TOPIC = f"kp1/kettle-v1/cmx_ota/tok/{ASK}"
 
 async def test_a_forged_ask_is_cleared_and_one_on_a_topic_that_is_in_use_is_overwritten(desk: Desk) -> None:
     batch = await desk.take(message(ASK, b"forged", retain=True))
-    assert (batch.foreign, batch.pushed) == (1, True)
+    assert (batch.foreign, len(batch.pushes)) == (1, 1)
     (left,) = await desk.shelf.storage.pushes(0, 10)
     assert left.topic == ASK_TOPIC
     consulted = replace(OFFERED, consulted=True)
@@ -414,7 +414,7 @@ async def test_an_answer_that_was_processed_before_changes_nothing(desk: Desk) -
     await desk.take(message("consent/json/1", granted, packet_id=7, qos=1))
     assert (await desk.one("tok")).endpoint.consents[v("1.1.0")].granted
     batch = await desk.take(message("consent/json/1", granted, packet_id=7, qos=1, duplicate=True))
-    assert (batch.repeats, batch.pushed, payloads(batch)) == (1, False, [b""])
+    assert (batch.repeats, batch.pushes, payloads(batch)) == (1, [], [b""])
 
 
 async def test_another_application_version_in_the_topic_becomes_the_endpoints(desk: Desk) -> None:
@@ -427,7 +427,7 @@ async def test_another_application_version_in_the_topic_becomes_the_endpoints(de
 
 async def test_a_request_that_declares_nothing_new_is_stored_for_having_been_heard_alone(desk: Desk) -> None:
     batch = await desk.take(message("config/json/1"))
-    assert not batch.pushed
+    assert not batch.pushes
     assert (await desk.one("tok")).endpoint.last_seen_at == NOW
 
 

@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from orchestrator.application import batches
 from orchestrator.application import publisher as publishing
 from orchestrator.application.answers import Answer
@@ -15,14 +17,12 @@ from orchestrator.application.publisher import PARKED_FIRST, WAITING_REFUSALS, P
 from orchestrator.application.rooms import Rooms
 from orchestrator.domain.facts import Consented
 from orchestrator.domain.versions import Version
-from protocol.links import Inbound, Outbound
+from protocol.links import Inbound, LinkLost, Outbound
 from tests.parts import Retainer, with_link
 from tests.unit.orchestrator.application.desks import APP, open_desk
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from orchestrator.application.parts import Parts
     from orchestrator.application.pushes import Push
@@ -133,10 +133,56 @@ async def test_pushes_are_read_only_where_there_may_be_some(desk: Desk, monkeypa
         made.answer([Answer(message=Outbound(topic="x/status", payload=b"", qos=0))])
         await publish_all(made)
         assert (parts.tallies.answers, looks) == (answered, 2)
-    # And once more from the beginning: its pushes, and that there are no others.
+    # And once more from the beginning: there were fewer than were asked for.
     made.resume(1, 0)
     await publish_all(made)
-    assert looks == 4
+    assert looks == 3
+
+
+async def test_pushes_that_were_handed_over_are_not_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = Retainer()
+    made, _ = publisher(desk, link)
+    await fleet(desk, "a", "b")
+    await publish_all(made)
+    read = desk.storage.pushes
+
+    async def unread(after: int, limit: int) -> list[Push]:
+        raise AssertionError((after, limit))
+
+    monkeypatch.setattr(desk.storage, "pushes", unread)
+    since = desk.storage.revision
+    await desk.report("a", "1.1.0")
+    made.expect(await read(since, 10), since=since)
+    await publish_all(made)
+    assert list(link.retained) == [topic("b")]
+    assert made.watermark == made.cursor == desk.storage.revision
+    # A transaction in between was not handed over: everything is read.
+    between = desk.storage.revision
+    await desk.enrol("c", "1.0.0")
+    since = desk.storage.revision
+    await desk.report("b", "1.1.0")
+    made.expect(await read(since, 10), since=since)
+    assert since > between
+    monkeypatch.setattr(desk.storage, "pushes", read)
+    await publish_all(made)
+    assert list(link.retained) == [topic("c")]
+
+
+async def test_what_was_handed_over_and_could_not_be_sent_is_read_again(desk: Desk) -> None:
+    link = Retainer()
+    made, _ = publisher(desk, link)
+    await fleet(desk, "a")
+    made.expect(await desk.storage.pushes(0, 10), since=0)
+
+    def lost() -> None:
+        link.before_publish = lambda: None
+        raise LinkLost("cut")
+
+    link.before_publish = lost
+    with pytest.raises(LinkLost):
+        await publish_all(made)
+    await publish_all(made)
+    assert list(link.retained) == [topic("a")]
 
 
 async def test_invariant_3_a_refused_push_is_parked_and_the_watermark_passes_it(desk: Desk) -> None:
