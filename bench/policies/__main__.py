@@ -9,7 +9,6 @@ stands between the marks of the page is replaced. Processes share the work, one 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from bench.figures import pages
 from bench.policies import fleets, peeking, tables
 from bench.policies.otao import Otao
 from bench.policies.rivals import RIVALS
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
 POLICIES = (Otao(), *RIVALS)
 """What is compared, in the order of the table."""
-MARKS = "<!-- {name}: written by python -m bench.policies -->"
-"""Before and after what is written."""
+COMMAND = "python -m bench.policies"
 
 
 def compare(devices: int, seeds: int) -> list[Outcome]:
@@ -63,25 +62,6 @@ def _begin() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
 
 
-def replaced(page: str, name: str, text: str) -> str:
-    """Return the page with other text between the two marks of that name.
-
-    Raises:
-        ValueError: the page does not have the marks.
-    """
-    mark = MARKS.format(name=name)
-    found, count = re.subn(
-        f"({re.escape(mark)}\n).*?({re.escape(mark)})",
-        lambda match: f"{match[1]}\n{text}\n{match[2]}",
-        page,
-        flags=re.DOTALL,
-    )
-    if count != 1:
-        sentence = f"the page has {count} pairs of {mark}, not one"
-        raise ValueError(sentence)
-    return found
-
-
 def main() -> None:
     """Read the flags and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -99,8 +79,8 @@ def main() -> None:
     if flags.drawing is not None:
         flags.drawing.write_text(tables.svg(outcomes))
     if flags.page is not None:
-        page = replaced(flags.page.read_text(), "comparison", comparison)
-        flags.page.write_text(replaced(page, "false stops", stops))
+        page = pages.replaced(flags.page.read_text(), pages.mark("comparison", COMMAND), comparison)
+        flags.page.write_text(pages.replaced(page, pages.mark("false stops", COMMAND), stops))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.policies import __main__ as writing
 from bench.policies import fleets, peeking, tables
 from bench.policies.fleets import DAY, FLAKY, GOOD, HORIZON, HOUR, MINUTE, RELEASES, Ending, Habit, Harm, Release
 from bench.policies.outcomes import Ledger
@@ -193,12 +192,6 @@ def check_false_stops_are_rare_far_from_the_limit_and_not_at_it() -> None:
     assert found[0.01].peeking == found[0.01].settled == 0
     assert found[0.05].settled > found[0.05].once
     assert found[0.05].peeking >= found[0.05].once
-
-
-def check_a_page_is_written_between_its_marks() -> None:
-    """What was between them is gone, and the rest is as it was."""
-    mark = writing.MARKS.format(name="x")
-    assert writing.replaced(f"a\n{mark}\nold\n{mark}\nb", "x", "new") == f"a\n{mark}\n\nnew\n{mark}\nb"
 
 
 def main() -> None:

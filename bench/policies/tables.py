@@ -15,6 +15,7 @@ from statistics import mean, median_low
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
+from bench.figures.drawings import FAINT, LINE, PAPER, SERIES, opened, text
 from bench.policies.fleets import DAY, HORIZON, HOUR, MINUTE
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from bench.policies.outcomes import Outcome
 
 HEADINGS = ("release", "policy", "devices harmed", "of the fleet", "stopped", "95 % updated")
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#666666", "#cc79a7", "#e69f00")
-"""Of the policies in their order; told apart with every kind of colour vision (Okabe and Ito)."""
-
 PANEL_WIDTH, PANEL_HEIGHT = 330, 210
 LEFT, TOP, RIGHT, BOTTOM = 56, 46, 124, 34
 """Room about a panel, for its labels."""
@@ -120,12 +118,7 @@ def svg(outcomes: Iterable[Outcome]) -> str:
     ceiling = max(line.outcomes[0].devices for line in lines)
     width = COLUMNS * (LEFT + PANEL_WIDTH + RIGHT)
     height = -(-len(releases) // COLUMNS) * (TOP + PANEL_HEIGHT + BOTTOM)
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        'role="img" font-family="sans-serif" font-size="11">\n'
-        "<title>Devices harmed by a bad release, by when, under each policy</title>\n"
-        '<rect width="100%" height="100%" fill="#ffffff"/>\n'
-    )
+    head = opened(width, height, "Devices harmed by a bad release, by when, under each policy")
     panels = []
     for place, release in enumerate(releases):
         row, column = divmod(place, COLUMNS)
@@ -138,13 +131,13 @@ def svg(outcomes: Iterable[Outcome]) -> str:
 def _panel(title: str, lines: list[Series], policies: list[str], ceiling: int, corner: tuple[int, int]) -> str:
     parts = [
         f'<g transform="translate({corner[0]},{corner[1]})">\n',
-        _text(0, -26, title, size=13, weight="bold"),
-        _text(0, -10, "devices harmed; a circle: stopped", colour="#555555"),
+        text(0, -26, title, size=13, weight="bold"),
+        text(0, -10, "devices harmed; a circle: stopped", colour=FAINT),
         *_grid(ceiling),
     ]
     labels = []
     for line in lines:
-        colour = COLOURS[policies.index(line.policy) % len(COLOURS)]
+        colour = SERIES[policies.index(line.policy) % len(SERIES)]
         points = " ".join(
             f"{pixel},{_y(line.harmed_by(_instant(pixel)), ceiling):.1f}" for pixel in range(0, PANEL_WIDTH + 1, 2)
         )
@@ -152,7 +145,7 @@ def _panel(title: str, lines: list[Series], policies: list[str], ceiling: int, c
         if line.stops:
             at = median_low(line.stops)
             parts.append(
-                f'<circle cx="{_x(at):.1f}" cy="{_y(line.harmed_by(at), ceiling):.1f}" r="4" fill="#ffffff" '
+                f'<circle cx="{_x(at):.1f}" cy="{_y(line.harmed_by(at), ceiling):.1f}" r="4" fill="{PAPER}" '
                 f'stroke="{colour}" stroke-width="2"><title>{escape(line.policy)} stops</title></circle>\n'
             )
         labels.append((_y(line.harmed, ceiling), f"{line.policy}: {line.harmed:,.0f}", colour))
@@ -164,16 +157,16 @@ def _grid(ceiling: int) -> list[str]:
     for exponent in range(int(log10(ceiling)) + 1):
         y = _y(10**exponent, ceiling)
         parts += [
-            f'<line x1="0" y1="{y:.1f}" x2="{PANEL_WIDTH}" y2="{y:.1f}" stroke="#dddddd"/>\n',
-            _text(-6, y + 4, f"{10**exponent:,}", colour="#555555", anchor="end"),
+            f'<line x1="0" y1="{y:.1f}" x2="{PANEL_WIDTH}" y2="{y:.1f}" stroke="{LINE}"/>\n',
+            text(-6, y + 4, f"{10**exponent:,}", colour=FAINT, anchor="end"),
         ]
     for at, name in TICKS.items():
         x = _x(at)
         parts += [
-            f'<line x1="{x:.1f}" y1="{PANEL_HEIGHT}" x2="{x:.1f}" y2="{PANEL_HEIGHT + 4}" stroke="#555555"/>\n',
-            _text(x, PANEL_HEIGHT + 17, name, colour="#555555", anchor="middle"),
+            f'<line x1="{x:.1f}" y1="{PANEL_HEIGHT}" x2="{x:.1f}" y2="{PANEL_HEIGHT + 4}" stroke="{FAINT}"/>\n',
+            text(x, PANEL_HEIGHT + 17, name, colour=FAINT, anchor="middle"),
         ]
-    parts.append(f'<line x1="0" y1="{PANEL_HEIGHT}" x2="{PANEL_WIDTH}" y2="{PANEL_HEIGHT}" stroke="#555555"/>\n')
+    parts.append(f'<line x1="0" y1="{PANEL_HEIGHT}" x2="{PANEL_WIDTH}" y2="{PANEL_HEIGHT}" stroke="{FAINT}"/>\n')
     return parts
 
 
@@ -181,20 +174,10 @@ def _labels(labels: list[tuple[float, str, str]]) -> list[str]:
     """Labels at the ends of their lines, from the lowest up, none over another."""
     parts = []
     free = float(PANEL_HEIGHT + LINE_GAP)
-    for y, text, colour in sorted(labels, reverse=True):
+    for y, words, colour in sorted(labels, reverse=True):
         free = min(y, free - LINE_GAP)
-        parts.append(_text(PANEL_WIDTH + 6, free + 4, text, colour=colour, weight="bold"))
+        parts.append(text(PANEL_WIDTH + 6, free + 4, words, colour=colour, weight="bold"))
     return parts
-
-
-def _text(
-    x: float, y: float, text: str, *, colour: str = "#222222", anchor: str = "start", size: int = 11, weight: str = ""
-) -> str:
-    bold = f' font-weight="{weight}"' if weight else ""
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}" text-anchor="{anchor}" font-size="{size}"{bold}>'
-        f"{escape(text)}</text>\n"
-    )
 
 
 def _x(at: int) -> float:
