@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 YARDSTICK = ROOT / "bench" / "out" / "mqtt_yardstick"
+PROGRAMS = {"Mosquitto": ("mosquitto", "-h")}
+"""What runs beside the service, and how each says its version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
