@@ -92,8 +92,7 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=1_000_000, help="endpoints of the large fleet; 0 leaves it out")
     parser.add_argument("--without-postgresql", action="store_true")
     measured.add_flags(parser, EndToEnd)
-    flags = parser.parse_args()
-    measured.keep(found(flags) if flags.source is None else EndToEnd.parse(flags.source.read_bytes()), flags)
+    measured.run(EndToEnd, parser.parse_args(), found)
 
 
 def found(flags: argparse.Namespace) -> EndToEnd:

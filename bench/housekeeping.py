@@ -1,11 +1,12 @@
 """A year of a fleet in virtual time: how large the database is after each month, with and without retention.
 
-Run: script/bench housekeeping [-- --devices N --reports N --days N]. Every device reports so often a day, a new
-software comes out each month and everybody installs it, an operator writes a filter anew every day. The same year is
-played twice: with everything kept for ever, and with `--history` days and `--entries` history entries per endpoint.
-Both databases are SQLite files; space that is freed stays in the file and is used again, which `free` shows.
-Then a file with 1,000,000 history entries is rid of three quarters of them, half by number and half by age: how long
-each transaction holds the writer.
+Run: script/bench housekeeping [-- --devices N --reports N --days N --note SENTENCE], which writes the figures into
+docs/reference/benchmarks.md; with `-- --from FILE` it writes those of an earlier run again. Every device reports so
+often a day, a new software comes out each month and everybody installs it, an operator writes a filter anew every day.
+The same year is played twice: with everything kept for ever, and with `--history` days and `--entries` history entries
+per endpoint. Both databases are SQLite files; space that is freed stays in the file and is used again, which `free`
+shows. Then a file with 1,000,000 history entries is rid of three quarters of them, half by number and half by age: how
+long each transaction holds the writer.
 
 Exit code 1: with retention the last month is more than a tenth larger than the first one after the retention's term.
 """
@@ -24,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 import _fleets
 
+from bench.figures import measured, origins
+from bench.figures.housekeeping import Housekeeping, Month, Removal
 from orchestrator.application.batches import Settings
 from orchestrator.application.directory import Directory
 from orchestrator.application.housekeeper import Housekeeper
@@ -120,25 +123,20 @@ def told(month: int, pages: Pages, removed: int) -> None:
     )
 
 
-def flat(sizes: list[Pages], term: int) -> bool:
+def flat(found: Housekeeping) -> bool:
     """Whether it does not grow any more once the first of what is kept has been removed."""
-    settled = sizes[min(term, len(sizes) - 1)]
-    return sizes[-1].size_bytes <= settled.size_bytes * GROWTH
+    settled = found.months[min(found.history_days // 30, len(found.months) - 1)]
+    return found.months[-1].bounded_mib <= settled.bounded_mib * GROWTH
 
 
-async def run(fleet: Fleet, days: int, entries: int) -> bool:
-    """Play both years; return whether retention bounds the database."""
+async def both(fleet: Fleet, days: int, entries: int) -> tuple[list[Pages], list[Pages]]:
+    """Play the year with everything kept, and with retention."""
     audit = Term(span=timedelta(days=days))
     kept = Retention(history=timedelta(days=days), per_endpoint=entries, audit=audit, dead_letters=audit)
-    print(f"{fleet.devices:,} devices, {fleet.reports} reports a day each, {fleet.days} days")
-    begun = time.perf_counter()
     print("everything kept for ever:")
     without = await year(fleet, FOREVER)
     print(f"history kept for {days} days and {entries} entries of each endpoint, audit for {days} days:")
-    with_retention = await year(fleet, kept)
-    ratio = without[-1].size_bytes / with_retention[-1].size_bytes
-    print(f"after {fleet.days} days {ratio:.1f} times as large without; {time.perf_counter() - begun:.0f} s")
-    return flat(with_retention, days // 30)
+    return without, await year(fleet, kept)
 
 
 class Timed:
@@ -197,8 +195,8 @@ async def fill(storage: SqlStorage) -> None:
             await transaction._connection.exec_driver_sql(statement)  # noqa: SLF001 - a bench fills tables in its own way
 
 
-async def hold() -> float:
-    """Remove three quarters of a long history; return for how many seconds the writer was held at the most."""
+async def hold() -> Removal:
+    """Remove three quarters of a long history; return for how long the writer was held."""
     with tempfile.TemporaryDirectory(prefix="otao-bench-") as folder:
         async with open_storage(f"sqlite+aiosqlite:///{folder}/otao.db") as storage:
             await fill(storage)
@@ -215,17 +213,40 @@ async def hold() -> float:
             retention = Retention(history=timedelta(hours=ENTRIES / 4), per_endpoint=ENTRIES // 2)
             archive = Timed(storage)
             keeper = Housekeeper(parts, archive, retention, sleep=without_rest)
-            begun = time.perf_counter()
             await keeper.keep_lengths()
             await keeper.keep_ages()
-            took = time.perf_counter() - begun
-            removed, spans = parts.tallies.removed["history"], sorted(archive.seconds)
-    p99 = spans[len(spans) * 99 // 100]
-    print(
-        f"{removed:,} of {ENDPOINTS * ENTRIES:,} entries removed in {took:.1f} s, {len(spans)} transactions:", end=" "
+            spans = sorted(span * 1000 for span in archive.seconds)
+            return Removal(
+                entries=ENDPOINTS * ENTRIES,
+                removed=parts.tallies.removed["history"],
+                transactions=len(spans),
+                median_ms=spans[len(spans) // 2],
+                p99_ms=spans[len(spans) * 99 // 100],
+                most_ms=spans[-1],
+            )
+
+
+def found(flags: argparse.Namespace) -> Housekeeping:
+    """Measure."""
+    load = origins.load()
+    fleet = Fleet(devices=flags.devices, reports=flags.reports, days=flags.days)
+    without, bounded = asyncio.run(both(fleet, flags.history, flags.entries))
+    sizes = enumerate(zip(without, bounded, strict=True), start=1)
+    removal = asyncio.run(hold())
+    return Housekeeping(
+        origin=origins.here(load, flags.note, {}),
+        devices=flags.devices,
+        reports=flags.reports,
+        days=flags.days,
+        history_days=flags.history,
+        history_entries=flags.entries,
+        months=tuple(
+            Month(number=number, whole_mib=whole.size_bytes / MIB, bounded_mib=part.size_bytes / MIB)
+            for number, (whole, part) in sizes
+        ),
+        free_mib=bounded[-1].free_bytes / MIB,
+        removal=removal,
     )
-    print(f"median {spans[len(spans) // 2] * 1000:.1f} ms, p99 {p99 * 1000:.1f} ms, at most {spans[-1] * 1000:.1f} ms")
-    return spans[-1]
 
 
 def main() -> int:
@@ -236,11 +257,10 @@ def main() -> int:
     parser.add_argument("--days", type=int, default=360)
     parser.add_argument("--history", type=int, default=60, help="days")
     parser.add_argument("--entries", type=int, default=200)
+    measured.add_flags(parser, Housekeeping)
     given = parser.parse_args()
-    fleet = Fleet(devices=given.devices, reports=given.reports, days=given.days)
-    bounded = asyncio.run(run(fleet, given.history, given.entries))
-    asyncio.run(hold())
-    return 0 if bounded else 1
+    figures = measured.run(Housekeeping, given, found)
+    return 0 if given.source or flat(figures) else 1
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """Ten times more reports than can be done, then one endpoint that floods: what holds meanwhile, and after.
 
-Run: script/bench overload [-- --times N --seconds N]. A C client sends reports of 10,000 endpoints, QoS 1, ten times as
-fast as the service has just been found to store them; somebody else reads endpoints and numbers over REST. Prints what
-was sent and stored, REST's p50 and p99, the service's memory, and how long it took to catch up. Then one endpoint sends
-as fast as it can, and another one asks for its software again and again.
+Run: script/bench overload [-- --times N --seconds N --note SENTENCE], which writes the figures into
+docs/reference/benchmarks.md; with `-- --from FILE` it writes those of an earlier run again. A C client sends reports of
+10,000 endpoints, QoS 1, ten times as fast as the service has just been found to store them; somebody else reads
+endpoints and numbers over REST. What was sent and stored is noted, REST's p50 and p99, the service's memory, and how
+long it took to catch up. Then one endpoint sends as fast as it can, and another one asks for its software again and
+again.
 
 Exit code 1: a report that the broker had taken is neither stored nor refused, REST took 250 ms or more at p99, or the
 endpoint that flooded was not named.
@@ -14,7 +16,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sqlite3
-import statistics
 import sys
 import tempfile
 import time
@@ -26,8 +27,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from _services import Mosquitto, Service, serving, start_yardstick, yardstick
-from flood import put, round_trips, told
+from _services import PROGRAMS, Mosquitto, Service, serving, start_yardstick, yardstick
+from flood import put, round_trips
+
+from bench.figures import measured, origins
+from bench.figures.overload import Flood, Held, Overload, Phase, Times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +43,6 @@ ENDPOINTS = 10_000
 MEASURED = 20_000
 """Reports by which the capacity is found."""
 FLOOD_RATE = 5_000
-LIMIT_SECONDS = 0.25
 PATHS = ("/api/v1/applications/kettle/endpoints/t-{}", "/api/v1/applications/kettle/summary", "/readyz")
 STORED = 'otao_messages_accepted_total{resource="applied/json"} '
 REFUSED = 'otao_messages_refused_total{code="too-many-messages"} '
@@ -73,13 +76,12 @@ class Watcher:
             self.failed[f"{error.code} on {path.rpartition('/')[2]}"] += 1
         self.spans.append(time.perf_counter() - began)
 
-    def told(self, name: str) -> float:
-        """Print what was seen since the last time; return p99 in seconds."""
-        cuts = statistics.quantiles(self.spans, n=100)
-        print(f"{name}: REST p50 {cuts[49] * 1000:.0f} ms, p99 {cuts[98] * 1000:.0f} ms of {len(self.spans)};", end=" ")
-        print(f"memory at most {max(self.memory):.0f} MiB{self.failed or ''}")
+    def seen(self) -> Phase:
+        """What was seen since the last time."""
+        phase = Phase(rest=Times.of(self.spans), memory_mib=max(self.memory))
+        print(f"{phase} of {len(self.spans)}; {dict(self.failed)}", flush=True)
         self.spans, self.memory, self.failed = [], [], Counter()
-        return cuts[98]
+        return phase
 
 
 async def counted(service: Service, name: str) -> int:
@@ -107,61 +109,69 @@ async def capacity(broker: Mosquitto, service: Service) -> float:
     return MEASURED / (time.perf_counter() - began)
 
 
-async def overload(broker: Mosquitto, service: Service, watcher: Watcher, times: float, seconds: float) -> bool:
-    """Send too much; return whether REST stayed quick and nothing was lost."""
+async def overload(broker: Mosquitto, service: Service, watcher: Watcher, times: float, seconds: float) -> Held:
+    """Send too much."""
     most = await capacity(broker, service)
-    print(f"capacity: {most:,.0f} reports/s stored")
-    watcher.told("nothing else to do")
+    quiet = watcher.seen()
     rate = int(times * most)
     count = int(rate * seconds)
     began, before = time.perf_counter(), ENDPOINTS + MEASURED
     sent = await yardstick(broker, "reports", ENDPOINTS, TOPIC, REPORT, 1000, rate, count, "scattered")
+    print(f"{sent['refused']} refused by the broker")
     done = await counted(service, STORED) + await counted(service, REFUSED) - before
     span = time.perf_counter() - began
-    offered, stored = count / span, done / span
-    print(
-        f"offered: {offered:,.0f} reports/s for {span:.0f} s, {offered / stored:.1f} times what was stored meanwhile",
-        end=" ",
-    )
-    print(f"({stored:,.0f}/s); {sent['refused']} refused by the broker")
-    p99 = watcher.told("overloaded")
+    meanwhile = watcher.seen()
     began = time.perf_counter()
-    done = await until_done(service, before + count) - before
-    print(f"caught up after {time.perf_counter() - began:.0f} s, {done:,} of {count:,} stored or refused")
-    watcher.told("catching up")
-    return p99 < LIMIT_SECONDS and done == count
+    in_the_end = await until_done(service, before + count) - before
+    caught_up = time.perf_counter() - began
+    return Held(
+        capacity=most,
+        offered=count / span,
+        stored=done / span,
+        reports=count,
+        lost=count - in_the_end,
+        caught_up_s=caught_up,
+        catching_up=(in_the_end - done) / caught_up,
+        before=quiet,
+        meanwhile=meanwhile,
+        after=watcher.seen(),
+    )
 
 
-async def flooded(broker: Mosquitto, service: Service, watcher: Watcher, seconds: int) -> bool:
-    """Let one endpoint flood; return whether it is named."""
-    told("others, before", await round_trips(broker, 5))
+async def flooded(broker: Mosquitto, service: Service, watcher: Watcher, seconds: int) -> Flood:
+    """Let one endpoint flood."""
+    quiet = Times.of(await round_trips(broker, 5))
     before = await counted(service, STORED), await counted(service, REFUSED)
     count = FLOOD_RATE * (seconds + 2)
     process = await start_yardstick(broker, "reports", 1, LOUD, REPORT, 1000, FLOOD_RATE, count, "ordered")
     await asyncio.sleep(1)
-    told(f"others, while one endpoint sends {FLOOD_RATE} reports a second", await round_trips(broker, seconds))
+    meanwhile = Times.of(await round_trips(broker, seconds))
     named = await counted(service, "otao_flooding_endpoints ")
     explained = await service.get("/api/v1/applications/kettle/endpoints/loud/explain")
+    print(explained["summary"])
     await process.wait()
     await until_done(service, sum(before) + count)
-    stored = await counted(service, STORED) - before[0]
-    refused = await counted(service, REFUSED) - before[1]
-    print(f"of {count:,} reports of the one {stored:,} stored, {refused:,} refused; {named} endpoint named:")
-    print(f"  {explained['summary']}")
-    watcher.told("one endpoint floods")
-    return named == 1 and "it floods" in explained["summary"]
+    return Flood(
+        rate=FLOOD_RATE,
+        sent=count,
+        stored=await counted(service, STORED) - before[0],
+        refused=await counted(service, REFUSED) - before[1],
+        named=named == 1 and "it floods" in explained["summary"],
+        before=quiet,
+        meanwhile=meanwhile,
+        rest=watcher.seen().rest,
+    )
 
 
-async def whole(database: Path, service: Service) -> bool:
-    """Whether the history holds every report that was taken."""
+async def missing(database: Path, service: Service) -> int:
+    """How many reports were taken that the history does not hold."""
     stored = await counted(service, STORED)
     with closing(sqlite3.connect(database, timeout=30)) as connection:
         # Without what "good" says when it asks for its software.
         own = "SELECT id FROM endpoint WHERE token = 'good'"
         query = f"SELECT count(*) FROM history WHERE kind = 0 AND endpoint_id != ({own})"
         kept = connection.execute(query).fetchone()[0]
-    print(f"history: {kept:,} reports, {stored:,} were taken")
-    return bool(kept == stored)
+    return stored - int(kept)
 
 
 def software() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -170,8 +180,9 @@ def software() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "/software/1.1.0", {"upgradableFrom": ["1.0.0"], "rolloutStrategy": "general", "specification": {"link": "x"}}
 
 
-async def run(times: float, seconds: float) -> bool:
-    """Measure; return whether all of it holds."""
+async def run(flags: argparse.Namespace) -> Overload:
+    """Measure."""
+    load = origins.load()
     with tempfile.TemporaryDirectory(prefix="otao-bench-") as folder:
         database = Path(folder) / "otao.db"
         async with (
@@ -186,10 +197,17 @@ async def run(times: float, seconds: float) -> bool:
             await yardstick(broker, "reports", ENDPOINTS, TOPIC, REPORT, 1000, 0, ENDPOINTS, "ordered")
             await until_done(service, ENDPOINTS)
             watching = group.create_task(watcher.run())
-            held = await overload(broker, service, watcher, times, seconds)
-            contained = await flooded(broker, service, watcher, 10)
+            held = await overload(broker, service, watcher, flags.times, flags.seconds)
+            flood = await flooded(broker, service, watcher, 10)
             watching.cancel()
-            return await whole(database, service) and held and contained
+            return Overload(
+                origin=origins.here(load, flags.note, PROGRAMS),
+                endpoints=ENDPOINTS,
+                seconds=flags.seconds,
+                held=held,
+                missing=await missing(database, service),
+                flood=flood,
+            )
 
 
 def main() -> int:
@@ -197,8 +215,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=float, default=10.0, help="what is offered, in capacities")
     parser.add_argument("--seconds", type=float, default=60.0, help="of overload")
+    measured.add_flags(parser, Overload)
     given = parser.parse_args()
-    return 0 if asyncio.run(run(given.times, given.seconds)) else 1
+    found = measured.run(Overload, given, lambda flags: asyncio.run(run(flags)))
+    return 0 if given.source or found.good else 1
 
 
 if __name__ == "__main__":

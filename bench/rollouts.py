@@ -1,7 +1,8 @@
 """Starting a rollout over a large stored fleet: decisions a second, how long the database is held, memory, idle ticks.
 
-Run: script/bench rollouts [-- --endpoints N]. The first part works the sweep off in this process, page by page; the
-second asks a running service, with a broker, when the first offers leave.
+Run: script/bench rollouts [-- --endpoints N --note SENTENCE], which writes the figures into
+docs/reference/benchmarks.md; with `-- --from FILE` it writes those of an earlier run again. The first part works the
+sweep off in this process, page by page; the second asks a running service, with a broker, when the first offers leave.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from urllib.request import Request, urlopen
 import _fleets as fleets
 import _services as services
 
+from bench.figures import measured, origins
+from bench.figures.rollouts import Rollouts, Start
 from orchestrator.application import garbage
 from orchestrator.application.batches import Settings
 from orchestrator.application.directory import Directory
@@ -79,8 +82,8 @@ def memory_mib() -> float:
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
 
 
-async def start(name: str, policy: RolloutPolicy, endpoints: int) -> None:
-    """Store a fleet, define a software with a policy, and work off what follows."""
+async def start(name: str, policy: RolloutPolicy, endpoints: int) -> tuple[Start, float]:
+    """Store a fleet, define a software with a policy, work off what follows; and milliseconds to the first offers."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite+aiosqlite:///{folder}/otao.db"
         async with open_storage(url) as storage:
@@ -103,12 +106,19 @@ async def start(name: str, policy: RolloutPolicy, endpoints: int) -> None:
                 for task in beside:
                     task.cancel()
             offered = await count(storage, entry.application.key)
-            spans = f"{statistics.median(held):.0f} ms in the median, p99 {sorted(held)[len(held) * 99 // 100]:.0f} ms"
-            print(f"{name}: {endpoints / seconds:,.0f} decisions/s, {offered:,} offers stored in {seconds:.1f} s")
-            print(
-                f"  the first after {first * 1000:.0f} ms; the writer is held for {spans}, at most {max(held):.0f} ms"
+            found = Start(
+                policy=name,
+                per_second=endpoints / seconds,
+                median_ms=statistics.median(held),
+                p99_ms=sorted(held)[len(held) * 99 // 100],
+                most_ms=max(held),
             )
-            print(f"  memory {memory_mib() - before:+.0f} MiB")
+            grown = memory_mib() - before
+            print(
+                f"{found}, {offered:,} offers, the first after {first * 1000:.0f} ms, memory {grown:+.0f} MiB",
+                flush=True,
+            )
+            return found, first * 1000
 
 
 async def work_off(storage: SqlStorage, parts: Parts) -> tuple[list[float], float, float]:
@@ -133,8 +143,8 @@ async def count(storage: SqlStorage, application: int) -> int:
     return sum(amount for key, amount in numbers.items() if key.name == "latest" and key.label == "offered")
 
 
-async def idle(endpoints: int) -> None:
-    """Time the ticks of gates and queues when nothing is due."""
+async def idle(endpoints: int) -> float:
+    """Milliseconds of a tick of gates and queues when nothing is due, the median."""
     with tempfile.TemporaryDirectory() as folder:
         async with open_storage(f"sqlite+aiosqlite:///{folder}/otao.db") as storage:
             await fleets.store(storage, endpoints, offered=True)
@@ -146,11 +156,11 @@ async def idle(endpoints: int) -> None:
                 started = time.perf_counter()
                 await engine.timers.judge_and_pace()
                 spans.append((time.perf_counter() - started) * 1000)
-            print(f"a tick of gates and queues with nothing due: {statistics.median(spans):.2f} ms in the median")
+            return statistics.median(spans)
 
 
-async def serve(endpoints: int) -> None:
-    """Ask a service when the first offers of a new software leave."""
+async def serve(endpoints: int) -> tuple[float, float]:
+    """Seconds until a service's first offer of a new software is acknowledged; MiB it has grown by 20 s later."""
     body = {
         "rolloutStrategy": "general",
         "upgradableFrom": ["1.0.0"],
@@ -171,10 +181,7 @@ async def serve(endpoints: int) -> None:
             await until_pushed(service)
             first = time.perf_counter() - started
             await asyncio.sleep(20)
-            print(
-                f"a service with a broker: first offers acknowledged {first:.2f} s after the call; "
-                f"memory {service.memory_mib() - before:+.0f} MiB after 20 s"
-            )
+            return first, service.memory_mib() - before
 
 
 async def until_pushed(service: services.Service) -> None:
@@ -190,15 +197,29 @@ async def put(url: str, body: object) -> None:
     await asyncio.to_thread(lambda: urlopen(request).close())  # noqa: S310 - loopback
 
 
+def found(flags: argparse.Namespace) -> Rollouts:
+    """Measure."""
+    load = origins.load()
+    starts = [asyncio.run(start(name, policy, flags.endpoints)) for name, policy in POLICIES.items()]
+    tick = asyncio.run(idle(10_000))
+    first, grown = asyncio.run(serve(flags.endpoints))
+    return Rollouts(
+        origin=origins.here(load, flags.note, services.PROGRAMS),
+        endpoints=flags.endpoints,
+        starts=tuple(one for one, _ in starts),
+        first_ms=tuple(ms for _, ms in starts),
+        acknowledged_s=(first,),
+        grown_mib=(grown,),
+        tick_ms=tick,
+    )
+
+
 def main() -> None:
     """Read the flags and run."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--endpoints", type=int, default=1_000_000)
-    flags = parser.parse_args()
-    for name, policy in POLICIES.items():
-        asyncio.run(start(name, policy, flags.endpoints))
-    asyncio.run(idle(10_000))
-    asyncio.run(serve(flags.endpoints))
+    measured.add_flags(parser, Rollouts)
+    measured.run(Rollouts, parser.parse_args(), found)
 
 
 if __name__ == "__main__":

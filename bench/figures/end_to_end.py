@@ -22,7 +22,6 @@ RATE = 500
 """Requests and reports a second while answers are timed."""
 SMALL = 1_000
 """Endpoints of the small fleet."""
-MB_IN_MIB = 1e6 / 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +70,11 @@ ANSWERS = {
 }
 """By name: what it is, the limits of p50 and p99 in milliseconds, the aim."""
 LARGE = {
-    "large_idle_mib": ("memory, idle", " MiB", 200 * MB_IN_MIB, "191 MiB (200 MB)"),
+    "large_idle_mib": ("memory, idle", " MiB", 200 * pages.MB_IN_MIB, "191 MiB (200 MB)"),
     "large_full_mib": (
         "memory at most: all offers sent, requests, reports",
         " MiB",
-        400 * MB_IN_MIB,
+        400 * pages.MB_IN_MIB,
         "381 MiB (400 MB)",
     ),
     "large_ready_s": ("ready after start", " s", 5.0, "5 s"),
@@ -130,13 +129,12 @@ class EndToEnd(Measured):
     def _rates(self) -> Iterator[tuple[str, ...]]:
         for race in RACES:
             if ratios := self.ratios(race):
-                ratio = pages.spread(ratios, digits=2)
                 yield (
                     race.text,
                     pages.spread(self.samples[race.name], "/s"),
                     pages.spread(self.samples[race.processor], " µs") if race.processor in self.samples else "",
                     pages.spread(self.samples[race.against], "/s"),
-                    ratio if median(ratios) >= race.must else f"**{ratio}**",
+                    pages.judged(pages.spread(ratios, digits=2), good=median(ratios) >= race.must),
                     f"{race.must:.2f}",
                     f"{race.aim:.2f}",
                 )
@@ -166,5 +164,4 @@ class EndToEnd(Measured):
 
 
 def _limited(values: Sequence[float], unit: str, limit: float | None) -> str:
-    shown = pages.spread(values, unit)
-    return f"**{shown}**" if limit is not None and median(values) > limit else shown
+    return pages.judged(pages.spread(values, unit), good=limit is None or median(values) <= limit)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -19,7 +19,9 @@ from bench.figures.origins import Origin  # noqa: TC001 - Pydantic reads the ann
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
+Figures = TypeVar("Figures", bound="Measured")
 OUT = Path(__file__).parents[1] / "out"
 
 
@@ -69,8 +71,9 @@ def add_flags(parser: argparse.ArgumentParser, kind: type[Measured]) -> None:
     parser.add_argument("--note", action="append", default=[], help="a sentence about this run, for the page")
 
 
-def keep(figures: Measured, flags: argparse.Namespace) -> None:
-    """Print the figures, and write them wherever the flags say."""
+def run(kind: type[Figures], flags: argparse.Namespace, measure: Callable[[argparse.Namespace], Figures]) -> Figures:
+    """Measure, or take what was kept; print the figures, and write them wherever the flags say."""
+    figures = measure(flags) if flags.source is None else kind.parse(flags.source.read_bytes())
     text = figures.markdown()
     print(f"\n{text}", end="")
     if flags.source is None:
@@ -80,3 +83,4 @@ def keep(figures: Measured, flags: argparse.Namespace) -> None:
         flags.page.write_text(pages.replaced(flags.page.read_text(), figures.mark(), text))
     if getattr(flags, "drawing", None) is not None:
         flags.drawing.write_text(figures.drawing())
+    return figures

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+MB_IN_MIB = 1e6 / 2**20
+
 
 def mark(name: str, command: str) -> str:
     """Return what stands before and after a part."""
@@ -59,3 +61,8 @@ def spread(values: Sequence[float], unit: str = "", *, digits: int | None = None
     least, most = shown(min(values)), shown(max(values))
     middle = f"{shown(median(values))}{unit}"
     return middle if least == most else f"{middle} ({least}-{most})"
+
+
+def judged(shown: str, *, good: bool) -> str:
+    """Return a figure in bold when it misses its mark."""
+    return shown if good else f"**{shown}**"

@@ -8,11 +8,14 @@ import pytest
 
 from bench.figures import pages
 from bench.figures.end_to_end import EndToEnd
+from bench.figures.housekeeping import Housekeeping
 from bench.figures.measured import Measured
+from bench.figures.overload import Overload
+from bench.figures.rollouts import Rollouts
 from tests.architecture.sources import ROOT
 
 PAGE = ROOT / "docs" / "reference" / "benchmarks.md"
-KINDS: tuple[type[Measured], ...] = (EndToEnd,)
+KINDS: tuple[type[Measured], ...] = (EndToEnd, Housekeeping, Overload, Rollouts)
 MARK = re.compile(r"^<!-- .*: written by .* -->$", re.MULTILINE)
 
 

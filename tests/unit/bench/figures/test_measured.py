@@ -46,6 +46,10 @@ def page(folder: Path) -> Path:
     return place
 
 
+def nothing(_: argparse.Namespace) -> Drawn:
+    raise AssertionError
+
+
 def test_what_is_kept_is_read_again() -> None:
     assert Drawn.parse(FOUND.build()) == FOUND
 
@@ -58,18 +62,21 @@ def test_a_file_of_something_else_is_refused() -> None:
 def test_it_is_kept_and_written_into_page_and_drawing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept, drawing = tmp_path / "new" / "some.json", tmp_path / "some.svg"
     place = page(tmp_path)
-    measured.keep(FOUND, flags(Drawn, "--json", str(kept), "--page", str(place), "--drawing", str(drawing)))
+    given = flags(Drawn, "--json", str(kept), "--page", str(place), "--drawing", str(drawing))
+    assert measured.run(Drawn, given, lambda _: FOUND) == FOUND
     assert Drawn.parse(kept.read_bytes()) == FOUND
     assert place.read_text() == f"{Some.mark()}\n\n{FOUND.markdown()}\n{Some.mark()}\n"
     assert drawing.read_text() == "<svg/>"
     assert FOUND.markdown() in capsys.readouterr().out
 
 
-def test_what_was_kept_before_is_not_written_again(tmp_path: Path) -> None:
+def test_what_was_kept_before_is_taken_and_neither_measured_nor_kept_again(tmp_path: Path) -> None:
     kept = tmp_path / "some.json"
     kept.write_bytes(FOUND.build())
-    other = tmp_path / "other.json"
-    measured.keep(FOUND, flags(Drawn, "--from", str(kept), "--json", str(other), "--page", str(page(tmp_path))))
+    other, place = tmp_path / "other.json", page(tmp_path)
+    given = flags(Drawn, "--from", str(kept), "--json", str(other), "--page", str(place))
+    assert measured.run(Drawn, given, nothing) == FOUND
+    assert FOUND.markdown() in place.read_text()
     assert not other.exists()
 
 

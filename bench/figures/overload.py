@@ -1,0 +1,147 @@
+"""The figures of `bench/overload.py`: what holds while far too much comes in, and while one floods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import quantiles
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from bench.figures import pages
+from bench.figures.measured import Measured
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+LIMIT_MS = 250.0
+"""For REST's p99 while overloaded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """How long answers took, milliseconds."""
+
+    p50_ms: float
+    p99_ms: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Self:
+        """Of two or more answers."""
+        cuts = quantiles(seconds, n=100)
+        return cls(p50_ms=cuts[49] * 1000, p99_ms=cuts[98] * 1000)
+
+    def __str__(self) -> str:
+        return f"{self.p50_ms:,.0f}, {self.p99_ms:,.0f} ms"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """What somebody sees who reads over REST all the time."""
+
+    rest: Times
+    memory_mib: float
+    """Of the service, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flood:
+    """What one endpoint does to the others."""
+
+    rate: int
+    """Reports that it sends a second."""
+    sent: int
+    stored: int
+    refused: int
+    named: bool
+    """Whether `explain` and the metrics name it."""
+    before: Times
+    """Round trips of others."""
+    meanwhile: Times
+    rest: Times
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What became of reports that were too many."""
+
+    capacity: float
+    """Reports stored a second, before."""
+    offered: float
+    """Reports sent a second."""
+    stored: float
+    """Reports stored a second, meanwhile."""
+    reports: int
+    """That the broker had taken."""
+    lost: int
+    """Of these, neither stored nor refused."""
+    caught_up_s: float
+    """From the end until all were done."""
+    catching_up: float
+    """Reports stored a second from then on."""
+    before: Phase
+    meanwhile: Phase
+    after: Phase
+    """While it catches up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overload(Measured):
+    """The figures of one run."""
+
+    BENCH: ClassVar[str] = "overload"
+
+    endpoints: int
+    seconds: float
+    """For how long too much was sent."""
+    held: Held
+    missing: int
+    """Reports that were counted as stored and are not in the history."""
+    flood: Flood
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing was lost, REST stayed quick, and the endpoint that flooded was named."""
+        return self.whole and self.held.meanwhile.rest.p99_ms < LIMIT_MS and self.flood.named
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing was lost."""
+        return not self.held.lost and not self.missing
+
+    def markdown(self) -> str:
+        """See `Measured.markdown`."""
+        head = (
+            f"{self.endpoints:,} endpoints, {self.seconds:.0f} s of too much, "
+            f"{self.flood.rate:,} reports a second from one. {self.origin.markdown()}\n"
+        )
+        headings = (f"one endpoint sends {self.flood.rate:,} reports a second", "")
+        return "\n".join(
+            [head, pages.table(("all report", ""), self._overload()), pages.table(headings, self._flooded())]
+        )
+
+    def _overload(self) -> Iterator[tuple[str, str]]:
+        held = self.held
+        yield "capacity, just before", f"{pages.number(held.capacity)} reports/s stored"
+        times = f"{held.offered / held.stored:.1f} times the {pages.number(held.stored)}/s that were stored meanwhile"
+        yield "offered", f"{pages.number(held.offered)} reports/s, {times}"
+        lost = f"none of {held.reports:,} that the broker had taken; the history holds all that were stored"
+        if not self.whole:
+            lost = f"{held.lost:,} of {held.reports:,}; {self.missing:,} of the stored are not in the history"
+        yield "lost", pages.judged(lost, good=self.whole)
+        yield "caught up", f"{held.caught_up_s:.0f} s after the end, {pages.number(held.catching_up)}/s"
+        phases = (held.before, held.meanwhile, held.after)
+        memory = ", ".join(f"{phase.memory_mib:.0f}" for phase in phases)
+        yield "memory of the service at most: before, overloaded, catching up", f"{memory} MiB"
+        yield "REST p50, p99 while nothing else is to do", str(held.before.rest)
+        rest = held.meanwhile.rest
+        shown = pages.judged(str(rest), good=rest.p99_ms < LIMIT_MS)
+        yield f"REST p50, p99 while overloaded; must: p99 below {LIMIT_MS:.0f} ms", shown
+        yield "REST p50, p99 while it catches up", str(held.after.rest)
+
+    def _flooded(self) -> Iterator[tuple[str, str]]:
+        flood = self.flood
+        yield f"its {flood.sent:,} reports", f"{flood.stored:,} stored, {flood.refused:,} refused"
+        named = "by `explain`, and by `otao_flooding_endpoints`" if flood.named else "no"
+        yield "named", pages.judged(named, good=flood.named)
+        yield "round trips of others, p50, p99: before", str(flood.before)
+        yield "round trips of others, p50, p99: meanwhile", str(flood.meanwhile)
+        yield "REST p50, p99 meanwhile", str(flood.rest)
