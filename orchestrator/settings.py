@@ -203,7 +203,7 @@ class Settings(BaseSettings):
     """Plans warn of offers with longer payloads; the packet buffer of Kaa's ESP32 sketch."""
     endpoint_messages_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = PER_MINUTE
     """What one endpoint may send for good; of more only its newest messages are taken."""
-    batch_size: Annotated[int, Field(ge=1, le=5000)] = 500
+    batch_size: Annotated[int, Field(ge=1, le=5000)] = 1000
     """Most messages in one transaction."""
     audit_interval_seconds: Annotated[int, Field(ge=1, le=86400)] = 60
     """How often some retained offers are read back and compared."""

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from orchestrator.persistence.storage import SqlStorage
     from protocol.links import Outbound, Received
 
-BATCH = 500
+BATCH = 1000
 """Messages of one transaction."""
 _CONNECTION = Connection(
     number=1, session_present=True, receive_maximum=65_535, maximum_packet_bytes=None, protocol_level=5

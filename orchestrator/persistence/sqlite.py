@@ -4,7 +4,7 @@ Rules:
 - A batch of rows is one step of the database, in both directions. Row-wise fetching or executing hands the interpreter
   lock back once per row, which under a busy event loop costs ten times the throughput.
 - Statements exist in a few sizes; a batch is padded with rows whose first column is null, and these are ignored.
-- The largest size holds what 500 messages can cause, so that the number of statements does not grow with the batch.
+- The largest size holds what 1,000 messages cause, so that the number of statements does not grow with the batch.
 
 Layer: persistence.
 """
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 _DIALECT = dialect(paramstyle="qmark")
 
-SIZES = (1, 8, 64, 512, 1536, 2560)
-"""Rows of a statement; 500 messages write at most five history entries each, and mostly three."""
+SIZES = (1, 8, 64, 256, 512, 1000, 2000, 4000)
+"""Rows of a statement; 1,000 messages write two history entries each, or three, and seldom four."""
 READERS_CACHE_KIB = 8_000
 """A reader forgets its pages whenever something was committed."""
 WRITERS_CACHE_KIB = 16_000

@@ -77,12 +77,12 @@ def test_a_file_names_only_settings_that_exist(tmp_path: Path, line: str) -> Non
 
 def test_variables_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTAO_SERVICE_HOST", "10.0.0.1")
-    assert settings.load({}).batch_size == 500
+    assert settings.load({}).batch_size == 1000
 
 
 def test_an_empty_variable_is_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTAO_BATCH_SIZE", "")
-    assert settings.load({}).batch_size == 500
+    assert settings.load({}).batch_size == 1000
 
 
 def test_the_file_of_api_keys_is_a_setting_like_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_shown_settings_hold_no_password() -> None:
     assert "mqtt_url\tmqtt://otao:***@broker:1884\n" in shown.stdout
     as_json = check("--json", *words)
     assert json.loads(as_json.stdout)["mqtt_url"] == "mqtt://otao:***@broker:1884"
-    assert json.loads(as_json.stdout)["batch_size"] == 500
+    assert json.loads(as_json.stdout)["batch_size"] == 1000
     assert "hidden" not in shown.output + as_json.output
 
 

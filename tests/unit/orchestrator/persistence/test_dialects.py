@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DELIVERY = ("packet_id", "digest")
 
 
-@pytest.mark.parametrize("amount", [0, 1, 2, 8, 9, 513, 2561])
+@pytest.mark.parametrize("amount", [0, 1, 2, 8, 9, 513, 4001])
 async def test_rows_go_in_whatever_their_number(shelf: SqlShelf, amount: int) -> None:
     rows = [(number, number * 2) for number in range(amount)]
     async with shelf.storage.transaction() as transaction:
@@ -25,11 +25,11 @@ async def test_rows_go_in_whatever_their_number(shelf: SqlShelf, amount: int) ->
     assert await shelf.storage.deliveries() == dict(rows)
 
 
-async def test_a_batch_of_500_is_one_statement_in_every_table(shelf: SqlShelf) -> None:
+async def test_a_batch_of_1000_is_one_statement_in_every_table(shelf: SqlShelf) -> None:
     async with counted(shelf) as statements, shelf.storage.transaction() as transaction:
         for table in (schema.history, schema.endpoint_state, schema.push):
             names = [column.name for column in table.columns]
-            amount = 2500 if table is schema.history else 500
+            amount = 4000 if table is schema.history else 1000
             rows = [(number, *[0] * (len(names) - 1)) for number in range(1, amount + 1)]
             await dialects.insert(transaction._connection, table, names, rows)
     assert len(statements) == 3

@@ -100,15 +100,15 @@ async def everything(shelf: SqlShelf, entry: Entry, first: int, size: int) -> li
 
 
 async def test_invariant_9_statements_per_batch_are_constant(shelf: SqlShelf, entry: Entry) -> None:
-    await store(shelf, entry, *(waiting(entry, number) for number in range(600)))
+    await store(shelf, entry, *(waiting(entry, number) for number in range(1100)))
     # The first batch offers 2.0.0 to somebody for the first time.
     await report(shelf, entry, 0, 1)
-    sizes = {size: await report(shelf, entry, first, size) for first, size in ((1, 1), (2, 10), (12, 500))}
+    sizes = {size: await report(shelf, entry, first, size) for first, size in ((1, 1), (2, 10), (12, 1000))}
     assert {size: len(statements) for size, statements in sizes.items()} == dict.fromkeys(sizes, len(sizes[1]))
     assert len(sizes[1]) <= MOST, sizes[1]
     async with shelf.storage.reading() as connection:
         rows = (await connection.exec_driver_sql("SELECT count(*) FROM endpoint_state WHERE sequence = 2")).scalar()
-    assert rows == 512
+    assert rows == 1012
 
 
 async def test_invariant_9_statements_are_constant_whatever_the_messages_do(shelf: SqlShelf, entry: Entry) -> None:
