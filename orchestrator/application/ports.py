@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.directory import Entry
     from orchestrator.application.memberships import Belonging, Subject
-    from orchestrator.application.pushes import ParkedPush, Place, Push
+    from orchestrator.application.pushes import ParkedPush, Place, Push, Superseded
     from orchestrator.application.records import Draft, EndpointRecord
     from orchestrator.domain.versions import Version
 
@@ -141,11 +141,8 @@ class Transaction(Protocol):
     async def add_outage(self, started_at: datetime, ended_at: datetime) -> None:
         """Keep a span in which no endpoint could be heard."""
 
-    async def prune(self, after: int, upto: int, limit: int) -> int | None:
-        """Drop the superseded of the next `limit` pushes between two revisions; return the last one looked at.
-
-        None: there are no more. Revisions have gaps, so that pushes are counted.
-        """
+    async def drop_pushes(self, revisions: Sequence[int]) -> None:
+        """Drop pushes; see `Storage.superseded`."""
 
 
 class Storage(Protocol):
@@ -163,6 +160,12 @@ class Storage(Protocol):
 
     async def pushes_of(self, keys: Sequence[int]) -> list[Push]:
         """The present state of the push topics of these endpoints, revision as last pushed."""
+
+    async def superseded(self, after: int, upto: int, limit: int) -> Superseded:
+        """Which of the next `limit` pushes between two revisions a later one of the same topic stands behind.
+
+        They stay so. Revisions have gaps, so that pushes are counted.
+        """
 
     async def push_sample(self, after_key: int, limit: int) -> list[Push]:
         """The present state of push topics that were ever pushed, in order of endpoint, from `after_key` on."""

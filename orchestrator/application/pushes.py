@@ -24,6 +24,7 @@ from protocol.links import Outbound
 from protocol.values import quick
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from orchestrator.application.directory import Directory, Entry
@@ -113,6 +114,16 @@ def push_of_topic(revision: int, topic: str) -> Push:
         observe=False,
         token_state=TokenState.REVOKED,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Superseded:
+    """Pushes that nobody needs any more, of those that were looked at."""
+
+    revisions: Sequence[int]
+    """Ascending."""
+    end: int | None
+    """Revision of the last that was looked at; None: there are no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

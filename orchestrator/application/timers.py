@@ -3,6 +3,7 @@
 Rules:
 - Nothing happens before the present connection is reconciled: an endpoint's report may be waiting in the broker.
 - Time without a broker, and the hour after a jump of the clock, does not count for deadlines.
+- Superseded pushes are looked for beside the writer, and dropped in transactions as short as reports need.
 - Due endpoints are found by an index, in bounded batches; a tick with nothing due reads one index page.
 - A rollout date becomes a work item once, in the transaction that notes it.
 
@@ -19,6 +20,7 @@ import structlog
 
 from orchestrator.application import drafts
 from orchestrator.application.pacer import Pacer
+from orchestrator.application.paces import Pace
 from orchestrator.application.ports import StorageError
 from orchestrator.domain import changes, trials
 from orchestrator.domain.facts import DeadlinePassed
@@ -26,6 +28,7 @@ from orchestrator.domain.graphs import concerned_by
 from protocol.links import LinkLost
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from orchestrator.application.directory import Entry
@@ -46,7 +49,9 @@ TICK_SECONDS = 1.0
 IDLE_RAISE = timedelta(seconds=5)
 """How often an idle service says that it is alive."""
 PRUNED = 20_000
-"""Pushes looked at for pruning in one tick."""
+"""Pushes looked at for pruning in one tick, beside the writer."""
+DROPPED = 4_000
+"""Most pushes that one transaction drops."""
 PRUNE_AGAIN = timedelta(minutes=10)
 """After the last push, until the first is looked at again."""
 
@@ -85,7 +90,9 @@ class Timers:
         self._sampled_at = parts.clock.now()
         self._raised_at = parts.clock.now()
         self._raised = 0
+        self._elapsed = parts.elapsed
         self._pruned = 0
+        self._dropping = Pace(most=DROPPED)
         self._prune_at = parts.clock.now()
 
     async def run(self) -> None:
@@ -221,8 +228,17 @@ class Timers:
         now = self._clock.now()
         if now < self._prune_at:
             return
-        async with self._storage.transaction() as transaction:
-            reached = await transaction.prune(self._pruned, self._publisher.watermark, PRUNED)
-        self._pruned = reached or 0
-        if reached is None:
+        found = await self._storage.superseded(self._pruned, self._publisher.watermark, PRUNED)
+        await self._drop(found.revisions)
+        self._pruned = found.end or 0
+        if found.end is None:
             self._prune_at = now + PRUNE_AGAIN
+
+    async def _drop(self, revisions: Sequence[int]) -> None:
+        while revisions:
+            size = self._dropping.size
+            async with self._storage.transaction() as transaction:
+                begun = self._elapsed()
+                await transaction.drop_pushes(revisions[:size])
+            self._dropping.took(self._elapsed() - begun)
+            revisions = revisions[size:]

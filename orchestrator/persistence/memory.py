@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from orchestrator.application.classes import Work
-from orchestrator.application.pushes import push_of
+from orchestrator.application.pushes import OFFER, Superseded, push_of
 from orchestrator.persistence.memory_states import State
 from orchestrator.persistence.memory_transactions import MemoryTransaction
 
@@ -63,6 +63,14 @@ class MemoryStorage:
         """See `ports.Storage.pushes_of`."""
         known = [self.state.endpoints[key].record for key in keys if key in self.state.endpoints]
         return [push_of(record.push_revision, None, record) for record in known]
+
+    async def superseded(self, after: int, upto: int, limit: int) -> Superseded:
+        """See `ports.Storage.superseded`."""
+        state = self.state
+        looked = sorted(revision for revision in state.pushes if after < revision <= upto)[:limit]
+        current = {kept.record.push_revision for kept in state.endpoints.values()}
+        stale = [one for one in looked if state.pushes[one][1] in ({OFFER} if one in current else {OFFER, None})]
+        return Superseded(revisions=stale, end=looked[-1] if len(looked) == limit else None)
 
     async def push_sample(self, after_key: int, limit: int) -> list[Push]:
         """See `ports.Storage.push_sample`."""

@@ -236,14 +236,10 @@ class MemoryTransaction:
         """See `ports.Transaction.add_outage`."""
         self._state.outages[started_at] = ended_at
 
-    async def prune(self, after: int, upto: int, limit: int) -> int | None:
-        """See `ports.Transaction.prune`."""
-        looked = sorted(revision for revision in self._state.pushes if after < revision <= upto)[:limit]
-        current = {kept.record.push_revision for kept in self._state.endpoints.values()}
-        for revision in looked:
-            if self._state.pushes[revision][1] in ({OFFER} if revision in current else {OFFER, None}):
-                del self._state.pushes[revision]
-        return looked[-1] if len(looked) == limit else None
+    async def drop_pushes(self, revisions: Sequence[int]) -> None:
+        """See `ports.Transaction.drop_pushes`."""
+        for revision in revisions:
+            self._state.pushes.pop(revision, None)
 
 
 def _place(record: EndpointRecord) -> tuple[int, str]:

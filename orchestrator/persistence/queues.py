@@ -10,10 +10,10 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import Text, bindparam, func, null, select
+from sqlalchemy import Text, bindparam, func, null, or_, select
 
 from orchestrator.application.classes import Renewal, Work
-from orchestrator.application.pushes import ParkedPush, Push
+from orchestrator.application.pushes import OFFER, ParkedPush, Push, Superseded
 from orchestrator.domain.endpoints import TokenState
 from orchestrator.persistence import dialects, elements, schema
 from orchestrator.persistence.instants import from_ms, to_ms
@@ -81,6 +81,23 @@ _PUSHES = dialects.prepared(
     )
 )
 _PUSHES_OF = _of_endpoints(_state.id.in_(_keys.values))
+_stretch = (
+    select(schema.push)
+    .where(schema.push.c.revision > bindparam("after"), schema.push.c.revision <= bindparam("upto"))
+    .order_by(schema.push.c.revision)
+    .limit(bindparam("most"))
+    .subquery("stretch")
+)
+_bounds = (
+    select(func.max(_stretch.c.revision).label("last"), func.count().label("found")).select_from(_stretch).subquery()
+)
+_STRETCH = dialects.prepared(dialects.rows([_bounds.c.last, _bounds.c.found]))
+_current = select(_state.id).where(_state.id == _stretch.c.endpoint_id, _state.push_revision == _stretch.c.revision)
+_SUPERSEDED = dialects.prepared(
+    dialects.rows([_stretch.c.revision]).where(
+        or_(_stretch.c.topic == OFFER, _stretch.c.topic.is_(None) & ~_current.exists())
+    )
+)
 _SAMPLE = _of_endpoints((_state.id > bindparam("after")) & (_state.push_revision > 0))
 
 
@@ -115,6 +132,15 @@ class SqlQueues:
     async def pushes_of(self, keys: Sequence[int]) -> list[Push]:
         """See `ports.Storage.pushes_of`."""
         return await self._read(_PUSHES_OF, wanted=elements.listing(keys), most=len(keys))
+
+    async def superseded(self, after: int, upto: int, limit: int) -> Superseded:
+        """See `ports.Storage.superseded`."""
+        span = {"after": after, "upto": upto, "most": limit}
+        async with self.reading() as connection:
+            ((last, found),) = await dialects.fetch(connection, _STRETCH, **span)
+            rows = await dialects.fetch(connection, _SUPERSEDED, **span) if found else []
+        end = int(last) if found == limit else None
+        return Superseded(revisions=sorted(revision for (revision,) in rows), end=end)
 
     async def push_sample(self, after_key: int, limit: int) -> list[Push]:
         """See `ports.Storage.push_sample`."""

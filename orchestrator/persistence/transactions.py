@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, Text, and_, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import BigInteger, Text, and_, bindparam, case, delete, insert, select, update
 
 from orchestrator.application.classes import Page, differences
 from orchestrator.application.counters import deltas
-from orchestrator.application.pushes import OFFER
 from orchestrator.domain.cohorts import cohort
 from orchestrator.persistence import counts, dialects, elements, particulars, schema, writes
 from orchestrator.persistence.dictionaries import add_versions
@@ -72,17 +71,7 @@ _DUE = (
     .subquery()
 )
 _DUE_KEYS = dialects.prepared(dialects.rows([_DUE.c.id]))
-_stretch = (
-    select(schema.push.c.revision)
-    .where(schema.push.c.revision > bindparam("after"), schema.push.c.revision <= bindparam("upto"))
-    .order_by(schema.push.c.revision)
-    .limit(bindparam("most"))
-    .subquery()
-)
-_bounds = (
-    select(func.max(_stretch.c.revision).label("last"), func.count().label("found")).select_from(_stretch).subquery()
-)
-_STRETCH = dialects.prepared(dialects.rows([_bounds.c.last, _bounds.c.found]))
+_DROP_PUSHES = dialects.prepared(delete(schema.push).where(schema.push.c.revision.in_(_keys.values)))
 _ADVANCE = dialects.prepared(
     update(schema.work)
     .where(schema.work.c.id == bindparam("number", type_=BigInteger))
@@ -362,15 +351,6 @@ class SqlTransaction:
         rows = [(started, ended)]
         await dialects.insert(self._connection, schema.outage, ("started_ms", "ended_ms"), rows, conflict=conflict)
 
-    async def prune(self, after: int, upto: int, limit: int) -> int | None:
-        """See `ports.Transaction.prune`."""
-        push = schema.push
-        ((last, found),) = await dialects.fetch(self._connection, _STRETCH, after=after, upto=upto, most=limit)
-        if not found:
-            return None
-        current = select(_state.c.id).where(
-            _state.c.id == push.c.endpoint_id, _state.c.push_revision == push.c.revision
-        )
-        stale = or_(push.c.topic == OFFER, and_(push.c.topic.is_(None), ~current.exists()))
-        await self._connection.execute(delete(push).where(push.c.revision > after, push.c.revision <= last, stale))
-        return int(last) if found == limit else None
+    async def drop_pushes(self, revisions: Sequence[int]) -> None:
+        """See `ports.Transaction.drop_pushes`."""
+        await dialects.run(self._connection, _DROP_PUSHES, {"wanted": elements.listing(revisions)})

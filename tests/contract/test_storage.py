@@ -414,6 +414,15 @@ async def test_pushes_tell_what_an_endpoint_is_asked_and_whether_it_ever_was(she
     assert [(push.asked, push.consulted) for push in present] == expected
 
 
+async def prune(shelf: Shelf, after: int, upto: int, limit: int) -> int | None:
+    """Drop the superseded pushes among so many; return where the look ended."""
+    found = await shelf.storage.superseded(after, upto, limit)
+    assert list(found.revisions) == sorted(found.revisions)
+    async with shelf.storage.transaction() as transaction:
+        await transaction.drop_pushes(found.revisions)
+    return found.end
+
+
 async def test_an_offer_that_is_sent_again_supersedes_no_push_and_is_pruned(shelf: Shelf, entry: Entry) -> None:
     draft = newcomer(entry, "tok", on("1.0.0", offered("2.0.0")))
     draft.push = True
@@ -428,8 +437,7 @@ async def test_an_offer_that_is_sent_again_supersedes_no_push_and_is_pruned(shel
     both.push = both.repeat = True
     await store(shelf, entry, both)
     assert [push.superseded for push in await shelf.storage.pushes(0, 10)] == [True, True, False]
-    async with shelf.storage.transaction() as transaction:
-        assert await transaction.prune(0, 10, 10) is None
+    assert await prune(shelf, 0, 10, 10) is None
     assert [push.topic for push in await shelf.storage.pushes(0, 10)] == [None]
 
 
@@ -445,12 +453,10 @@ async def test_pruning_keeps_the_latest_push_of_each_topic_and_the_topics_that_w
         again.push = True
         await store(shelf, entry, again)
     before = await shelf.storage.pushes(0, 10)
-    async with shelf.storage.transaction() as transaction:
-        assert await transaction.prune(0, before[2].revision, 2) == before[1].revision
+    assert await prune(shelf, 0, before[2].revision, 2) == before[1].revision
     assert len(await shelf.storage.pushes(0, 10)) == len(before) - 1
-    async with shelf.storage.transaction() as transaction:
-        assert await transaction.prune(before[1].revision, before[-1].revision, 100) is None
-        assert await transaction.prune(before[-1].revision, before[-1].revision + 100, 100) is None
+    assert await prune(shelf, before[1].revision, before[-1].revision, 100) is None
+    assert await prune(shelf, before[-1].revision, before[-1].revision + 100, 100) is None
     assert await shelf.storage.pushes(0, 10) == [push for push in before if push.topic or push is before[-1]]
     assert await shelf.storage.last_revision() == before[-1].revision
 

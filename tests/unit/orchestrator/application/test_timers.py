@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -7,6 +9,7 @@ import pytest
 
 from orchestrator.application.gatekeeper import Gatekeeper
 from orchestrator.application.outages import Outages
+from orchestrator.application.paces import Pace
 from orchestrator.application.publisher import Publisher
 from orchestrator.application.reconciler import Reconciler
 from orchestrator.application.sizes import Sizes
@@ -18,11 +21,15 @@ from tests.unit.orchestrator.application.desks import START
 from tests.unit.orchestrator.application.test_clocks import Machine
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from orchestrator.application.ports import Clock
+    from orchestrator.persistence.transactions import SqlTransaction
     from tests.unit.orchestrator.application.desks import Desk
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
+DEADLINE_SECONDS = 20
 
 
 class Watch:
@@ -151,3 +158,35 @@ async def test_superseded_pushes_are_dropped_in_one_go_whatever_the_gaps_between
     desk.clock.at += timedelta(minutes=10)
     await watch.timers.prune()
     assert len(await revisions()) < len(grown)
+
+
+async def test_pushes_are_pruned_without_the_writer_where_none_is_superseded_and_else_a_few_at_a_time(
+    desk: Desk, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("b", "c"):
+        await desk.enrol(name, "1.0.0")
+    await desk.sweep()
+    pushes = await desk.storage.pushes(0, 100)
+    watch.timers._publisher.watermark = pushes[-1].revision
+    desk.clock.at += timedelta(minutes=10)
+    async with asyncio.timeout(DEADLINE_SECONDS), desk.storage.transaction():
+        # Nobody else can write now.
+        await watch.timers.prune()
+    assert await desk.storage.pushes(0, 100) == pushes
+    for name in ("a", "b", "c"):
+        await desk.report(name, "1.1.0")
+    desk.clock.at += timedelta(minutes=10)
+    watch.timers._dropping = Pace(most=2, size=2)
+    really, left = desk.storage.transaction, []
+
+    @asynccontextmanager
+    async def counted() -> AsyncIterator[SqlTransaction]:
+        async with really() as transaction:
+            yield transaction
+        left.append(len(await desk.storage.pushes(0, 100)))
+
+    watch.timers._publisher.watermark = await desk.storage.last_revision()
+    monkeypatch.setattr(desk.storage, "transaction", counted)
+    await watch.timers.prune()
+    assert left == [4, 3]
+    assert {push.key for push in await desk.storage.pushes(0, 100)} == {push.key for push in pushes}
