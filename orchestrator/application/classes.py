@@ -172,6 +172,23 @@ class Page:
     """Endpoints that have to be looked at one by one."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """The next endpoints of a change, as they are seen beside the writer."""
+
+    end: int | None
+    """As in a `Page`."""
+    classes: Sequence[EndpointClass] = ()
+    particular: Sequence[int] = ()
+    """Keys of the endpoints that have to be looked at one by one."""
+
+
+def stays(of: EndpointClass, entry: Entry, at: datetime) -> bool:
+    """Whether replanning changes nothing for the endpoints of this class, however much room there is."""
+    before = of.endpoint(at)
+    return changes.replan(before, entry.decide(before, at), entry.catalogue, at).endpoint is before
+
+
 def verdict(of: EndpointClass, size: int, entry: Entry, ledger: Ledger, at: datetime) -> ClassVerdict | None:
     """What replanning does to the endpoints of this class, `size` of them; None: nothing."""
     before = of.endpoint(at)

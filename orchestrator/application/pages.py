@@ -2,6 +2,9 @@
 
 Rules:
 - A page is one transaction; it is made as small as ingestion needs (`paces`).
+- Behind a page on which no class has changed, the next is looked at beside the writer, as long as none does: reports do
+  not wait for a change that changes little. Only what has to be decided one by one is then read again by the writer.
+- Who is changed after that look is decided by what changes it, under the same definitions; these are compared first.
 - A change concerns all that runs certain versions; a queue only those that would be offered its version, and it goes
   no further than there is room.
 
@@ -15,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.application import classes, drafts
-from orchestrator.application.classes import Renewal
+from orchestrator.application.classes import Page, Renewal
 from orchestrator.application.paces import Pace
 from orchestrator.domain import changes
 from orchestrator.domain.endpoints import HistoryKind
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from orchestrator.application.classes import ClassVerdict, Page, Work
+    from orchestrator.application.classes import ClassVerdict, Look, Work
     from orchestrator.application.directory import Entry
     from orchestrator.application.parts import Parts
     from orchestrator.application.ports import Transaction
@@ -47,6 +50,8 @@ class Swept:
     """Software that nobody was offered before."""
     held: set[Version] = field(default_factory=set)
     """Software for which there was not room enough."""
+    still: bool = True
+    """Whether all of a class stay as they are, for all classes."""
 
     def add(self, verdict: ClassVerdict, size: int) -> None:
         """Count what happens to the endpoints of a class."""
@@ -67,6 +72,14 @@ class Swept:
             self.held.add(draft.held)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What was seen beside the writer, and under which definitions nothing of it changes but perhaps the particular."""
+
+    entry: Entry
+    look: Look
+
+
 class Pages:
     """Turns the pages of work items."""
 
@@ -82,13 +95,19 @@ class Pages:
         self._feed = parts.feed
         self._steps = parts.steps
         self._pace = Pace(most=PAGE)
+        self._still = False
+        """Whether no class has changed on the last page."""
 
     async def turn(self, work: Work) -> int | None:
         """Do the next page of a work item; return the cursor from which to go on, None when it is done.
 
-        A queue whose cursor stays where it was has come to the end of its room.
+        A queue whose cursor stays where it was has come to the end of its room. A cursor behind endpoints of which none
+        had to be written is stored with the next one that is: whoever is killed before looks at them again.
         """
         elapsed = self._elapsed
+        seen = await self._look(work) if self._still else None
+        if seen is not None and not seen.look.particular:
+            return seen.look.end
         async with self._storage.transaction() as transaction:
             begun = elapsed()
             # Inside: a change that is being made has the writer's turn, and replaces the entry before it gives it up.
@@ -100,17 +119,38 @@ class Pages:
             ledger = await self._rooms.enter(transaction, [entry], at)
             if work.version is not None and not ledger.may_offer(entry, work.version):
                 return work.cursor
-            page = await transaction.page(work, self._pace.size, entry)
+            page = await self._read(transaction, work, entry, seen)
             self._steps("sweep-read")
             swept = await _Turning(transaction, entry, ledger, at).write(work, page, self._instances)
             end = await self._advance(transaction, work, page, swept)
             self._steps("sweep-written")
         self._pace.took(elapsed() - begun)
+        self._still = swept.still
         entry.freeze(swept.fresh, at)
         self._feed.sweep(entry.application.name, swept.offered, swept.withdrawn, at)
         self._steps("sweep-committed")
         self._signals.pushes.set()
         return end
+
+    async def _look(self, work: Work) -> _Seen | None:
+        """Look at the next page beside the writer; None: somebody has to be changed there, or it is the last."""
+        entry = self._directory.by_key(work.application)
+        if entry is None or work.running is None or work.version is not None or work.renews is not None:
+            return None
+        look = await self._storage.look(work, self._pace.most, entry)
+        at = self._clock.now()
+        self._still = all(classes.stays(of, entry, at) for of in look.classes)
+        known = look.end is not None and len(look.particular) <= self._pace.size
+        unchanged = self._directory.by_key(work.application) is entry
+        return _Seen(entry=entry, look=look) if self._still and known and unchanged else None
+
+    async def _read(self, transaction: Transaction, work: Work, entry: Entry, seen: _Seen | None) -> Page:
+        """What is to be decided: all of the next page, or of one that was looked at what its classes do not say."""
+        if seen is None or seen.entry is not entry:
+            return await transaction.page(work, self._pace.size, entry)
+        membership = self._directory.membership_for([work.application])
+        records = await transaction.find_keys(seen.look.particular, membership)
+        return Page(end=seen.look.end, particular=records)
 
     async def _advance(self, transaction: Transaction, work: Work, page: Page, swept: Swept) -> int | None:
         if work.version is not None:
@@ -147,6 +187,7 @@ class _Turning:
         moving = [item for item in verdicts if item.moves]
         if moving:
             await transaction.move_classes(work, page, moving, entry, at)
+        swept.still = not verdicts
         for item in verdicts:
             swept.add(item, page.classes[item.of])
         if work.version is None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime, timedelta
 
-    from orchestrator.application.classes import ClassVerdict, Page, Work
+    from orchestrator.application.classes import ClassVerdict, Look, Page, Work
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.directory import Entry
     from orchestrator.application.memberships import Belonging, Subject
@@ -178,6 +178,9 @@ class Storage(Protocol):
 
     async def parked(self, now: datetime, limit: int) -> list[ParkedPush]:
         """Parked pushes whose retry is due."""
+
+    async def look(self, work: Work, limit: int, entry: Entry) -> Look:
+        """The next endpoints of a change as `Transaction.page` would find them, but beside the writer."""
 
     async def works(self) -> list[Work]:
         """All unfinished changes in the order in which they are to be drawn: renewals, then the others; oldest first.

@@ -2,7 +2,7 @@
 
 Rules:
 - Such a change is a stored work item with a cursor; a page of endpoints is one transaction, so that a sweep that was
-  killed goes on where it was and reports are let in between.
+  killed goes on where it was and reports are let in between. Pages on which nothing changes need none (`pages`).
 - Endpoints with nothing particular are decided once per class and written by one statement per table; the others
   (setbacks, pins, started installs, running timers, suspended tokens) one by one, as reports are.
 - Those for which there is no room now are queued: the `pacer` goes on with them.

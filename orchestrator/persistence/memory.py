@@ -13,7 +13,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from orchestrator.application.classes import Work
+from orchestrator.application.classes import Look, Work
 from orchestrator.application.pushes import OFFER, Superseded, push_of
 from orchestrator.persistence.memory_states import State
 from orchestrator.persistence.memory_transactions import MemoryTransaction
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.application.classes import Renewal
+    from orchestrator.application.directory import Entry
     from orchestrator.application.pushes import ParkedPush, Place, Push
     from orchestrator.domain.versions import Version
 
@@ -92,6 +93,13 @@ class MemoryStorage:
         """See `ports.Storage.parked`."""
         due = (push for push in self.state.parked.values() if push.retry_at <= now)
         return sorted(due, key=lambda push: push.retry_at)[:limit]
+
+    async def look(self, work: Work, limit: int, entry: Entry) -> Look:
+        """See `ports.Storage.look`."""
+        page = await MemoryTransaction(self.state).page(work, limit, entry)
+        return Look(
+            end=page.end, classes=tuple(page.classes), particular=tuple(record.key for record in page.particular)
+        )
 
     async def works(self) -> list[Work]:
         """See `ports.Storage.works`."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import insert, select, text, update
 
+from orchestrator.application.classes import Look
 from orchestrator.application.partitions import MAIN
 from orchestrator.application.ports import StorageError
 from orchestrator.persistence import dialects, schema, servers
@@ -26,6 +27,7 @@ from orchestrator.persistence.edits import SqlEdit
 from orchestrator.persistence.numbers import Numbers
 from orchestrator.persistence.places import Places
 from orchestrator.persistence.scans import Scans
+from orchestrator.persistence.sweeping import Sweep
 from orchestrator.persistence.views import SqlViews
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from orchestrator.application.classes import Work
+    from orchestrator.application.directory import Entry
     from orchestrator.application.retentions import Stretch
     from orchestrator.persistence.databases import Database
 
@@ -114,6 +118,16 @@ class SqlStorage(SqlViews):
             async with self.reading() as connection:
                 await self._dictionary.load(connection)
             self._stale = False
+
+    async def look(self, work: Work, limit: int, entry: Entry) -> Look:
+        """See `ports.Storage.look`."""
+        async with self.reading() as connection:
+            sweep = Sweep(connection, work, self._scans.of(work, entry), self._dictionary)
+            end = await sweep.end(limit)
+            if end is None:
+                return Look(end=None)
+            classes, keys = await sweep.read(end)
+            return Look(end=end, classes=tuple(classes), particular=tuple(keys))
 
     async def remove(self, stretch: Stretch) -> int:
         """See `retentions.Archive.remove`."""

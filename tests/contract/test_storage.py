@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from orchestrator.application.classes import EndpointClass, Page, Renewal
+from orchestrator.application.classes import EndpointClass, Look, Page, Renewal
 from orchestrator.application.counters import CounterKey
 from orchestrator.application.memberships import Belonging, Subject
 from orchestrator.application.pushes import OFFER, ParkedPush
@@ -587,6 +587,26 @@ async def test_pages_go_on_after_the_cursor_and_end(shelf: Shelf, entry: Entry) 
             work = replace(work, cursor=page.end)
     assert sizes == [2, 2, 1]
     assert page == Page(end=None)
+
+
+async def test_a_look_tells_without_the_writer_what_a_page_would(shelf: Shelf, entry: Entry) -> None:
+    drafts = [newcomer(entry, f"plain{number}", on("1.0.0", offered("2.0.0"))) for number in range(3)]
+    drafts[1].new_attributes = '{"site":"lab"}'
+    drafts.append(newcomer(entry, "deaf", replace(on("1.0.0"), observe=False)))
+    await store(shelf, entry, *drafts, newcomer(entry, "other", on("0.9.0")))
+    await shelf.add_work(entry.application.key, {v("1.0.0")})
+    work = await only_work(shelf)
+    async with shelf.storage.transaction() as transaction:
+        looks = []
+        while (look := await shelf.storage.look(work, 2, entry)).end is not None:
+            page = await transaction.page(work, 2, entry)
+            assert look.end == page.end
+            assert [(of, of.numbers) for of in look.classes] == [(of, of.numbers) for of in page.classes]
+            assert list(look.particular) == [record.key for record in page.particular]
+            looks.append((len(look.classes), len(look.particular)))
+            work = replace(work, cursor=look.end)
+    assert looks == [(2, 0), (1, 1), (0, 0)]
+    assert look == Look(end=None)
 
 
 async def test_a_work_item_for_all_hands_out_every_offer(shelf: Shelf, entry: Entry) -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from orchestrator.application import drafts
 from orchestrator.application.paces import Pace
 from orchestrator.application.pages import PAGE, Pages
 from orchestrator.application.preconditions import UNCONDITIONAL
@@ -13,10 +16,14 @@ from tests.unit.orchestrator.application.desks import APP, application_body, ope
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.application.classes import Work
+    import pytest
+
+    from orchestrator.application.classes import Look, Work
+    from orchestrator.application.directory import Entry
     from orchestrator.application.documents.events import Event
     from tests.unit.orchestrator.application.desks import Desk
 
+DEADLINE_SECONDS = 20
 NEW = Version.parse("1.1.0")
 
 
@@ -92,6 +99,77 @@ async def test_a_page_on_which_nothing_changes_writes_and_tells_nothing(desk: De
     before = await desk.storage.last_revision()
     _, told = await Book(desk).turn()
     assert (told, await desk.storage.last_revision()) == ([], before)
+
+
+async def test_behind_a_page_on_which_nothing_changes_no_page_waits_for_the_writer_until_something_does(
+    desk: Desk,
+) -> None:
+    names = ("a", "b", "c", "d", "e", "f", "g", "h", "i")
+    await fleet(desk, *names)
+    await desk.define("1.1.0", "1.0.0")
+    await desk.sweep()
+    key = {name: (await desk.endpoints.get(APP, name)).record.key for name in names}
+    # It concerns all, and only the last one gets another offer by it.
+    await desk.report("i", "1.1.0")
+    await desk.define("1.2.0", "1.1.0")
+    book = Book(desk)
+    work = await book.work()
+    assert await book.pages.turn(work) == key["c"]
+    async with asyncio.timeout(DEADLINE_SECONDS), desk.storage.transaction():
+        # Nobody else can write now.
+        assert await book.pages.turn(replace(work, cursor=key["c"])) == key["f"]
+    assert (await book.work()).cursor == key["c"]
+    assert await book.pages.turn(replace(work, cursor=key["f"])) == key["i"]
+    assert await desk.offer_of("i") == "1.2.0"
+    assert (await book.work()).cursor == key["i"]
+    assert await book.turn() == (None, [])
+    assert await desk.storage.works() == []
+    assert [await desk.offer_of(name) for name in names[:-1]] == ["1.1.0"] * 8
+
+
+async def still(desk: Desk, *names: str) -> tuple[Book, Work]:
+    """A change that concerns these and changes none of their classes, when its first page is done."""
+    await fleet(desk, *names)
+    await desk.define("1.1.0", "1.0.0")
+    await desk.sweep()
+    await desk.define("1.2.0", "1.1.0")
+    book = Book(desk)
+    work = await book.work()
+    end = await book.pages.turn(work)
+    assert end is not None
+    return book, replace(work, cursor=end)
+
+
+async def test_what_has_to_be_decided_one_by_one_is_decided_behind_still_pages_too(desk: Desk) -> None:
+    book, work = await still(desk, "a", "b", "c", "d", "e")
+    before = await desk.storage.last_revision()
+    # Nobody has decided for it since.
+    pinned = (await desk.endpoints.get(APP, "d")).record
+    async with desk.storage.transaction() as transaction:
+        (record,) = await transaction.find_keys([pinned.key], None)
+        draft = drafts.begin(record)
+        draft.after = replace(record.endpoint, pinned=Version.parse("1.0.0"))
+        await transaction.store([draft], [None], desk.clock.at)
+    end = await book.pages.turn(work)
+    assert end == (await desk.endpoints.get(APP, "e")).record.key == (await book.work()).cursor
+    assert [await desk.offer_of(name) for name in ("c", "d", "e")] == ["1.1.0", None, "1.1.0"]
+    assert [push.key for push in await desk.storage.pushes(before, 10)] == [pinned.key]
+
+
+async def test_what_was_seen_under_definitions_that_have_changed_is_read_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book, work = await still(desk, "a", "b", "c", "d")
+    really = desk.storage.look
+
+    async def look(work: Work, limit: int, entry: Entry) -> Look:
+        found = await really(work, limit, entry)
+        await desk.define("1.1.0", "1.0.0", rolloutStrategy="suspended")
+        return found
+
+    monkeypatch.setattr(desk.storage, "look", look)
+    await book.pages.turn(work)
+    assert [await desk.offer_of(name) for name in ("c", "d")] == ["1.1.0", None]
 
 
 async def test_an_application_that_pushes_in_another_way_has_every_offer_written_anew(tmp_path: Path) -> None:
