@@ -30,10 +30,16 @@ REPORT_TOPIC, OFFER_TOPIC, REQUEST_TOPIC = (
 REPORT_FILTER, OFFER_FILTER = "kp1/+/cmx_ota/+/applied/json", "kp1/+/cmx_ota/+/config/json/status"
 ANSWER_FILTER = "kp1/+/cmx_ota/+/config/json/+/status"
 REPORT = '{"configId":"1.1.0"}'
+NEXT_REPORT = '{"configId":"1.2.0"}'
 REQUEST = "{ }"
 """With a space: the C client would take the empty object for the place of a number."""
 SOFTWARE = "/api/v1/applications/kettle/software"
 WINDOW = 1000
+NO_SAVES = ("autosave_interval 36000",)
+"""While answers are timed. Mosquitto rewrites its whole store once a minute and does nothing else meanwhile: seconds,
+where it retains a million offers, which would be the slowest hundredth of whatever is timed then. `large` asks in a
+save on purpose.
+"""
 
 Figures = dict[str, float]
 
@@ -157,32 +163,49 @@ async def _drained(service: Service, size: int) -> float:
 
 async def answers(databases: Databases, size: int, rate: int, seconds: int) -> Figures:
     """The way from a request to its answer, and from a report to the next offer, at a steady rate."""
-    copy = databases.copy(size, offered=True)
-    async with copy as database, Mosquitto() as broker, serving(broker, database) as service:
+    copy, quiet = databases.copy(size, offered=True), Mosquitto(extra_lines=NO_SAVES)
+    async with copy as database, quiet as broker, serving(broker, database) as service:
         await service.until_pushed(size)
         asked = await ask(broker, size, rate, seconds)
         reported = await report(broker, service, size, rate, seconds)
-    return {"request_p50_ms": asked["p50_ms"], "request_p99_ms": asked["p99_ms"]} | reported
+        amid = await report_amid(broker, service, size, rate, seconds)
+    return asked | reported | amid
 
 
-async def ask(broker: Mosquitto, size: int, rate: int, seconds: int) -> dict[str, Any]:
-    """Ask for the configuration at a steady rate; what the C client says of the answers."""
+async def ask(broker: Mosquitto, size: int, rate: int, seconds: int) -> Figures:
+    """Ask for the configuration at a steady rate."""
     count = min(rate * seconds, size)
-    return await yardstick(broker, "requests", size, REQUEST_TOPIC, REQUEST, rate, count, ANSWER_FILTER)
+    said = await yardstick(broker, "requests", size, REQUEST_TOPIC, REQUEST, rate, count, ANSWER_FILTER)
+    return _spans("request", said)
 
 
 async def report(broker: Mosquitto, service: Service, size: int, rate: int, seconds: int) -> Figures:
-    """Report the offered version, over which there is another one, at a steady rate."""
+    """Report the offered version, over which there is another one now, at a steady rate."""
     count = min(rate * seconds, size)
     await service.put(f"{SOFTWARE}/1.2.0", definition("1.1.0"))
+    # It concerns everybody: who runs 1.0.0 may come there.
+    await service.until_still("otao_swept_pages_total")
     said = await yardstick(broker, "requests", size, REPORT_TOPIC, REPORT, rate, count, OFFER_FILTER)
-    return {"next_offer_p50_ms": said["p50_ms"], "next_offer_p99_ms": said["p99_ms"]}
+    return _spans("next_offer", said)
+
+
+async def report_amid(broker: Mosquitto, service: Service, size: int, rate: int, seconds: int) -> Figures:
+    """The same by the same endpoints with the version that they are offered now, while a change is worked off."""
+    count = min(rate * seconds, size)
+    await service.put(f"{SOFTWARE}/1.3.0", definition("1.2.0"))
+    said = await yardstick(broker, "requests", size, REPORT_TOPIC, NEXT_REPORT, rate, count, OFFER_FILTER)
+    return _spans("amid_offer", said)
+
+
+def _spans(name: str, said: dict[str, Any]) -> Figures:
+    """What the C client says of answers."""
+    return {f"{name}_{part}_ms": said[f"{part}_ms"] for part in ("p50", "p99")}
 
 
 async def large(databases: Databases, size: int, starts: int) -> Figures:
-    """A large fleet: memory idle and under full load, and how long a start takes beside one with nothing stored."""
+    """A large fleet: memory idle and under full load, starts beside those with nothing stored, and answers."""
     found: dict[str, list[float]] = {"empty_ready_s": [], "ready_s": []}
-    async with databases.copy(size, offered=True) as database, Mosquitto() as broker:
+    async with databases.copy(size, offered=True) as database, Mosquitto(extra_lines=NO_SAVES) as broker:
         async with serving(broker, database) as service:
             drained = await _drained(service, size)
             drain_peak = service.memory_mib("VmHWM")
@@ -202,10 +225,23 @@ async def large(databases: Databases, size: int, starts: int) -> Figures:
             await yardstick(broker, "reports", size, REPORT_TOPIC, REPORT, WINDOW, 0, 200_000, "scattered")
             await service.until_pushed(150_000)
             full = service.memory_mib("VmHWM")
+            await service.until_still("otao_pushes_total")
+            amid = await report_amid(broker, service, size, 500, 10)
+            save = await _longest_in_a_save(broker, size)
     best = {name: sorted(spans)[len(spans) // 2] for name, spans in found.items()}
-    latencies = {"request_p50_ms": asked["p50_ms"], "request_p99_ms": asked["p99_ms"], **moved}
     memory = {"idle_mib": idle, "full_mib": max(full, drain_peak)}
-    return {f"large_{name}": value for name, value in {"drained": drained, **best, **memory, **latencies}.items()}
+    figures = {"drained": drained, **best, **memory, **asked, **moved, **amid, "broker_save_s": save}
+    return {f"large_{name}": value for name, value in figures.items()}
+
+
+async def _longest_in_a_save(broker: Mosquitto, size: int) -> float:
+    """The longest that an answer takes while the broker saves its store, in seconds."""
+    given = ("requests", size, REQUEST_TOPIC, REQUEST, 500, min(5_000, size), ANSWER_FILTER)
+    async with asyncio.TaskGroup() as group:
+        asked = group.create_task(yardstick(broker, *given), name="asking")
+        await asyncio.sleep(2)
+        await broker.snapshot_store()
+    return float(asked.result()["max_ms"]) / 1000
 
 
 async def _ready_after(broker: Mosquitto, database: str) -> float:

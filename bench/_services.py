@@ -50,6 +50,15 @@ class Service:
                 raise TimeoutError(pushed, amount)
             await asyncio.sleep(0.2 if pushed < 0.9 * amount else 0.02)
 
+    async def until_still(self, name: str, *, seconds: float = 600.0) -> None:
+        """Wait until an unlabelled metric has been the same for half a second."""
+        deadline, before = time.monotonic() + seconds, -1.0
+        while (value := await self.metric(name)) != before:
+            if time.monotonic() > deadline:
+                raise TimeoutError(name, value)
+            before = value
+            await asyncio.sleep(0.5)
+
     def memory_mib(self, kind: str = "VmRSS") -> float:
         """Resident memory of the process, MiB; `VmHWM` is the most that it ever was."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()

@@ -8,9 +8,11 @@ run again. Every repetition does each of these once, in turns, on a fresh broker
 - offers that are decided and stored already, until the broker has all (drain);
 - reports, live from one C publisher, each settles an offer and has it cleared; until the last clear is acknowledged;
 - the same on PostgreSQL;
-- requests at 500 a second, until their answer; and reports, until the next offer, with this fleet and a small one.
-Once, with a large fleet: memory, start, and the same answers. What a table calls a ratio is the median of the ratios
-within the repetitions. Decisions a second are measured by `script/bench rollouts`.
+- requests at 500 a second, until their answer; and reports, until the next offer, with this fleet and a small one; the
+  latter once more while a new software is worked off that concerns all.
+Once, with a large fleet: memory, start, and the same answers. The broker does not save its store while answers are
+timed: the longest answer while it does is a figure of its own. What a table calls a ratio is the median of the
+ratios within the repetitions. Decisions a second are measured by `script/bench rollouts`.
 """
 
 from __future__ import annotations

@@ -67,6 +67,7 @@ RACES = (
 ANSWERS = {
     "request": ("request to answer", (5.0, 25.0), "p99 10 ms"),
     "next_offer": ("report to the next offer", None, ""),
+    "amid_offer": ("the same while a software that concerns all is worked off", None, ""),
 }
 """By name: what it is, the limits of p50 and p99 in milliseconds, the aim."""
 LARGE = {
@@ -80,6 +81,7 @@ LARGE = {
     "large_ready_s": ("ready after start", " s", 5.0, "5 s"),
     "large_more_s": ("more than with nothing stored", " s", 0.5, "0.5 s"),
     "large_drained": ("stored offers sent", "/s", None, ""),
+    "large_broker_save_s": ("the longest answer while the broker saves its store", " s", None, ""),
 }
 """By name: what it is, its unit, its limit, and the limit in words."""
 
