@@ -134,10 +134,11 @@ class RolloutStage(Shape):
 
 
 class RolloutFailure(Shape):
-    """Endpoints whose latest attempt failed for one reason."""
+    """Endpoints whose latest attempt failed, or that say of the version that they are not well, for one reason."""
 
     reason: str
     endpoints: int
+    unhealthy: Literal[True] | None = Field(None, description="They run it, and say that they are not well.")
 
 
 class Rollout(Shape):

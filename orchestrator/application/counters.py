@@ -5,7 +5,9 @@ Rules:
   (invariant 8: it can be, and a test does).
 - `running`: endpoints by running version. `latest`: endpoints by version and state of their latest attempt.
   `attempts`: all attempts ever made, by version, version they started from, and state. `failures`: endpoints whose
-  latest attempt failed, by version and reason. `stages`: all attempts ever made in a stage, by version and what the
+  latest attempt failed, by version and reason. `unwell`: endpoints that run the version of their latest attempt and
+  have said last that they are not well, by version and reason; those that said so before reasons were kept are not
+  among them. `stages`: all attempts ever made in a stage, by version and what the
   gates look at. `slots`: attempts that hold a slot, by version and version they started from.
 
 Layer: application; pure.
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.endpoints import Attempt, Endpoint
     from orchestrator.domain.versions import Version
 
+RUNS = frozenset({AttemptState.SOAKING, AttemptState.CONFIRMED})
 FAILED = frozenset({AttemptState.FAILED, AttemptState.REVERTED, AttemptState.EXPIRED})
 MAX_REASON = 120
 """Characters of a failure's reason that tell it apart in the numbers; the whole one is in the history."""
@@ -40,7 +43,7 @@ class _Face(NamedTuple):
     origin: Version | None = None
     state: AttemptState | None = None
     reason: str = ""
-    """Of a failure."""
+    """Of a failure, or of being unwell."""
     grade: str = ""
     """What the gates look at, as a label; empty outside stages."""
     slot: bool = False
@@ -100,8 +103,16 @@ def _face(endpoint: Endpoint) -> _Face:
     if attempt is None:
         return _Face(endpoint.running)
     state = attempt.state
-    reason = (attempt.reason or state.value)[:MAX_REASON] if state in FAILED else ""
-    return _Face(endpoint.running, attempt.version, attempt.origin, state, reason, _graded(attempt), attempt.holds_slot)
+    return _Face(
+        endpoint.running, attempt.version, attempt.origin, state, _reason(attempt), _graded(attempt), attempt.holds_slot
+    )
+
+
+def _reason(attempt: Attempt) -> str:
+    if attempt.state in FAILED:
+        return (attempt.reason or attempt.state.value)[:MAX_REASON]
+    unwell = attempt.state in RUNS and attempt.healthy is False
+    return (attempt.reason or "")[:MAX_REASON] if unwell else ""
 
 
 def _graded(attempt: Attempt) -> str:
@@ -114,8 +125,9 @@ def _add(total: Counter[CounterKey], application: int, face: _Face, amount: int)
         return
     total[CounterKey(application, "attempts", face.version, face.origin, face.state.value)] += amount
     total[CounterKey(application, "latest", face.version, None, face.state.value)] += amount
-    if face.state in FAILED:
-        total[CounterKey(application, "failures", face.version, None, face.reason)] += amount
+    if face.reason:
+        name = "failures" if face.state in FAILED else "unwell"
+        total[CounterKey(application, name, face.version, None, face.reason)] += amount
     if face.grade:
         total[CounterKey(application, "stages", face.version, None, face.grade)] += amount
     if face.slot:

@@ -97,6 +97,8 @@ class View:
     """Of the stages that were measured."""
     failures: Mapping[str, int]
     """Endpoints whose latest attempt failed, by reason."""
+    unwell: Mapping[str, int]
+    """Endpoints that came to the version and have said last that they are not well, by reason."""
     totals: Mapping[str, int]
     """Attempts that were ever made, by state."""
     consent: bool = False
@@ -260,20 +262,20 @@ def view(entry: Entry, record: SoftwareRecord, numbers: Counter[CounterKey], siz
         for number, mark in enumerate(record.status.marks)
         if mark.endpoints is not None
     }
-    failures: dict[str, int] = {}
-    totals: dict[str, int] = {}
+    counted: dict[str, dict[str, int]] = {"failures": {}, "unwell": {}, "attempts": {}}
     for key, amount in numbers.items():
-        if key.version == version and amount > 0 and key.name in {"failures", "attempts"}:
-            counted = failures if key.name == "failures" else totals
-            counted[key.label] = counted.get(key.label, 0) + amount
+        if key.version == version and amount > 0 and key.name in counted:
+            labelled = counted[key.name]
+            labelled[key.label] = labelled.get(key.label, 0) + amount
     return View(
         record=record,
         tallies={
             stage: _visible(record.software, tally) for stage, tally in gradings.tallies(numbers, version).items()
         },
         sizes={**known, **sizes},
-        failures=failures,
-        totals=totals,
+        failures=counted["failures"],
+        unwell=counted["unwell"],
+        totals=counted["attempts"],
         consent=entry.application.consent == REQUIRED if consent is None else consent,
         freeze=entry.catalogue.freeze,
     )

@@ -49,10 +49,10 @@ def show(output: Output, rollout: Document) -> None:
     row = _narrow_row if narrow else _stage_row
     rows = [row(index, stage) for index, stage in enumerate(items(rollout, "stages"), 1)]
     output.table(NARROW_COLUMNS if narrow else STAGE_COLUMNS, rows)
-    failures = [(item.get("endpoints"), item.get("reason")) for item in items(rollout, "failures")]
+    failures = [(item.get("endpoints"), _kind(item), item.get("reason")) for item in items(rollout, "failures")]
     if failures:
         output.say("")
-        output.table(("endpoints", "failed for"), failures)
+        output.table(("endpoints", "kind", "reason"), failures)
 
 
 def list_row(rollout: Document) -> tuple[object, ...]:
@@ -109,8 +109,13 @@ def _failures(rollout: Document) -> list[Table]:
 
     table = Table.grid(padding=(0, 2))
     for item in items(rollout, "failures"):
-        table.add_row(Text("failed", style="red"), Text(cell(item.get("endpoints"))), Text(cell(item.get("reason"))))
+        kind = Text(_kind(item), style="red")
+        table.add_row(kind, Text(cell(item.get("endpoints"))), Text(cell(item.get("reason"))))
     return [table] if table.row_count else []
+
+
+def _kind(failure: Document) -> str:
+    return "unhealthy" if failure.get("unhealthy") else "failed"
 
 
 def _bar(stage: Document) -> Text:

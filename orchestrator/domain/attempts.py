@@ -118,7 +118,7 @@ class Attempt:
     returned_at: datetime | None = None
     """When the last counted return was."""
     reason: str | None = None
-    """Why it failed, was reverted, expired or was withdrawn."""
+    """Why it failed, was reverted, expired or was withdrawn; of one that runs the version, why it is not well."""
     stage: int | None = None
     """The stage of the rollout in which it was offered; None: outside stages, to a pinned or a rescued endpoint."""
     soaking_at: datetime | None = None
@@ -144,6 +144,9 @@ def move(attempt: Attempt, state: AttemptState, at: datetime, *, reason: str | N
     """
     _check(attempt.state, state)
     settled_at = at if state in SETTLED else None
+    if state is AttemptState.CONFIRMED:
+        # That the soak is over does not make it well.
+        reason = reason or attempt.reason
     return _moved(attempt, state, settled_at, reached_at=attempt.reached_at, reason=reason)
 
 

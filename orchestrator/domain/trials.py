@@ -157,7 +157,10 @@ def well(endpoint: Endpoint, fact: HealthReported) -> Change:
     if not fact.healthy or attempt.healthy is False:
         kind = HistoryKind.RECOVERED if fact.healthy else HistoryKind.UNHEALTHY
         entries = (HistoryEntry(at=fact.at, kind=kind, version=attempt.version, reason=fact.reason),)
-    return Change(endpoint=replace(endpoint, attempt=replace(attempt, healthy=fact.healthy)), entries=entries)
+    reason = None if fact.healthy else fact.reason or HistoryKind.UNHEALTHY.value
+    return Change(
+        endpoint=replace(endpoint, attempt=replace(attempt, healthy=fact.healthy, reason=reason)), entries=entries
+    )
 
 
 def _confirm(endpoint: Endpoint, attempt: Attempt, fact: Reported) -> Change:

@@ -275,7 +275,7 @@ def _plain(kept: Kept, entry: Entry) -> bool:
     endpoint = kept.record.endpoint
     ordinary = endpoint.token_state is TokenState.ACTIVE and endpoint.observe and endpoint.pinned is None
     unhindered = not endpoint.setbacks and not endpoint.consents and kept.due_at is None
-    clear = endpoint.attempt is None or endpoint.attempt.state in _CLEAR
+    clear = endpoint.attempt is None or (endpoint.attempt.state in _CLEAR and endpoint.attempt.healthy is not False)
     return ordinary and unhindered and clear and not _without_term(endpoint, entry)
 
 

@@ -69,6 +69,8 @@ _PLAIN = and_(
     _state.consents.is_(False),
     _state.pinned_id.is_(None),
     _state.due_ms.is_(None),
+    # Why an endpoint is not well is counted, and a class does not say it.
+    or_(_state.healthy.is_(None), _state.healthy != 0),
     or_(_state.attempt_version_id == 0, elements.one_of(_state.attempt_state, _CLEAR_STATES)),
 )
 _KEY: tuple[ColumnElement[Any], ...] = (

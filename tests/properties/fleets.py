@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from hypothesis import strategies as st
 
 from orchestrator.application.batches import Settings
+from orchestrator.application.counters import RUNS
 from orchestrator.application.directory import Directory
 from orchestrator.application.parts import Parts
 from orchestrator.application.records import REQUIRED, Draft, PushMode
@@ -168,6 +169,9 @@ _SOAKED = frozenset({AttemptState.SOAKING, AttemptState.CONFIRMED, AttemptState.
 def _attempts(draw: st.DrawFn, running: Version | None) -> Attempt:
     state = draw(st.sampled_from((AttemptState.OFFERED, AttemptState.OFFERED, *AttemptState)))
     reached = draw(st.sampled_from((None, None, NOW - HOUR)))
+    healthy = draw(st.sampled_from((None, None, True, False))) if state in _SOAKED else None
+    # Those that have been unwell for long have kept no reason.
+    unwell = draw(st.sampled_from((None, "too hot"))) if state in RUNS and healthy is False else None
     return Attempt(
         version=draw(st.sampled_from(VERSIONS)),
         number=draw(st.sampled_from((1, 1, 2))),
@@ -179,11 +183,11 @@ def _attempts(draw: st.DrawFn, running: Version | None) -> Attempt:
         settled_at=None if state in OPEN or state is AttemptState.SOAKING else NOW - HOUR / 2,
         percent=40 if state is AttemptState.INSTALLING else None,
         progress="installing" if state is AttemptState.INSTALLING else None,
-        reason="no room" if state not in {*OPEN, AttemptState.SOAKING, AttemptState.CONFIRMED} else None,
+        reason=unwell if state in {*OPEN, *RUNS} else "no room",
         stage=draw(st.sampled_from((None, None, 0, 1))),
         soaking_at=draw(st.sampled_from((NOW - DAY, NOW - HOUR / 2))) if state in _SOAKED else None,
         soak_reports=draw(st.integers(0, 2)) if state in _SOAKED else 0,
-        healthy=draw(st.sampled_from((None, None, True, False))) if state in _SOAKED else None,
+        healthy=healthy,
         lapsed=draw(st.sampled_from((False, False, True))),
     )
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 OPEN = {AttemptState.OFFERED, AttemptState.INSTALLING}
 FAILED = {AttemptState.FAILED, AttemptState.REVERTED, AttemptState.EXPIRED}
+RUNS = {AttemptState.SOAKING, AttemptState.CONFIRMED}
 TRIED = {AttemptState.SOAKING, AttemptState.CONFIRMED, AttemptState.REVERTED}
 
 
@@ -146,6 +147,8 @@ def _of(application: int, trial: Trial) -> list[CounterKey]:
         found.append(CounterKey(application, "latest", version, None, label))
         if trial.state in FAILED:
             found.append(CounterKey(application, "failures", version, None, (trial.reason or label)[:120]))
+        if trial.state in RUNS and trial.unhealthy and trial.reason:
+            found.append(CounterKey(application, "unwell", version, None, trial.reason[:120]))
         if trial.holds_slot:
             found.append(CounterKey(application, "slots", version, trial.origin))
     return found

@@ -258,6 +258,8 @@ def _of_latest(application: int, row: Any, named: CounterKey) -> list[CounterKey
         found.append(CounterKey(application, "slots", named.version, named.origin))
     if state in FAILED:
         found.append(CounterKey(application, "failures", named.version, None, (row.reason or state.value)[:120]))
+    if state in {AttemptState.SOAKING, AttemptState.CONFIRMED} and row.healthy == 0 and row.reason:
+        found.append(CounterKey(application, "unwell", named.version, None, row.reason[:120]))
     return found
 
 

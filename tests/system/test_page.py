@@ -15,6 +15,7 @@ from orchestrator import keys
 from tests.brokers import Mosquitto
 from tests.browsers import visitor
 from tests.services import Service, connect, eventually, report, topic
+from tests.system.commands import otao
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -245,6 +246,37 @@ async def test_a_rollout_gets_on_by_itself_and_waits_for_approval(service: Servi
         await section.get_by_text("Approve, Pause, Abort 2.1.0…").click()
         await section.get_by_role("button", name="Approve: leave this stage").click()
         await expect(section).to_contain_text("running stage 2 of 2")
+
+
+async def test_a_rollout_that_was_stopped_for_bad_health_shows_what_endpoints_have_said(service: Service) -> None:
+    await service.put(REST, {"appVersions": ["kettle-v1"], "registration": "open"})
+    stages = [{"percent": 100, "soak": "PT1H", "maxUnhealthyRate": 0.4, "minAttempted": 1}]
+    software = {"upgradableFrom": ["2.0.0"], "rolloutStrategy": "general", "specification": {"link": "x"}}
+    await service.put(f"{REST}/software/2.1.0", {**software, "rollout": {"stages": stages}})
+    said = {"a": "too hot", "b": "too hot", "c": None}
+    async with connect(service.broker, "otao") as client:
+        for token, reason in said.items():
+            await client.publish(topic(token, "applied/json"), '{"configId":"2.0.0"}', qos=1)
+            await service.until_offered(token, "2.1.0")
+            await client.publish(topic(token, "applied/json"), '{"configId":"2.1.0"}', qos=1)
+            body = {"healthy": False} if reason is None else {"healthy": False, "reason": reason}
+            await client.publish(topic(token, "health/json"), json.dumps(body), qos=1)
+    path = f"{REST}/software/2.1.0/rollout"
+    expected = [
+        {"reason": "too hot", "endpoints": 2, "unhealthy": True},
+        {"reason": "unhealthy", "endpoints": 1, "unhealthy": True},
+    ]
+
+    async def stopped() -> bool:
+        shown = await service.get(path)
+        return (shown["state"], shown["failures"]) == ("paused", expected)
+
+    await eventually(stopped, "it is paused, and says why")
+    async with visitor(service.url, scripts=False) as visiting:
+        await visiting.go(FLEET)
+        await expect(visiting.page.locator("#rollouts")).to_contain_text("2 unhealthy: too hot; 1 unhealthy: unhealthy")
+    shown = await otao(service, "rollout", "show", "2.1.0")
+    assert shown.out.splitlines()[-2:] == ["2\tunhealthy\ttoo hot", "1\tunhealthy\tunhealthy"]
 
 
 async def test_an_approval_leaves_the_stage_that_was_shown_and_no_other(service: Service) -> None:

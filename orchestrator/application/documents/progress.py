@@ -27,7 +27,7 @@ from orchestrator.domain.rollouts import Phase
 from orchestrator.domain.software import Strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from orchestrator.application.documents.texts import Document
@@ -89,11 +89,14 @@ def build(view: View, now: datetime) -> Document:
             ).build()
             for number in range(len(staging))
         ],
-        "failures": [
-            {"reason": reason, "endpoints": amount}
-            for reason, amount in sorted(view.failures.items(), key=lambda item: (-item[1], item[0]))
-        ],
+        "failures": [*_reasons(view.failures), *_reasons(view.unwell, unhealthy=True)],
     }
+
+
+def _reasons(counted: Mapping[str, int], **marks: bool) -> list[Document]:
+    """What endpoints have said, the most frequent first."""
+    reasons = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+    return [{"reason": reason, "endpoints": amount, **marks} for reason, amount in reasons]
 
 
 def build_moved(view: View, now: datetime, moved: Moved) -> Document:

@@ -86,6 +86,20 @@ def test_a_failure_is_counted_by_the_beginning_of_its_reason(
     assert sum(found.values()) == 0
 
 
+@pytest.mark.parametrize("state", [AttemptState.SOAKING, AttemptState.CONFIRMED])
+def test_who_is_not_well_is_counted_by_reason_until_it_is_well_again_or_went_back(state: AttemptState) -> None:
+    well = endpoint("1.1.0", replace(offer("1.1.0"), state=state, healthy=True))
+    ill = endpoint("1.1.0", replace(offer("1.1.0"), state=state, healthy=False, reason="too hot"))
+    silent = endpoint("1.1.0", replace(offer("1.1.0"), state=state, healthy=False))
+    gone = endpoint("1.0.0", replace(offer("1.1.0"), state=AttemptState.REVERTED, healthy=False, reason="went back"))
+    assert counters.deltas([draft(well, ill)]) == {key("unwell", "1.1.0", label="too hot"): 1}
+    assert counters.deltas([draft(ill, well)]) == {key("unwell", "1.1.0", label="too hot"): -1}
+    assert counters.deltas([draft(silent, well)]) == {}
+    left = counters.deltas([draft(ill, gone)])
+    assert left[key("unwell", "1.1.0", label="too hot")] == -1
+    assert left[key("failures", "1.1.0", label="went back")] == 1
+
+
 def test_a_withdrawal_is_no_failure() -> None:
     withdrawn = move(offer("1.1.0"), AttemptState.WITHDRAWN, NOW, reason="suspended")
     found = counters.deltas([draft(OFFERED, endpoint("1.0.0", withdrawn))])

@@ -47,18 +47,21 @@ def test_a_line_sums_the_stages_and_says_why_it_waits() -> None:
 
 def test_a_rollout_is_shown_with_its_stages_and_failures(capsys: pytest.CaptureFixture[str]) -> None:
     rated = stage(failureRate=0.029, bounds=[0.005, 0.149], confirmed=33, failed=1)
-    failures = [{"reason": "no room left", "endpoints": 1}]
+    failures = [
+        {"reason": "no room left", "endpoints": 1},
+        {"reason": "runs hot", "endpoints": 2, "unhealthy": True},
+    ]
     document = rollout(rated, stage(percent=None, filter="lab"), stage(percent=None, count=5), failures=failures)
     rollout_displays.show(Output(as_json=False), document)
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert ["stage", "1/3"] in lines
+    assert lines[-2:] == [["1", "failed", "no room left"], ["2", "unhealthy", "runs hot"]]
     rows = [dict(zip(rollout_displays.STAGE_COLUMNS, line, strict=False)) for line in lines]
     first, second, third = (next(row for row in rows if row["stage"] == name) for name in ("1", "2", "3"))
     assert rollout_displays.admits({"count": 1}) == "1 endpoint"
     assert (first["admits"], second["admits"], third["admits"]) == ("10 %", "filter lab", "5 endpoints")
     assert (first["failure rate"], first["limit"]) == ("2.9 % (0.5-14.9 %)", "2.0 %")
     assert (second["failure rate"], second["confirmed"]) == ("-", "0")
-    assert lines[-1] == ["1", "no room left"]
 
 
 def test_on_a_terminal_only_numbers_are_shown_that_are_not_0(

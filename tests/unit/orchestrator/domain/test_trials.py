@@ -408,6 +408,15 @@ def test_what_an_endpoint_says_of_its_health_is_kept_while_it_runs_the_version(
     assert latest(better.endpoint).healthy is True
     assert kinds(better) == ["recovered"]
     assert latest(better.endpoint).state is state
+    assert (latest(ill.endpoint).reason, latest(better.endpoint).reason) == ("too hot", None)
+
+
+def test_why_an_endpoint_is_not_well_is_kept_when_its_soak_is_over_and_has_a_name_where_it_gave_none() -> None:
+    ill = healthy(soaked(), well=False).endpoint
+    assert latest(ill).reason == "unhealthy"
+    hot = healthy(soaked(0), well=False, reason="too hot").endpoint
+    confirmed = waiting(hot, NOW + 2 * DAY, soaks).endpoint
+    assert (latest(confirmed).state, latest(confirmed).reason) == (AttemptState.CONFIRMED, "too hot")
 
 
 def test_who_was_never_ill_does_not_recover() -> None:

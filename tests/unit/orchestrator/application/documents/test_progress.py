@@ -45,6 +45,7 @@ def view(
     tallies: Mapping[int, Tally] = TALLIES,
     sizes: Mapping[int, Size] = SIZES,
     failures: Mapping[str, int] | None = None,
+    unwell: Mapping[str, int] | None = None,
     consent: bool = False,
     **changes: Any,  # noqa: ANN401 - members of a software
 ) -> View:
@@ -65,7 +66,15 @@ def view(
         updated_at=NOW - DAY,
         status=status,
     )
-    return View(record=record, tallies=tallies, sizes=sizes, failures=failures or {}, totals={}, consent=consent)
+    return View(
+        record=record,
+        tallies=tallies,
+        sizes=sizes,
+        failures=failures or {},
+        unwell=unwell or {},
+        totals={},
+        consent=consent,
+    )
 
 
 def built(given: View) -> Json:
@@ -123,6 +132,17 @@ def test_acknowledged_failures_are_shown_and_set_aside() -> None:
     tallies = {0: Tally(confirmed=50, reverted=50)}
     stage = built(view(status=RolloutStatus(marks=marks), tallies=tallies, sizes={}))["stages"][0]
     assert (stage["state"], stage["reverted"], stage["settled"], stage["failureRate"]) == ("passed", 50, 50, 0)
+
+
+def test_failures_and_those_that_are_not_well_are_told_by_reason_the_most_frequent_first() -> None:
+    given = view(failures={"no room": 1, "no link": 1, "dark": 3}, unwell={"too hot": 2, "loud": 5})
+    assert built(given)["failures"] == [
+        {"reason": "dark", "endpoints": 3},
+        {"reason": "no link", "endpoints": 1},
+        {"reason": "no room", "endpoints": 1},
+        {"reason": "loud", "endpoints": 5, "unhealthy": True},
+        {"reason": "too hot", "endpoints": 2, "unhealthy": True},
+    ]
 
 
 def test_a_summary_says_what_is_done_about_it() -> None:
