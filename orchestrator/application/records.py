@@ -81,6 +81,7 @@ class StageMark:
     acknowledged_unhealthy: int = 0
     """The same for endpoints that were unwell."""
     passed_at: datetime | None = None
+    """None: it has not passed, or runs anew since."""
     endpoints: int | None = None
     """How many it had when it was passed."""
     failures: int | None = 0

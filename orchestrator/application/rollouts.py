@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from orchestrator.application.counters import CounterKey
     from orchestrator.application.directory import Entry
     from orchestrator.application.editing import EditingStorage
-    from orchestrator.application.records import SoftwareRecord, StageMark
+    from orchestrator.application.records import RolloutStatus, SoftwareRecord, StageMark
     from orchestrator.application.revisions import Revision, Revisions
     from orchestrator.application.sizes import Sizes
     from orchestrator.domain.freezes import Freeze
@@ -76,6 +76,8 @@ class Move:
     """Stages of which something is kept now."""
     recall: bool = False
     """Whether its software is recalled, too."""
+    passed: bool = False
+    """Whether it stops one that was finished, though no gate has said so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,10 +156,11 @@ class Rollouts:
             IllegalRolloutMove: it is aborted.
         """
 
-        def step(record: SoftwareRecord, _tallies: Tallies) -> Move:
+        def step(record: SoftwareRecord, tallies: Tallies) -> Move:
             _check_offered(record)
             paused = rollouts.move(record.software.rollout, Phase.PAUSED)
-            return Move(action=Action.ROLLOUT_PAUSE, rollout=paused, reason=by.reason)
+            passed = served(record.software, tallies, self._size(application, record))
+            return Move(action=Action.ROLLOUT_PAUSE, rollout=paused, reason=by.reason, passed=passed)
 
         return await self.move(application, version, step, by=by, stops=True)
 
@@ -190,9 +193,10 @@ class Rollouts:
             SoftwareRecalledError: it is recalled.
         """
 
-        def step(record: SoftwareRecord, _tallies: Tallies) -> Move:
+        def step(record: SoftwareRecord, tallies: Tallies) -> Move:
             aborted = rollouts.move(record.software.rollout, Phase.ABORTED)
-            return Move(action=Action.ROLLOUT_ABORT, rollout=aborted, reason=by.reason)
+            passed = served(record.software, tallies, self._size(application, record))
+            return Move(action=Action.ROLLOUT_ABORT, rollout=aborted, reason=by.reason, passed=passed)
 
         return await self.move(application, version, step, by=by, stops=True)
 
@@ -290,6 +294,18 @@ def _visible(item: Software, tally: Tally) -> Tally:
     return tally
 
 
+def served(item: Software, tallies: Tallies, size: Size | None) -> bool:
+    """Whether it is an unjudged rollout of which nothing is under way, and nobody waits for an offer in this stage.
+
+    Whoever was asked for consent may never answer, and is not waited for. Of a stage that was not measured nobody
+    knows.
+    """
+    under_way = any(tally.offered + tally.installing + tally.soaking for tally in tallies.values())
+    if item.policy.judged or under_way or size is None or size.waiting > size.asked:
+        return False
+    return any(tally.settled for tally in tallies.values())
+
+
 def leave(record: SoftwareRecord, action: Action, reason: str | None, size: Size | None, tallies: Tallies) -> Move:
     """The move out of the present stage: into the next one, or to the end, with the failures that there are by then.
 
@@ -345,6 +361,7 @@ def _moved(record: SoftwareRecord, found: Move, by: Author, revision: Revision) 
         passed = found.rollout.stage > stage or found.rollout.phase is Phase.FINISHED
         kept = replace(mark, passed_at=revision.now) if passed and mark.passed_at is None else mark
         status = status.marked(stage, kept)
+    status = _marked(status, found, revision)
     was, becomes = record.software.rollout, found.rollout
     if (was.phase, was.stage) != (becomes.phase, becomes.stage):
         # Whom a stage admits may change; since when it is the present one, and by whom, does not.
@@ -352,6 +369,18 @@ def _moved(record: SoftwareRecord, found: Move, by: Author, revision: Revision) 
     recalled_at = revision.now if found.recall else record.software.recalled_at
     software = replace(record.software, rollout=becomes, recalled_at=recalled_at)
     return replace(record, software=software, status=status)
+
+
+def _marked(status: RolloutStatus, found: Move, revision: Revision) -> RolloutStatus:
+    """The status with it noted whether the present stage has passed, which a stop leaves as it is."""
+    becomes = found.rollout
+    mark = status.mark(becomes.stage)
+    if becomes.phase is Phase.RUNNING and mark.passed_at is not None:
+        return status.marked(becomes.stage, replace(mark, passed_at=None))
+    passes = found.passed or becomes.phase in {Phase.WAITING_APPROVAL, Phase.FINISHED}
+    if passes and mark.passed_at is None:
+        return status.marked(becomes.stage, replace(mark, passed_at=revision.now))
+    return status
 
 
 def _existing(software: Mapping[Version, SoftwareRecord], version: Version) -> SoftwareRecord:

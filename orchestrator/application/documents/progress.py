@@ -21,8 +21,9 @@ from pydantic import Field
 from orchestrator.application import rulings as judging
 from orchestrator.application.documents import instants
 from orchestrator.application.documents.bodies import REASON_CHARACTERS, Body
+from orchestrator.application.rollouts import served
 from orchestrator.domain import windows
-from orchestrator.domain.gates import Tally, Verdict
+from orchestrator.domain.gates import Size, Tally, Verdict
 from orchestrator.domain.rollouts import Phase
 from orchestrator.domain.software import Strategy
 
@@ -39,7 +40,7 @@ RECALLED, SUSPENDED = "recalled", "suspended"
 STATES = (*(phase.value for phase in Phase), SUSPENDED, RECALLED)
 _OVER = frozenset({Phase.ABORTED.value, SUSPENDED, RECALLED})
 _GOING_ON = frozenset({Phase.RUNNING, Phase.WAITING_APPROVAL})
-_NOTHING = Tally()
+_NOTHING, _NOBODY = Tally(), Size(endpoints=0, waiting=0)
 
 
 class ApprovalBody(Body):
@@ -104,16 +105,11 @@ def build_moved(view: View, now: datetime, moved: Moved) -> Document:
     return {**build(view, now), "withdrawn": moved.withdrawn}
 
 
-def _done(view: View) -> bool:
-    """Whether it is an unjudged rollout, and nothing is under way, nor waits for an offer as far as that is known.
-
-    Whoever was asked for consent may never answer, and is not waited for.
-    """
-    if view.record.software.policy.judged or _under_way(view):
-        return False
-    size = view.sizes.get(min(view.record.software.rollout.stage, len(view.record.software.policy.staging) - 1))
-    waiting = size is not None and size.waiting > size.asked
-    return not waiting and any(tally.settled for tally in view.tallies.values())
+def _done(view: View, *, over: bool = False) -> bool:
+    """Whether it is an unjudged rollout that has come to its end; when it is over nobody waits for an offer."""
+    item = view.record.software
+    size = view.sizes.get(min(item.rollout.stage, len(item.policy.staging) - 1))
+    return served(item, view.tallies, _NOBODY if size is None and over else size)
 
 
 def _under_way(view: View) -> int:
@@ -218,9 +214,18 @@ class _Part:
             return "failed"
         if self.number > rollout.stage:
             return "waiting"
-        phases = {Phase.FINISHED, Phase.WAITING_APPROVAL}
-        done = rollout.phase in phases or (self.called == Phase.FINISHED.value and _done(self.view))
-        return "passed" if done or self.number < rollout.stage else "running"
+        return "passed" if self.number < rollout.stage or self._passed else "running"
+
+    @property
+    def _passed(self) -> bool:
+        """Whether the present stage has passed: a rollout that is stopped then does not undo that."""
+        record = self.view.record
+        phase = record.software.rollout.phase
+        if phase in {Phase.PAUSED, Phase.ABORTED}:
+            return record.status.mark(self.number).passed_at is not None
+        if phase is Phase.RUNNING:
+            return self.called == Phase.FINISHED.value and _done(self.view, over=self.over)
+        return True
 
     @property
     def _fails(self) -> bool:

@@ -347,6 +347,20 @@ async def test_a_late_revert_opens_a_finished_rollout_until_it_passes_anew(keepe
     assert moves == ["rollout.approve", "rollout.reopen", "rollout.finish"]
 
 
+async def test_a_stage_that_waits_for_approval_has_passed_until_its_rollout_goes_on(keeper: Keeper) -> None:
+    await keeper.define({"count": 2, "minAttempted": 1, "approval": "manual"})
+    await keeper.tick(2)
+    for name in await keeper.holders():
+        await keeper.desk.report(name, "1.1.0")
+    waiting = await keeper.tick()
+    assert waiting.record.software.rollout.phase is Phase.WAITING_APPROVAL
+    assert waiting.record.status.mark(0).passed_at == keeper.desk.clock.at
+    paused = await keeper.rollouts.pause(APP, NEW, by=ANONYMOUS)
+    assert paused.record.status.mark(0).passed_at is not None
+    resumed = await keeper.rollouts.resume(APP, NEW, by=ANONYMOUS)
+    assert resumed.record.status.mark(0).passed_at is None
+
+
 async def test_the_audit_keeps_why_a_gate_has_moved_a_rollout(keeper: Keeper) -> None:
     await keeper.define({"count": 2, "minAttempted": 2})
     await keeper.tick(2)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from orchestrator.application.audits import Action
 from orchestrator.application.authors import ANONYMOUS
-from orchestrator.application.documents import progress
+from orchestrator.application.documents import progress, texts
 from orchestrator.application.problems import (
     NotFoundError,
     SoftwareRecalledError,
@@ -105,6 +106,45 @@ async def test_a_resume_acknowledges_the_failures_that_it_finds(desk: Desk) -> N
     assert resumed.record.status.mark(0).acknowledged == 2
     # What runs already is not resumed.
     assert (await desk.rollouts.resume(APP, NEW, by=ANONYMOUS)).record == resumed.record
+
+
+async def last_stage(desk: Desk) -> str:
+    """What the last stage of the rollout is called now."""
+    document = progress.build(await desk.rollouts.get(APP, NEW), desk.clock.now())
+    last: str = json.loads(texts.build(document))["stages"][-1]["state"]
+    return last
+
+
+@pytest.mark.parametrize("rollout", [None, {"stages": [{"percent": 100}]}])
+async def test_a_finished_rollout_that_is_stopped_has_passed_until_it_is_resumed(desk: Desk, rollout: object) -> None:
+    await desk.define("1.1.0", "1.0.0", **({} if rollout is None else {"rollout": rollout}))
+    await desk.enrol("a", "1.0.0")
+    await desk.report("a", "1.1.0")
+    if rollout is not None:
+        await desk.rollouts.approve(APP, NEW, by=ANONYMOUS)
+    assert (await called(desk), await last_stage(desk)) == ("finished", "passed")
+    await desk.rollouts.pause(APP, NEW, by=ANONYMOUS)
+    assert (await called(desk), await last_stage(desk)) == ("paused", "passed")
+    await desk.rollouts.resume(APP, NEW, by=ANONYMOUS)
+    assert await last_stage(desk) == ("running" if rollout else "passed")
+    await desk.rollouts.pause(APP, NEW, by=ANONYMOUS)
+    assert await last_stage(desk) == ("running" if rollout else "passed")
+    await desk.rollouts.resume(APP, NEW, by=ANONYMOUS)
+    if rollout is not None:
+        await desk.rollouts.approve(APP, NEW, by=ANONYMOUS)
+    await desk.rollouts.abort(APP, NEW, by=ANONYMOUS)
+    assert (await called(desk), await last_stage(desk)) == ("aborted", "passed")
+
+
+async def test_a_stop_amid_an_unjudged_rollout_leaves_its_stage_running(desk: Desk) -> None:
+    await desk.define("1.1.0", "1.0.0")
+    for name in ("a", "b"):
+        await desk.enrol(name, "1.0.0")
+    await desk.report("a", "1.1.0")
+    assert await called(desk) == "running"
+    await desk.rollouts.abort(APP, NEW, by=ANONYMOUS)
+    await desk.sweep()
+    assert (await called(desk), await last_stage(desk)) == ("aborted", "running")
 
 
 async def test_an_approval_names_the_stage_that_is_left(desk: Desk) -> None:

@@ -122,6 +122,13 @@ def test_stages_pass_in_order(phase: Phase, stage: int, states: list[str]) -> No
     assert document["stage"] == stage
 
 
+@pytest.mark.parametrize("phase", [Phase.PAUSED, Phase.ABORTED])
+def test_a_stop_does_not_undo_that_the_last_stage_has_passed(phase: Phase) -> None:
+    passed = RolloutStatus().marked(2, StageMark(passed_at=NOW))
+    document = built(view(rollout=Rollout(phase=phase, stage=2), status=passed))
+    assert (document["state"], document["stages"][2]["state"]) == (phase.value, "passed")
+
+
 def test_a_stage_that_fails_is_called_so_also_when_it_has_passed() -> None:
     document = built(view(tallies={0: Tally(confirmed=50, reverted=50), 1: Tally(confirmed=1)}))
     assert [item["state"] for item in document["stages"]] == ["failed", "running", "waiting"]
@@ -198,6 +205,12 @@ def test_what_is_paused_when_it_ends_says_both_and_what_is_stopped_for_good_only
     assert paused == f"{ENDED}: 131 of 2012 confirmed, 1878 under way; paused: smoke in the lab"
     assert built(view(rollout=Rollout(phase=Phase.ABORTED), policy=policy))["summary"] == "aborted"
     assert built(view(recalled_at=NOW, policy=policy))["summary"] == "the software is recalled"
+
+
+def test_a_rollout_that_nobody_judges_is_not_finished_as_long_as_nobody_has_counted_who_waits() -> None:
+    given = view(rollout=Rollout(), tallies={0: Tally(confirmed=3)}, sizes={}, policy=RolloutPolicy())
+    document = built(given)
+    assert (document["state"], document["stages"][0]["state"]) == ("running", "running")
 
 
 @pytest.mark.parametrize(
