@@ -207,7 +207,7 @@ def _why_withdrawn(offer: Attempt, decision: Decision, catalogue: Catalogue) -> 
         return "frozen"
     if item.rollout.held or item.rollout.aborted:
         return f"its rollout is {item.rollout.phase.value}"
-    if item.over(decision.now):
+    if item.over(decision.now) and decision.standing.pinned is None:
         return "its rollout has ended"
     if decision.hop is not None:
         return f"{decision.hop} is offered instead"

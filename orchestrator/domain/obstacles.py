@@ -88,11 +88,11 @@ def _bar(item: Software, standing: Standing, at: datetime) -> str | None:
         return "has no specification"
     if item.version in standing.exhausted:
         return f"is exhausted there: {item.policy.attempts.max} attempts failed"
+    if standing.pinned is not None:
+        return None
     if item.policy.end is not None and item.over(at):
         return f"ends at {rules.instant(item.policy.end)}"
-    if item.strategy is Strategy.TARGETED and standing.pinned is None:
-        return _unmatched(item, standing)
-    return None
+    return _unmatched(item, standing) if item.strategy is Strategy.TARGETED else None
 
 
 def _closed(item: Software, standing: Standing, catalogue: Catalogue) -> str | None:

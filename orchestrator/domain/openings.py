@@ -3,8 +3,8 @@
 Rules:
 - A hop is eligible already. It is open when its rollout is not paused, its stages admit the endpoint, its date has
   come, its window is open, the back-off is over, and consent is given where it is required.
-- A pin sets stages, dates and windows aside; a rescue from recalled software sets stages, windows and consent aside.
-  A freeze, and the endpoint's own soak, hold everything; a rescue waits for no soak.
+- A pin sets stages, dates, the end and windows aside; a rescue from recalled software sets stages, windows and consent
+  aside. A freeze, and the endpoint's own soak, hold everything; a rescue waits for no soak.
 - Limits are not looked at: a hop that is open waits for its turn (`pacing`), and no other is taken instead.
 
 Spec: DESIGN §5, *Open*.
@@ -84,7 +84,8 @@ def _place(
     else:
         # Before its date nothing was offered that could be kept.
         found.kept |= bit if begin == now and window is not None and window.on_close is OnClose.KEEP else 0
-        found.moments += [] if moment is None or item.over(moment) else [moment]
+        ended = moment is not None and standing.pinned is None and item.over(moment)
+        found.moments += [] if moment is None or ended else [moment]
 
 
 def _first_open(window: Window, at: datetime, zone: str | None) -> datetime | None:

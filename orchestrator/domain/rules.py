@@ -5,8 +5,9 @@ Rules:
   filters, not exhausted at the endpoint, on the way to its pin.
 - *Open*: eligible, no freeze, not paused, a stage admits the endpoint, its date has come, its window is open, the
   back-off is over, the endpoint is not soaking, consent is given where it is required.
-- A pin sets filters, stages, dates and windows aside, nothing else. A rescue from recalled software waits neither for
-  a soak, nor for stages, windows and consent. A freeze holds all of them.
+- A pin sets filters, stages, dates, the end and windows aside, nothing else. A rescue from recalled software waits
+  neither for a soak, nor for stages, windows and consent; it leads to nothing that has ended. A freeze holds all of
+  them.
 - `eligible` answers for the whole catalogue at once, for the hot path; `judge` names every rule of one software.
   A property test holds the two together.
 
@@ -98,7 +99,9 @@ def eligible(standing: Standing, catalogue: Catalogue, now: datetime, *, exhaust
         found = catalogue.servable
     else:
         found = catalogue.general | catalogue.targeted(standing.filters)
-    barred = numbers((standing.running,), catalogue) | catalogue.ended(now)
+    barred = numbers((standing.running,), catalogue)
+    if standing.pinned is None:
+        barred |= catalogue.ended(now)
     if exhaustion and standing.exhausted:
         barred |= numbers(standing.exhausted, catalogue)
     return found & ~barred
@@ -200,7 +203,7 @@ def _eligibility(item: Software, standing: Standing, now: datetime, *, to_pin: b
             passed=not item.rollout.aborted,
             detail="the rollout is aborted" if item.rollout.aborted else "not aborted",
         ),
-        _end(item, now),
+        _end(item, standing, now),
         Rule(
             rule="specification",
             passed=item.has_specification,
@@ -267,12 +270,14 @@ def _aside(standing: Standing) -> str:
     return "pin" if standing.pinned is not None else "recall of what runs"
 
 
-def _end(item: Software, now: datetime) -> Rule:
+def _end(item: Software, standing: Standing, now: datetime) -> Rule:
     end = item.policy.end
     if end is None:
         return Rule(rule="end", passed=True, detail="none")
     has_come = end <= now
     detail = f"{'over: ' if has_come else ''}rollout.end is {instant(end)}; now {instant(now)}"
+    if standing.pinned is not None:
+        return Rule(rule="end", passed=True, detail=f"set aside by the pin; {detail}")
     return Rule(rule="end", passed=not has_come, detail=detail)
 
 

@@ -199,8 +199,8 @@ def check_offer(entry: Entry, document: EndpointDocument, before: Endpoint | Non
     assert any(edge.matches(endpoint.running) for edge in item.upgradable_from)
     rescue, pinned = recalled(entry, endpoint.running), endpoint.pinned is not None
     assert attempt.stage == (None if rescue or pinned else item.rollout.stage)
-    assert not over(item, now)
     if not pinned:
+        assert not over(item, now)
         assert targeted(item, document, now)
     if not pinned and not rescue:
         assert admitted(item, document)
@@ -268,7 +268,7 @@ def may_have(item: Software, document: EndpointDocument, now: datetime) -> bool:
     """Whether an endpoint may have a software sooner or later, as things are."""
     endpoint = document.record.endpoint
     stopped = item.strategy is Strategy.SUSPENDED or item.recalled_at is not None or not item.has_specification
-    if stopped or item.rollout.phase is Phase.ABORTED or over(item, now):
+    if stopped or item.rollout.phase is Phase.ABORTED or (endpoint.pinned is None and over(item, now)):
         return False
     setback = endpoint.setbacks.get(item.version)
     if setback is not None and setback.exhausted:

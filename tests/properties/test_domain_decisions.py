@@ -144,9 +144,11 @@ class Oracle:
             return False
         if item.rollout.phase is Phase.ABORTED or (exhaustion and item.version in self.standing.exhausted):
             return False
+        if self.standing.pinned is not None:
+            return True
         if item.policy.end is not None and item.policy.end <= NOW:
             return False
-        if self.standing.pinned is not None or item.strategy is Strategy.GENERAL:
+        if item.strategy is Strategy.GENERAL:
             return True
         return any(use.filter_id in self.standing.filters for use in item.filters)
 

@@ -255,11 +255,33 @@ def ending(version: str, *upgradable_from: str, end: datetime, rollout_date: dat
     return replace(general(version, *upgradable_from, rollout_date=rollout_date), policy=RolloutPolicy(end=end))
 
 
-@pytest.mark.parametrize("standing", [at("1.0.0"), at("1.0.0", pinned="2.0.0"), at(None)])
+@pytest.mark.parametrize("standing", [at("1.0.0"), at(None)])
 def test_what_has_ended_is_the_goal_of_nobody(standing: Standing) -> None:
     software = (general("1.0.0"), ending("2.0.0", "1.0.0", "*", end=NOW + HOUR))
     assert told(decide(standing, catalogue(*software), NOW)) == ("offer", "2.0.0", "2.0.0")
     assert told(decide(standing, catalogue(*software), NOW + HOUR)) == ("blocked", None, None)
+
+
+def test_a_pin_leads_also_to_and_through_what_has_ended() -> None:
+    software = (
+        general("1.0.0"),
+        ending("1.1.0", "1.0.0", end=NOW),
+        ending("1.2.0", "1.1.0", end=NOW, rollout_date=NOW - DAY),
+        general("3.0.0", "1.2.0"),
+    )
+    decision = deciding(at("1.0.0", pinned="1.2.0"), *software)
+    assert told(decision) == ("offer", "1.1.0", "1.2.0")
+    ends = [rule for verdict in decision.software for rule in verdict.rules if rule.rule == "end"]
+    assert [(rule.passed, rule.detail) for rule in ends[1:3]] == [
+        (True, "set aside by the pin; over: rollout.end is 2026-03-01T12:00:00Z; now 2026-03-01T12:00:00Z")
+    ] * 2
+    assert told(deciding(at("1.0.0"), *software)) == ("blocked", None, None)
+
+
+def test_a_pin_waits_for_a_back_off_that_outlasts_the_end() -> None:
+    standing = replace(at("1.0.0", pinned="1.1.0"), retry_at=((v("1.1.0"), NOW + 2 * HOUR),))
+    decision = deciding(standing, ending("1.1.0", "1.0.0", end=NOW + HOUR))
+    assert (told(decision), decision.waits_until) == (("waiting", None, "1.1.0"), NOW + 2 * HOUR)
 
 
 def test_where_a_rollout_has_ended_the_highest_below_it_is_the_goal() -> None:
