@@ -224,6 +224,22 @@ def subscriptions(instances: Instances, app_version: str = "+") -> list[str]:
     return [f"kp1/{app_version}/{name}/+/#" for name in names]
 
 
+def request_filters(instances: Instances, app_version: str, token: str) -> dict[Kind, list[str]]:
+    """The topic filters of every request of one endpoint, without and with request ID, by what its instance is for.
+
+    A filter with a request ID also holds the answers to the request without one.
+    """
+    names = {
+        Kind.SOFTWARE: instances.software,
+        Kind.CONFIGURATION: instances.configuration,
+        Kind.METADATA: instances.metadata,
+    }
+    return {
+        kind: [f"kp1/{app_version}/{name}/{token}/{path}{last}" for path in _RESOURCES[kind] for last in ("", "/+")]
+        for kind, name in names.items()
+    }
+
+
 def marker_topic(partition: str) -> str:
     """Where the service publishes to itself, to learn that everything before has arrived.
 

@@ -17,15 +17,18 @@ import socket
 import subprocess
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+
+from protocol import access_rules
+from protocol.topics import Instances
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 ROOT = Path(__file__).parents[1]
-SERVICE = "otao"
-OPERATORS = "operators"
+SERVICE, OPERATORS = access_rules.SERVICE, access_rules.OPERATORS
 
 _DEADLINE_SECONDS = 15.0
 _STORE = "mosquitto.db"
@@ -53,8 +56,9 @@ class Mosquitto:
     Args:
         tokens: endpoints that get a user of their own, beside `otao` and `operators`.
         anonymous: no passwords and no access rules; for tests of something else.
-        forgery_denied: the block at the end of deploy/mosquitto.acl, filled in for `tokens`.
-        stanzas: whether that block comes with the stanza of each token; without, Mosquitto keeps offers back.
+        forgery_denied: not deploy/mosquitto.acl, but the rules that keep `tokens` from forging their own offers.
+        stanzas: whether these come with the stanza of each token; without, Mosquitto keeps offers back.
+        rules: other access rules, as text.
         tls: certificate and key for a second, encrypted listener.
         extra_lines: appended to the configuration.
     """
@@ -69,6 +73,7 @@ class Mosquitto:
         anonymous: bool = False,
         forgery_denied: bool = False,
         stanzas: bool = True,
+        rules: str | None = None,
         tls: tuple[Path, Path] | None = None,
         extra_lines: Sequence[str] = (),
     ) -> None:
@@ -79,6 +84,7 @@ class Mosquitto:
         self._anonymous = anonymous
         self._forgery_denied = forgery_denied
         self._stanzas = stanzas
+        self._rules = rules
         self._tls = tls
         self._extra_lines = tuple(extra_lines)
         self._process: subprocess.Popen[bytes] | None = None
@@ -202,13 +208,12 @@ class Mosquitto:
         return "\n".join([*lines, *self._extra_lines, ""])
 
     def _access_rules(self) -> str:
-        text = (ROOT / "deploy" / "mosquitto.acl").read_text()
+        if self._rules is not None:
+            return self._rules
         if not self._forgery_denied:
-            return text
-        begin = text.index("#   pattern deny ")
-        denials, stanza = text[begin:].replace("#   ", "").split("\n#\n")
-        named = [stanza.replace("TOKEN", token) for token in self._tokens if self._stanzas]
-        return "\n".join([text[:begin], denials, *named])
+            return (ROOT / "deploy" / "mosquitto.acl").read_text()
+        rules = access_rules.build(Instances(), tokens=self._tokens)
+        return access_rules.acl_file(rules if self._stanzas else replace(rules, named=()))
 
     def _own(self, path: Path) -> None:
         # Started as root, Mosquitto drops to its own user before it opens the store.

@@ -177,7 +177,9 @@ class Diagnoses:
         if codes[0] < REFUSED and held == token:
             return _ok("broker.access", "offers are taken and retained")
         said = f"refuses offers (reason code 0x{codes[0]:02x})" if codes[0] >= REFUSED else "does not retain offers"
-        return _failed("broker.access", f"the broker {said}", "let Otao's user write kp1/#; see deploy/mosquitto.acl")
+        return _failed(
+            "broker.access", f"the broker {said}", "let Otao's user write kp1/#; `otao acl` prints the rules"
+        )
 
 
 def _ok(check: str, detail: str) -> Check:
@@ -269,7 +271,7 @@ def _parked(found: Inspection) -> Check:
     if not found.parked:
         return _ok("pushes.parked", "the broker refuses no push topic")
     detail = f"the broker refuses {found.parked} push topics, {found.parked_topic} among them"
-    return _warning("pushes.parked", detail, "let Otao's user write kp1/#; see deploy/mosquitto.acl")
+    return _warning("pushes.parked", detail, "let Otao's user write kp1/#; `otao acl` prints the rules")
 
 
 def _dead_letters(found: Inspection) -> Check:

@@ -29,17 +29,25 @@ _config = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     help="The settings file; else OTAO_CONFIG, else otao.toml in the working directory if it is there.",
 )
+_mqtt_url = click.option(
+    "--mqtt-url", metavar="URL", help="The broker, mqtt://USER:PASSWORD@HOST:PORT (OTAO_MQTT_URL)."
+)
 _database_url = click.option("--database-url", metavar="URL", help="Where the database is (OTAO_DATABASE_URL).")
 _log_level = click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="The least that is logged."
 )
 
 
+def of_broker(command: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a command with the options that say which broker, and what else is set."""
+    return _config(_mqtt_url(command))
+
+
 def of_service(command: Callable[..., None]) -> Callable[..., None]:
     """Decorate a command with the options of `otao serve`."""
     options = (
         _config,
-        click.option("--mqtt-url", metavar="URL", help="The broker, mqtt://USER:PASSWORD@HOST:PORT (OTAO_MQTT_URL)."),
+        _mqtt_url,
         _database_url,
         click.option("--listen", "http_listen", metavar="HOST:PORT", help="Where HTTP is served (OTAO_HTTP_LISTEN)."),
         _log_level,

@@ -121,7 +121,7 @@ async def test_a_retained_offer_reaches_its_endpoint_when_it_comes_and_no_other(
 
 
 async def test_without_the_deny_an_endpoint_can_forge_only_its_own_offer(broker: Mosquitto) -> None:
-    """The price of a deny in Mosquitto is that no offer arrives; see deploy/mosquitto.acl."""
+    """The price of a deny in Mosquitto is that no offer arrives; see `protocol.access_rules`."""
     async with connected(broker, "tok7") as device:
         assert await codes(device, f"{OWN}/{PUSH}", f"{OTHER}/{PUSH}") == [0, DENIED]
         assert await codes(device, f"{OWN}/{ASK}", f"{OTHER}/{ASK}") == [0, DENIED]

@@ -1,0 +1,88 @@
+"""`otao acl`: the broker's access rules for the settings of a service.
+
+Rules:
+- Nothing is opened: neither the broker, nor the database, nor a server.
+- No password is printed.
+
+Layer: cli.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, TextIO
+from urllib.parse import unquote, urlsplit
+
+import click
+
+from orchestrator.cli import serve
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.settings import Settings
+    from protocol.access_rules import AccessRules, Party, Rule
+
+FORGEABLE = (
+    "otao: with these rules an endpoint can put a false offer on its own topic, never on another's; "
+    "--tokens FILE refuses it"
+)
+
+
+@click.command(epilog="\b\nExample: otao acl --tokens tokens.txt > /etc/mosquitto/otao.acl")
+@serve.of_broker
+@click.option("--operators", metavar="USER", multiple=True, help="A user of people and tools; default: operators.")
+@click.option("--tokens", metavar="FILE", type=click.File(), help="Every endpoint's token, one a line; - is the input.")
+@click.option("--json", "as_json", is_flag=True, help="Print them as data.")
+def acl(
+    config: Path | None, operators: tuple[str, ...], tokens: TextIO | None, *, as_json: bool, **flags: str | None
+) -> None:
+    """Print the broker's access rules for these settings, as Mosquitto's acl_file."""
+    settings = serve.load(config, flags)
+    rules = _rules(settings, operators, None if tokens is None else tokens.read().splitlines())
+    from protocol import access_rules
+
+    click.echo(json.dumps(_data(rules, settings), indent=2) if as_json else access_rules.acl_file(rules), nl=as_json)
+    if not rules.denies_forgery:
+        click.echo(FORGEABLE, err=True)
+
+
+def _rules(settings: Settings, operators: tuple[str, ...], tokens: list[str] | None) -> AccessRules:
+    """The rules; ends with a sentence where there are none."""
+    from protocol import access_rules
+    from protocol.errors import SettingError
+
+    if settings.embedded is not None:
+        serve.refuse(["the embedded broker has no access rules; give the address of the one that will have them"])
+    try:
+        return access_rules.build(
+            settings.instances,
+            service=_user(settings) or access_rules.SERVICE,
+            operators=operators or (access_rules.OPERATORS,),
+            tokens=None if tokens is None else [token for token in tokens if token],
+        )
+    except SettingError as error:
+        serve.refuse([str(error)])
+        raise
+
+
+def _user(settings: Settings) -> str:
+    return unquote(urlsplit(settings.mqtt_url.get_secret_value()).username or "")
+
+
+def _data(rules: AccessRules, settings: Settings) -> dict[str, object]:
+    return {
+        "service": {**_party(rules.service), "clientId": settings.mqtt_client_id},
+        "operators": [_party(party) for party in rules.operators],
+        "endpoints": [_rule(rule) for rule in rules.endpoints.rules],
+        "named": [_party(party) for party in rules.named],
+        "forgedOffers": "refused" if rules.denies_forgery else "possible",
+    }
+
+
+def _party(party: Party) -> dict[str, object]:
+    return {"user": party.user, "rules": [_rule(rule) for rule in party.rules]}
+
+
+def _rule(rule: Rule) -> dict[str, str]:
+    return {"access": rule.access.value, "topic": rule.topic}
