@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from broker_bridge.links import MqttLink
     from orchestrator.api.guards import App
     from orchestrator.application.engine import Engine
+    from orchestrator.application.partitions import Locations
     from orchestrator.application.ports import Steps
     from orchestrator.persistence.storage import SqlStorage
     from orchestrator.settings import Settings
@@ -81,6 +82,8 @@ class Surroundings:
     wall: Callable[[], datetime] = wall
     gauges: dict[str, float] = field(default_factory=dict)
     """Shown by `/metrics`."""
+    locations: Locations | None = None
+    """Where applications are; None: all are in one partition."""
 
     @classmethod
     def of(cls, settings: Settings, *, steps: Steps, wall: Callable[[], datetime]) -> Surroundings:
@@ -190,6 +193,7 @@ def _parts(
         partition=partition,
         installation=storage.name,
         generation=storage.generation,
+        locations=surroundings.locations,
         steps=surroundings.steps,
         floods=Floods(settings.endpoint_messages_per_minute),
         feed=Feed(start=int(clock.now().timestamp() * 1_000_000)),
@@ -208,7 +212,7 @@ def _links(
     spoken = ordered = None
     if not directory.complete:
         spoken = coverages.of_endpoints(directory, settings.instances, partition)
-        ordered = coverages.of_operators(directory)
+        ordered = coverages.of_operators(directory, partition)
     return (
         links.for_endpoints(settings, storage.name, partition, admitted=admitted, covered=spoken),
         links.for_operators(settings, storage.name, partition, admitted=admitted, covered=ordered),

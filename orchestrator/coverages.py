@@ -1,6 +1,8 @@
 """What the connections of a partition that is not alone are subscribed to: its own applications, and nothing else.
 
 Rules:
+- `main` hears every command, so that what is for no application is refused. What endpoints of unknown application
+  versions say is not heard: one process would have to take in what all endpoints say.
 - Subscriptions follow the applications: before a request that changes one is answered, the broker has them as well.
 - A broker that is away, or busy, has them later, or with the next connection; the request is answered nevertheless.
 - Both connections know what has changed before either is waited for.
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from orchestrator import links
+from orchestrator.application.partitions import MAIN
 from protocol import controls, topics
 from protocol.links import Subscription
 
@@ -40,8 +43,10 @@ def of_endpoints(directory: Directory, instances: Instances, partition: str) -> 
     return [links.marker_of(partition), *(Subscription(topic_filter=item) for item in filters)]
 
 
-def of_operators(directory: Directory) -> list[Subscription]:
-    """Every command to a directory's applications."""
+def of_operators(directory: Directory, partition: str) -> list[Subscription]:
+    """Every command to a directory's applications, and in `main` to all others."""
+    if partition == MAIN:
+        return [Subscription(topic_filter=controls.SUBSCRIPTION)]
     filters = [controls.subscription(entry.application.name) for entry in directory.entries()]
     return [Subscription(topic_filter=item) for item in filters]
 
@@ -71,7 +76,7 @@ class Coverage:
     async def renew(self) -> None:
         """Have the broker know what is subscribed to now."""
         self.endpoints.cover(of_endpoints(self.directory, self.instances, self.partition))
-        self.operators.cover(of_operators(self.directory))
+        self.operators.cover(of_operators(self.directory, self.partition))
         until = asyncio.get_running_loop().time() + ANSWER_SECONDS
         for name, link in (("endpoints", self.endpoints), ("operators", self.operators)):
             try:

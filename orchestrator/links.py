@@ -67,7 +67,7 @@ def for_operators(
         _options(settings, installation, name),
         subscriptions=(_subscription(controls.SUBSCRIPTION),) if covered is None else tuple(covered),
         varying=covered is not None,
-        unwanted=() if covered is None else (controls.SUBSCRIPTION,),
+        unwanted=() if covered is None or partition == MAIN else (controls.SUBSCRIPTION,),
         receive_maximum=OPERATORS_RECEIVE_MAXIMUM,
         will=watches.will(presence_of(installation, partition)),
     )

@@ -299,7 +299,7 @@ class Replica:
             async with open_storage(url, lease=tenure.epoch, partition=seat.partition) as storage:
                 assembly = await assemble(
                     storage,
-                    replace(self.surroundings, settings=settings),
+                    replace(self.surroundings, settings=settings, locations=self.front.locations),
                     partition=seat.partition,
                     admitted=tenure.confirm,
                     others=partial(self.front.others, seat.partition),

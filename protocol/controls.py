@@ -188,10 +188,21 @@ def parse(topic: str) -> ControlAddress:
     return ControlAddress(application=match["application"], command=command, request_id=request_id)
 
 
+def application_in(topic: str) -> str | None:
+    """The application that a topic of the control topic names, whatever else is wrong with it; None: it names none."""
+    match = _CONTROL.fullmatch(topic)
+    return match["application"] if match is not None and topics.APPLICATION.fullmatch(match["application"]) else None
+
+
 def build(address: ControlAddress) -> str:
     """The topic of a command; the inverse of `parse`."""
     topic = f"{_PREFIX}{address.application}/control/{address.command}"
     return topic if address.request_id is None else f"{topic}/{address.request_id}"
+
+
+def is_command(inbound: Inbound) -> bool:
+    """Whether a message on the control topic is to be answered: it is no answer, and no retained message cleared."""
+    return not topics.is_ours(inbound.topic) and bool(inbound.payload or not inbound.retain)
 
 
 def read(inbound: Inbound, limits: Limits = DEFAULT_LIMITS) -> ControlRequest | None:
@@ -201,7 +212,7 @@ def read(inbound: Inbound, limits: Limits = DEFAULT_LIMITS) -> ControlRequest | 
         CommandRefusedError: it is none that can be executed.
     """
     topic = inbound.topic
-    if topics.is_ours(topic) or (inbound.retain and not inbound.payload):
+    if not is_command(inbound):
         return None
     reply = Reply(
         status_topic=topics.status_topic(topic),

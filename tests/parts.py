@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.application.batches import Settings
 from orchestrator.application.parts import Parts
+from orchestrator.application.ports import StorageError
 from protocol.links import Connection, LinkLost
 from protocol.payloads import Limits
 from protocol.topics import Instances
@@ -69,6 +72,24 @@ class Retainer(NoLink):
 
     async def read_retained(self, topics: Sequence[str]) -> dict[str, bytes]:
         return {topic: self.retained[topic] for topic in topics if topic in self.retained}
+
+
+@dataclass
+class Known:
+    """Where applications are."""
+
+    places: dict[str, str] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    away: bool = False
+
+    async def of(self, application: str) -> str | None:
+        self.asked.append(application)
+        if self.away:
+            raise StorageError("gone", transient=True)
+        return self.places.get(application)
+
+    async def amounts(self) -> dict[str, int]:
+        return dict(Counter(self.places.values()))
 
 
 def without_broker(storage: SqlStorage, directory: Directory, clock: Clock) -> Parts:

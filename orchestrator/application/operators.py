@@ -6,6 +6,8 @@ Rules:
 - Taking never waits for an answer to leave: the link, when it has too much unacknowledged, reads neither commands nor
   the broker's word on what we publish. Where too many answers wait, commands are acknowledged without one.
 - These are another session's messages than endpoints': neither waits for the other.
+- Of several partitions `main` hears all commands. It leaves to the others what is for their applications, and refuses
+  what is for none. Where it cannot find out, it says nothing: the other one may have done what was asked.
 
 Layer: application.
 """
@@ -21,6 +23,8 @@ import structlog
 
 from orchestrator.application import failures
 from orchestrator.application.documents import texts
+from orchestrator.application.partitions import MAIN
+from orchestrator.application.ports import StorageError
 from protocol import controls
 from protocol.controls import CommandRefusedError
 from protocol.links import REFUSED, LinkLost
@@ -64,6 +68,8 @@ class Operators:
         self._steps = parts.steps
         self._greetings = greetings
         self._directory = parts.directory
+        self._partition = parts.partition
+        self._locations = parts.locations
         self._done: deque[_Done] = deque()
         self._due = asyncio.Event()
 
@@ -114,6 +120,8 @@ class Operators:
 
     async def _handle(self, inbound: Inbound) -> Outbound | None:
         """Execute one message; return its answer, None where there is none."""
+        if not controls.is_command(inbound) or await self._is_of_another(inbound.topic):
+            return None
         try:
             request = controls.read(inbound, self._limits)
         except CommandRefusedError as error:
@@ -121,11 +129,20 @@ class Operators:
             if error.reply is None:
                 return None
             return error.reply.error(failure.status_code, failure.code, failure.reason)
-        return None if request is None or self._is_of_another(request) else await self._execute(request)
+        return None if request is None else await self._execute(request)
 
-    def _is_of_another(self, request: ControlRequest) -> bool:
-        """Whether the command is for another partition: ours has no such application, or has it no more."""
-        return not self._directory.complete and self._directory.by_name(request.address.application) is None
+    async def _is_of_another(self, topic: str) -> bool:
+        """Whether a command is another partition's to answer; one to an application that nobody has is `main`'s."""
+        name = controls.application_in(topic)
+        if self._directory.complete or (name is not None and self._directory.by_name(name) is not None):
+            return False
+        if self._partition != MAIN or self._locations is None:
+            return True
+        try:
+            return name is not None and await self._locations.of(name) not in {None, MAIN}
+        except StorageError as error:
+            log.warning("command not answered: nobody knows whose it is", topic=topic, reason=error.reason)
+            return True
 
     async def _execute(self, request: ControlRequest) -> Outbound:
         command = request.address.command

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.application.batches import Settings
     from orchestrator.application.directory import Directory
     from orchestrator.application.editing import EditingStorage
+    from orchestrator.application.partitions import Locations
     from orchestrator.application.ports import Clock, Steps, Storage
     from protocol.links import Link
     from protocol.topics import Instances
@@ -47,6 +48,8 @@ class Parts:
     """Told in the sentinel, so that another installation's is not taken for ours."""
     generation: int = 0
     """Told there too: a database that was restored is older than what it has told the broker."""
+    locations: Locations | None = None
+    """Where applications are that are not in this partition; None: there are none."""
     steps: Steps = no_steps
     elapsed: Callable[[], float] = paces.running_time
     """Seconds that have really passed, to pace work by."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,12 +26,14 @@ from orchestrator.persistence.storage import open_storage
 from tests import postgres
 from tests.brokers import Mosquitto
 from tests.properties.recounts import recount
-from tests.services import connect, eventually, topic, until_retained
+from tests.services import SECONDS, connect, eventually, topic, until_retained
 from tests.system.replicas import PACE_SECONDS, TAKE_OVER_SECONDS, Replica, crowding, open_replicas, reported
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
+
+    import aiomqtt
 
     from tests.postgres import Postgres
 
@@ -229,6 +232,63 @@ async def test_a_rollout_of_all_applications_is_frozen_and_offered_by_whoever_is
         async with second.client() as client:
             answer = await client.put("/api/v1/applications/x", json={"appVersions": ["kettle-v1"]})
         assert (answer.status_code, answer.json()["code"]) == (409, "app-version-taken")
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_commands_and_reports_are_answered_once_before_and_after_a_kill_also_commands_to_nobody(
+    protocol: str, server: Postgres, database: str
+) -> None:
+    given = {"OTAO_PARTITIONS": "3", "OTAO_MQTT_PROTOCOL": protocol}
+    names = APPLICATIONS[:3]
+    async with (
+        Mosquitto(anonymous=True) as broker,
+        open_replicas(broker, server, database, 2, **given) as (first, second),
+        connect(broker, "people") as client,
+    ):
+        await until_all_held([first, second], len(names))
+        for application in names:
+            await first.define(application)
+        for topic_filter in ("otao/v1/+/control/#", "kp1/+/cmx_ota/+/applied/json/#"):
+            await client.subscribe(topic_filter, qos=1)
+        await say_and_be_answered(client, names, "1.0.0")
+        for application in names:
+            await until_retained(broker, {"t": "1.1.0"}, app_version=f"{application}-v1")
+        await second.kill()
+        await until_held([first], [len(names)], TAKE_OVER_SECONDS * crowding())
+        await say_and_be_answered(client, names, "1.1.0")
+        for application in names:
+            await until_retained(broker, {"t": "2.0.0"}, app_version=f"{application}-v1")
+            assert await reported(first, "t", application=application) == ["1.0.0", "1.1.0"]
+
+
+async def until_all_held(replicas: Sequence[Replica], amount: int) -> None:
+    """Wait until replicas serve so many partitions together, and nothing is about to move."""
+
+    async def so() -> bool:
+        amounts = [await held(replica) for replica in replicas]
+        return sum(amounts) == amount and max(amounts) - min(amounts) <= 1
+
+    await eventually(so, f"they hold {amount}", SHARES_SECONDS * crowding())
+
+
+async def say_and_be_answered(client: aiomqtt.Client, names: Sequence[str], version: str) -> None:
+    """Command and report; each is answered once, by whoever has to."""
+    said = {f"otao/v1/{name}/control/{what}" for name in names for what in ("fleet.summary/1/status", "burn/2/error")}
+    said |= {f"kp1/{name}-v1/cmx_ota/t/applied/json/3/status" for name in names}
+    said |= {"otao/v1/nobody/control/freeze/4/error", "otao/v1/NOBODY/control/freeze/5/error"}
+    last = {f"otao/v1/{name}/control/fleet.summary/6/status" for name in names}
+    last |= {"otao/v1/nobody/control/freeze/7/error"}
+    answers: Counter[str] = Counter()
+    for expected in (said, last):
+        for answer in sorted(expected):
+            payload = json.dumps({"configId": version}) if answer.startswith("kp1/") else "{}"
+            await client.publish(answer.rpartition("/")[0], payload, qos=1)
+        async with asyncio.timeout(SECONDS):
+            while not expected <= answers.keys():
+                topic_of = str((await anext(client.messages)).topic)
+                answers[topic_of] += topic_of.endswith(("/status", "/error"))
+    # Each partition answers in order: a second answer to what was said first would have come before the last.
+    assert +answers == Counter(said | last)
 
 
 async def test_whoever_signed_in_at_one_replica_is_known_to_all_until_signing_out(

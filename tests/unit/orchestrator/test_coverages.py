@@ -81,7 +81,8 @@ def test_what_is_covered_is_what_the_applications_of_the_partition_need() -> Non
     spoken = [item.topic_filter for item in coverages.of_endpoints(directory, Instances(), "p2")]
     requests = [f"kp1/{name}/{instance}/+/#" for name in ("a", "b") for instance in ("cmx_ota", "cmx", "epmx")]
     assert spoken == [MARKER, *requests]
-    assert [item.topic_filter for item in coverages.of_operators(directory)] == ["otao/v1/kettle/control/#"]
+    assert [item.topic_filter for item in coverages.of_operators(directory, "p2")] == ["otao/v1/kettle/control/#"]
+    assert [item.topic_filter for item in coverages.of_operators(directory, "main")] == ["otao/v1/+/control/#"]
 
 
 async def test_a_request_that_changes_applications_is_answered_when_the_broker_knows() -> None:

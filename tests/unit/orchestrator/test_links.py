@@ -17,6 +17,12 @@ def test_endpoints_and_operators_have_sessions_and_subscriptions_of_their_own() 
     assert [(item.topic_filter, item.echo) for item in operators.subscriptions] == [("otao/v1/+/control/#", False)]
 
 
+def test_of_several_partitions_all_but_main_give_up_hearing_every_command() -> None:
+    loaded = settings.load({})
+    main, other = (links.for_operators(loaded, "a1b2", name, covered=[])._options for name in ("main", "p2"))
+    assert (main.unwanted, other.unwanted) == ((), ("otao/v1/+/control/#",))
+
+
 def test_only_the_connection_that_people_watch_has_a_will() -> None:
     loaded = settings.load({"mqtt_client_id": "fleet"})
     endpoints = links.for_endpoints(loaded, "a1b2", "main")._options

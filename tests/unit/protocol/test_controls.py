@@ -101,6 +101,36 @@ def test_what_is_no_topic_of_a_command_is_refused(topic: str) -> None:
         controls.parse(topic)
 
 
+@pytest.mark.parametrize(
+    ("topic", "application"),
+    [
+        ("otao/v1/kettle/control/freeze/1", "kettle"),
+        ("otao/v1/kettle/control/burn/x/y", "kettle"),
+        ("otao/v1/Kettle/control/freeze", None),
+        ("otao/v1/kettle/control/", None),
+        ("otao/v1/kettle/summary", None),
+    ],
+)
+def test_a_topic_tells_the_application_whatever_else_is_wrong_with_it(topic: str, application: str | None) -> None:
+    assert controls.application_in(topic) == application
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "retain", "so"),
+    [
+        ("freeze", b"{}", False, True),
+        ("freeze", b"{}", True, True),
+        ("fleet.summary", b"", False, True),
+        ("freeze", b"", True, False),
+        ("freeze/status", b"{}", False, False),
+        ("freeze/1/error", b"{}", False, False),
+    ],
+)
+def test_answers_and_what_is_cleared_are_no_commands(topic: str, payload: bytes, retain: bool, so: bool) -> None:
+    inbound = Inbound(topic=f"otao/v1/kettle/control/{topic}", payload=payload, retain=retain)
+    assert controls.is_command(inbound) is so
+
+
 def test_an_unknown_command_is_named_and_an_overlong_topic_is_not_answered() -> None:
     with pytest.raises(UnknownCommandError, match=r"software\.burn"):
         controls.parse("otao/v1/kettle/control/software.burn")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,8 +18,8 @@ from orchestrator.api.fronts import Front, Local, open_front
 from orchestrator.application import partitions
 from orchestrator.application.leases import Holder
 from orchestrator.application.partitions import MAIN
-from orchestrator.application.ports import StorageError
 from tests.contract.deadlines import eventually
+from tests.parts import Known
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -205,24 +204,6 @@ async def test_an_answer_that_had_begun_is_cut_short_when_another_holder_follows
             scene.front.follow({MAIN: NOBODY})
             with pytest.raises(httpx2.RemoteProtocolError):
                 await anext(lines)
-
-
-@dataclass
-class Known:
-    """Where applications are."""
-
-    places: dict[str, str] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-    away: bool = False
-
-    async def of(self, application: str) -> str | None:
-        self.asked.append(application)
-        if self.away:
-            raise StorageError("gone", transient=True)
-        return self.places.get(application)
-
-    async def amounts(self) -> dict[str, int]:
-        return dict(Counter(self.places.values()))
 
 
 @dataclass

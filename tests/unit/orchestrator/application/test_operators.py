@@ -3,13 +3,17 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from orchestrator.application.directory import Directory
 from orchestrator.application.operators import WAITING, Operators
+from orchestrator.application.partitions import MAIN
 from orchestrator.application.problems import NotFoundError
 from protocol.links import Connection, Inbound, LinkLost, Outbound, Received
 from tests.contract.deadlines import eventually
-from tests.parts import Retainer, with_link
+from tests.contract.storages import APP, entry_of
+from tests.parts import Known, Retainer, with_link
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -33,9 +37,10 @@ class Line(Retainer):
         self.stuck: asyncio.Event | None = None
         self.broken = False
 
-    def bring(self, command: str, payload: bytes = b"{}", *, retain: bool = False) -> None:
+    def bring(self, command: str, payload: bytes = b"{}", *, retain: bool = False, application: str = "kettle") -> None:
         assert self.connection is not None
-        inbound = Inbound(topic=f"{BASE}/{command}", payload=payload, qos=1, packet_id=1, retain=retain)
+        topic = f"{BASE.replace('kettle', application)}/{command}"
+        inbound = Inbound(topic=topic, payload=payload, qos=1, packet_id=1, retain=retain)
         self.waiting.put_nowait(Received(connection=self.connection, messages=(inbound,)))
 
     def come_up(self) -> None:
@@ -72,10 +77,14 @@ class Doing:
 
 
 @asynccontextmanager
-async def working(desk: Desk) -> AsyncIterator[tuple[Line, Doing, Parts]]:
+async def working(
+    desk: Desk, *, several: bool = False, partition: str = MAIN, locations: Known | None = None
+) -> AsyncIterator[tuple[Line, Doing, Parts]]:
     line = Line()
     doing = Doing(line)
-    parts = with_link(line, desk.storage, desk.directory, desk.clock)
+    directory = Directory([entry_of(replace(APP, key=1))], complete=False) if several else desk.directory
+    parts = with_link(line, desk.storage, directory, desk.clock)
+    parts = replace(parts, partition=partition, locations=locations)
     operators = Operators(line, doing, parts, lambda: [HELLO])
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         tasks = [group.create_task(operators.take()), group.create_task(operators.answer())]
@@ -160,3 +169,49 @@ async def test_an_answer_that_the_broker_refuses_is_counted_and_its_command_is_d
         line.bring("freeze")
         await eventually(lambda: "ack freeze" in line.log, "acknowledged")
         assert parts.tallies.answers_refused == {"0x87": 1}
+
+
+SEVERAL = {"kettle": "main", "lamp": "p2"}
+"""Where applications are; the test's partition has the kettle."""
+
+
+async def test_main_refuses_commands_to_applications_that_no_partition_has_and_leaves_the_others_theirs(
+    desk: Desk,
+) -> None:
+    known = Known(SEVERAL)
+    async with working(desk, several=True, locations=known) as (line, doing, parts):
+        line.bring("fleet.summary/1")
+        await eventually(lambda: "ack fleet.summary/1" in line.log, "its own")
+        assert known.asked == []
+        for command in ("freeze", "burn", "freeze/x"):
+            line.bring(command, application="lamp")
+        line.bring("freeze", application="lamp", retain=True)
+        line.bring("freeze/1/status", application="oven")
+        line.bring("freeze", b"", application="oven", retain=True)
+        doing.error = NotFoundError("application", "oven")
+        line.bring("freeze", application="oven")
+        line.bring("burn", application="oven")
+        line.bring("freeze", application="Oven")
+        await eventually(lambda: len(line.sent) == 4, "refused")
+        told = [(message.topic.split("/")[2], json.loads(message.payload).get("code")) for message in line.sent[1:]]
+        assert told == [("oven", "application-not-found"), ("oven", "command-unknown"), ("Oven", "topic-malformed")]
+        assert known.asked == ["lamp"] * 4 + ["oven"] * 2
+        assert sum(parts.tallies.commands_refused.values()) == 3
+
+
+async def test_main_says_nothing_to_a_command_of_which_it_cannot_find_out_whose_it_is(desk: Desk) -> None:
+    async with working(desk, several=True, locations=Known(SEVERAL, away=True)) as (line, _, _parts):
+        line.bring("freeze", application="oven")
+        line.bring("freeze")
+        await eventually(lambda: "ack freeze" in line.log, "the next one is executed")
+        assert [message.topic for message in line.sent] == [f"{BASE}/freeze/status"]
+
+
+async def test_another_partition_answers_its_own_commands_alone(desk: Desk) -> None:
+    known = Known(SEVERAL)
+    async with working(desk, several=True, locations=known, partition="p2") as (line, _, _parts):
+        line.bring("burn", application="oven")
+        line.bring("freeze")
+        await eventually(lambda: "ack freeze" in line.log, "the next one is executed")
+        assert [message.topic for message in line.sent] == [f"{BASE}/freeze/status"]
+        assert known.asked == []
