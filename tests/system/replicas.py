@@ -91,6 +91,28 @@ class Replica(Service):
         self._process.send_signal(number)
 
 
+async def begin(fault: str, replica: Replica) -> None:
+    """Lose a replica: it is killed, stopped, or cut off."""
+    match fault:
+        case "killed":
+            await replica.kill()
+        case "stopped":
+            replica.pause()
+        case _:
+            replica.cut_off()
+
+
+async def end(fault: str, replica: Replica) -> None:
+    """Have it back."""
+    match fault:
+        case "killed":
+            await replica.start()
+        case "stopped":
+            replica.resume()
+        case _:
+            replica.join_again()
+
+
 def crowding() -> float:
     """How many processes want each core; at least 1."""
     return max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))

@@ -1,7 +1,8 @@
-"""Three replicas share six partitions on one PostgreSQL and one broker, under load; one is killed, and comes back.
+"""Three replicas share six partitions on one PostgreSQL and one broker, under load; each is lost once, and comes back.
 
-The others take its partitions over in 5 s and give it its share again: no report is lost or applied twice, the broker
-holds what endpoints are offered, and every replica answers for all applications meanwhile.
+One is killed, one stopped, one cut off from both. The others take its partitions over in 5 s and give it its share
+again: no report is lost or applied twice, the broker holds what endpoints are offered, and every replica answers for
+all applications meanwhile.
 """
 
 from __future__ import annotations
@@ -27,7 +28,16 @@ from tests import postgres
 from tests.brokers import Mosquitto
 from tests.properties.recounts import recount
 from tests.services import SECONDS, connect, eventually, topic, until_retained
-from tests.system.replicas import PACE_SECONDS, TAKE_OVER_SECONDS, Replica, crowding, open_replicas, reported
+from tests.system.replicas import (
+    PACE_SECONDS,
+    TAKE_OVER_SECONDS,
+    Replica,
+    begin,
+    crowding,
+    end,
+    open_replicas,
+    reported,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -127,7 +137,7 @@ async def last_of(service: Replica, application: str, token: str, version: str) 
     assert (await service.endpoint(token, application=application))["offer"] is None
 
 
-async def test_replicas_share_partitions_and_take_them_over_from_one_that_is_killed_under_load(
+async def test_replicas_share_partitions_and_take_them_over_from_one_that_is_lost_under_load(
     server: Postgres, database: str
 ) -> None:
     amount = {"OTAO_PARTITIONS": str(len(PARTITIONS))}
@@ -139,29 +149,38 @@ async def test_replicas_share_partitions_and_take_them_over_from_one_that_is_kil
         assert [item["name"] for item in listed["items"]] == sorted(APPLICATIONS)
         async with under_load(broker) as load:
             await load.more(200)
-            killed, others = replicas[0], replicas[1:]
-            await killed.kill()
-            crowd = crowding()
-            seconds = await until_held(others, [3, 3], TAKE_OVER_SECONDS * crowd)
-            print(f"taken over after {seconds:.2f} s, {crowd:.1f} processes a core")  # noqa: T201 - to read
-            await load.more(200)
-            # What is about an application that has moved is answered by whoever is asked.
-            for application in APPLICATIONS:
-                await others[0].software("9.0.0", ["3.0.0"], application=application)
-            await killed.start()
-            await until_held(replicas, [2, 2, 2], SHARES_SECONDS * crowding())
-            await load.more(200)
+            for fault, lost in zip(("killed", "stopped", "cut off"), replicas, strict=True):
+                await followed_by_the_others(fault, lost, replicas, load)
         for (application, token), versions in load.acknowledged.items():
-            await last_of(killed, application, token, versions[-1])
-            assert await reported(others[0], token, application=application) == versions
+            await last_of(replicas[0], application, token, versions[-1])
+            assert await reported(replicas[1], token, application=application) == versions
         for application in APPLICATIONS:
             await until_retained(broker, {}, app_version=f"{application}-v1")
         assert [await replica.metric("otao_dead_letters_total") for replica in replicas] == [0, 0, 0]
         assert all(replica.running for replica in replicas)
-        assert sum([await replica.metric("otao_leases_lost") for replica in others]) == 0
         for replica in replicas:
             assert await replica.terminate() == 0
     await counters_equal_rows(server.url(database))
+
+
+async def followed_by_the_others(fault: str, lost: Replica, replicas: Sequence[Replica], load: Load) -> None:
+    """Lose a replica and have it back: the others take over what it had, lose nothing of theirs, and share again."""
+    others = [replica for replica in replicas if replica is not lost]
+    before = [await replica.metric("otao_leases_lost") for replica in others]
+    begun_at = time.monotonic()
+    await begin(fault, lost)
+    crowd = crowding()
+    await until_held(others, [3, 3], TAKE_OVER_SECONDS * crowd)
+    seconds = time.monotonic() - begun_at
+    print(f"{fault}: taken over after {seconds:.2f} s, {crowd:.1f} processes a core")  # noqa: T201 - to read
+    await load.more(100)
+    # What is about an application that has moved is answered by whoever is asked.
+    for application in APPLICATIONS:
+        await others[0].software("9.0.0", ["3.0.0"], application=application)
+    await end(fault, lost)
+    await until_held(replicas, [2, 2, 2], SHARES_SECONDS * crowding())
+    assert [await replica.metric("otao_leases_lost") for replica in others] == before
+    await load.more(100)
 
 
 async def counters_equal_rows(url: str) -> None:

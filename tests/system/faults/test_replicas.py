@@ -20,6 +20,8 @@ from tests.properties.recounts import recount
 from tests.services import connect, eventually, report, topic, until_retained
 from tests.system.replicas import (
     Replica,
+    begin,
+    end,
     holder_of,
     open_replicas,
     reported,
@@ -50,26 +52,6 @@ async def database(server: Postgres, tmp_path: Path) -> AsyncIterator[str]:
     await server.fresh(name)
     yield name
     await server.drop(name)
-
-
-async def begin(fault: str, replica: Replica) -> None:
-    match fault:
-        case "killed":
-            await replica.kill()
-        case "stopped":
-            replica.pause()
-        case _:
-            replica.cut_off()
-
-
-async def end(fault: str, replica: Replica) -> None:
-    match fault:
-        case "killed":
-            await replica.start()
-        case "stopped":
-            replica.resume()
-        case _:
-            replica.join_again()
 
 
 @pytest.mark.parametrize("fault", ["killed", "stopped", "cut off"])
