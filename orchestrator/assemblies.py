@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -151,7 +151,7 @@ async def assemble(
     clock = SteadyClock(surroundings.wall, time.monotonic, floor=await storage.alive_at())
     directory = Directory(await storage.entries(), complete=settings.partitions == 1)
     if not directory.complete:
-        access.sessions.share(storage.secret)
+        access = await _shared(access, storage, clock)
     link, operators_link = _links(settings, storage, partition, directory, admitted)
     parts = _parts(surroundings, storage, link, directory, clock, partition)
     engine = await engines.assemble(parts, batch_size=settings.batch_size, sample_every=settings.audit_interval)
@@ -170,6 +170,17 @@ async def assemble(
         gauges=lambda: _gauges(engine, retirer),
         link_events=lambda: _link_events(link.counters),
     )
+
+
+async def _shared(access: Access, storage: SqlStorage, clock: SteadyClock) -> Access:
+    """Sessions are known to all replicas, and so is, also to those that come to serve later, who has signed out."""
+    access.sessions.share(storage.secret)
+    access.sessions.learn({session: at.timestamp() for session, at in (await storage.signed_out()).items()})
+
+    async def keep(session: str, ends_at: float) -> None:
+        await storage.sign_out(session, datetime.fromtimestamp(ends_at, UTC), clock.now())
+
+    return replace(access, keep=keep)
 
 
 def _parts(

@@ -15,7 +15,7 @@ Layer: api.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -77,6 +77,10 @@ class KeysUnusableError(RequestError):
         super().__init__("the file of API keys cannot be used, so nobody is let in; the service's log says why")
 
 
+async def in_memory(_session: str, _ends_at: float) -> None:
+    """Nobody comes to serve later who would take it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
     """Keys and sessions of one service."""
@@ -85,6 +89,8 @@ class Access:
     sessions: Sessions
     refused: Callable[[], None]
     """Counts a key that is none."""
+    keep: Callable[[str, float], Awaitable[None]] = in_memory
+    """Keeps a shared session that is signed out of, and when it would end, for those that come to serve later."""
 
     def sign_in(self, given: str) -> str | None:
         """Begin a session for a key; None when it is none.
@@ -95,13 +101,18 @@ class Access:
         key = self.find(_usable(self.keyring.credentials()), given)
         return None if key is None else self.sessions.begin(key)
 
-    def sign_out(self, session: str) -> None:
+    async def sign_out(self, session: str) -> None:
         """End a session.
 
         Raises:
             KeysUnusableError: the file of keys is broken.
+            StorageError: it is shared, and that it was signed out of cannot be kept.
         """
-        self.sessions.end(session, _usable(self.keyring.credentials()).keys)
+        known = _usable(self.keyring.credentials()).keys
+        shared = self.sessions.shared(session, known)
+        if shared is not None:
+            await self.keep(*shared)
+        self.sessions.end(session, known)
 
     def find(self, credentials: Credentials, given: str) -> ApiKey | None:
         """The key that was given; one that is none is counted and logged."""

@@ -6,7 +6,7 @@ Rules:
 - There are at most `MOST` of them; the oldest makes room.
 - Replicas that share the work know each other's: there the cookie says when it ends, and is signed with a secret that
   all of them read from the database. None is kept, so these outlive a replica; those that were signed out of are
-  remembered until they would have ended.
+  remembered until they would have ended, and in the database for those that come to serve later.
 
 Layer: api.
 """
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.keys import ApiKey
 
@@ -54,6 +54,10 @@ class Sessions:
         """Sign sessions from now on, so that whoever has the secret knows them as well."""
         self._secret = secret.encode()
 
+    def learn(self, left: Mapping[str, float]) -> None:
+        """Take in which shared sessions were signed out of elsewhere, with when each would end."""
+        self._left |= left
+
     def begin(self, key: ApiKey) -> str:
         """Begin a session for the holder of a key; return what the cookie holds."""
         if self._secret is not None:
@@ -76,17 +80,24 @@ class Sessions:
             return None
         return next((key for key in keys if key.sha256 == session.sha256), None)
 
+    def shared(self, name: str, keys: Sequence[ApiKey]) -> tuple[str, float] | None:
+        """What is to be remembered of a shared session that ends now, and until when; None: it is none, or ended."""
+        if self._secret is None or self._signed(self._secret, name, keys) is None:
+            return None
+        left = name.rpartition(".")[0]
+        return left, _ends_at(left)
+
     def end(self, name: str, keys: Sequence[ApiKey]) -> None:
         """End a session that one of `keys` began, if there is one."""
         self._sessions.pop(name, None)
-        if self._secret is None or self._signed(self._secret, name, keys) is None:
+        ended = self.shared(name, keys)
+        if ended is None:
             return
         now = self._wall()
         self._left = {left: ends_at for left, ends_at in self._left.items() if ends_at > now}
         while len(self._left) >= MOST_LEFT:
             del self._left[next(iter(self._left))]
-        left = name.rpartition(".")[0]
-        self._left[left] = _ends_at(left)
+        self._left |= [ended]
 
     def _signed(self, secret: bytes, given: str, keys: Sequence[ApiKey]) -> ApiKey | None:
         name, _, signature = given.rpartition(".")

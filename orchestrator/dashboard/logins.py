@@ -60,7 +60,7 @@ async def post_logout(request: Request) -> Response:
     """End the session."""
     access = _access(request)
     if access is not None:
-        access.sign_out(request.cookies.get(sessions.COOKIE, ""))
+        await access.sign_out(request.cookies.get(sessions.COOKIE, ""))
     response = renderings.redirect(LOGIN)
     response.delete_cookie(sessions.COOKIE, httponly=True, samesite="strict")
     return response

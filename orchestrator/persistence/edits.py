@@ -23,6 +23,7 @@ from orchestrator.domain.endpoints import Endpoint
 from orchestrator.persistence import (
     audits,
     definitions,
+    departures,
     dialects,
     documents,
     particulars,
@@ -296,6 +297,10 @@ class SqlEdit(SqlTransaction):
         """See `editing.Edit.clear_topic`."""
         revision = self._numbers.take("revision", 1) + 1
         await self._connection.execute(insert(schema.push).values(revision=revision, endpoint_id=0, topic=topic))
+
+    async def sign_out(self, session: str, until: datetime, now: datetime) -> None:
+        """Keep that a shared session was signed out of, until it would have ended."""
+        await departures.keep(self._connection, self._places.home, session, to_ms(until), to_ms(now))
 
     async def endpoint_count(self, application: int) -> int:
         """See `editing.Edit.endpoint_count`."""

@@ -19,11 +19,12 @@ from sqlalchemy import insert, select, text, update
 from orchestrator.application.classes import Look
 from orchestrator.application.partitions import MAIN
 from orchestrator.application.ports import StorageError
-from orchestrator.persistence import dialects, schema, servers
+from orchestrator.persistence import departures, dialects, schema, servers
 from orchestrator.persistence.checkpoints import Checkpointer
 from orchestrator.persistence.databases import open_database
 from orchestrator.persistence.dictionaries import Dictionary
 from orchestrator.persistence.edits import SqlEdit
+from orchestrator.persistence.instants import from_ms
 from orchestrator.persistence.numbers import Numbers
 from orchestrator.persistence.places import Places
 from orchestrator.persistence.scans import Scans
@@ -32,6 +33,7 @@ from orchestrator.persistence.views import SqlViews
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -128,6 +130,17 @@ class SqlStorage(SqlViews):
                 return Look(end=None)
             classes, keys = await sweep.read(end)
             return Look(end=end, classes=tuple(classes), particular=tuple(keys))
+
+    async def sign_out(self, session: str, until: datetime, now: datetime) -> None:
+        """Keep that a shared session was signed out of, for all partitions, until it would have ended."""
+        async with self.transaction() as edit:
+            await edit.sign_out(session, until, now)
+
+    async def signed_out(self) -> dict[str, datetime]:
+        """The shared sessions that were signed out of, in whatever partition, with when they would have ended."""
+        async with self.reading() as connection:
+            found = await departures.kept(connection, self._places.home)
+        return {session: from_ms(until_ms) for session, until_ms in found.items()}
 
     async def remove(self, stretch: Stretch) -> int:
         """See `retentions.Archive.remove`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -133,6 +134,18 @@ async def test_anybody_may_ask_where_applications_are_and_which_partitions_there
         await second.define(OTHER)
         assert [await locations.of(name) for name in ("kettle", "toaster", "lamp")] == ["p2", "p2", None]
         assert await locations.amounts() == {"p2": 2, "p3": 0}
+
+
+async def test_who_signed_out_is_kept_for_all_partitions_until_the_session_would_have_ended(url: str) -> None:
+    async with opened(url, "main", "p2", "p3") as (first, second, third):
+        soon, later = NOW + timedelta(hours=1), NOW + timedelta(hours=12)
+        await second.storage.sign_out("a", soon, NOW)
+        await third.storage.sign_out("a", soon, NOW)
+        await first.storage.sign_out("b", later, NOW)
+        for shelf in (first, second, third):
+            assert await shelf.storage.signed_out() == {"a": soon, "b": later}
+        await third.storage.sign_out("c", later, soon)
+        assert await first.storage.signed_out() == {"b": later, "c": later}
 
 
 async def test_whoever_was_told_of_one_partition_sees_who_shares_several(url: str) -> None:

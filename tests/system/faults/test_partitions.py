@@ -67,9 +67,10 @@ async def database(server: Postgres, tmp_path: Path) -> AsyncIterator[str]:
 
 
 async def held(replica: Replica) -> float:
-    """How many partitions a replica serves; -1: it does not answer, or the broker is not in step with one of them."""
+    """How many partitions a replica serves; -1: it does not answer, is not in step, or knows no holder of another."""
     try:
-        ready = await replica.metric("otao_ready") == 1
+        async with replica.client() as client:
+            ready = (await client.get("/readyz")).status_code == 200
         return await replica.metric("otao_leases_held") if ready else -1
     except httpx2.HTTPError:
         return -1
@@ -330,11 +331,20 @@ async def test_whoever_signed_in_at_one_replica_is_known_to_all_until_signing_ou
         session = {"Cookie": f"{COOKIE}={signed_in.cookies[COOKIE]}"}
         here.cookies.clear()
 
+        clients = [here, there]
+
         async def statuses(headers: dict[str, str]) -> set[int]:
             paths = ("/", "/applications/kettle", "/applications/lamp")
-            return {(await client.get(path, headers=headers)).status_code for client in (here, there) for path in paths}
+            return {(await client.get(path, headers=headers)).status_code for client in clients for path in paths}
 
         assert await statuses(session) == {200}
         assert await statuses({}) == {303}
         await there.post("/logout", headers=session)
         assert await statuses(session) == {303}
+        # Also to who comes to serve later.
+        await second.kill()
+        await until_held([first], [2], TAKE_OVER_SECONDS * crowding())
+        async with Replica(broker, server, database, **given) as third, third.client() as later:
+            await until_held([first, third], [1, 1], SHARES_SECONDS * crowding())
+            clients[1] = later
+            assert await statuses(session) == {303}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from orchestrator.api import access
 from orchestrator.api.access import Access, Gatekeeper, KeysUnusableError
 from orchestrator.api.keyrings import Keyring
 from orchestrator.api.sessions import Sessions
+from orchestrator.application.ports import StorageError
 from orchestrator.keys import Role
 from tests.unit.orchestrator.api.scopes import scope_of
 
@@ -167,8 +168,30 @@ async def test_a_session_ends_with_its_key(door: Door) -> None:
 async def test_a_session_ends_when_it_is_signed_out_of(door: Door) -> None:
     session = door.access.sign_in(door.create("alice"))
     assert session is not None
-    door.access.sign_out(session)
+    await door.access.sign_out(session)
     assert await door.status(*READ, cookie=f"otao_session={session}") == (401, "unauthorized")
+
+
+async def test_a_shared_session_that_is_signed_out_of_is_kept_and_one_that_cannot_be_kept_goes_on(door: Door) -> None:
+    kept: list[str] = []
+
+    async def keep(session: str, _ends_at: float) -> None:
+        if not kept:
+            kept.append(session)
+            raise StorageError("gone", transient=True)
+        kept.append(session)
+
+    door.access.sessions.share("secret")
+    keeping = replace(door.access, keep=keep)
+    session = keeping.sign_in(door.create("alice"))
+    assert session is not None
+    with pytest.raises(StorageError):
+        await keeping.sign_out(session)
+    assert await door.status(*READ, cookie=f"otao_session={session}") != (401, "unauthorized")
+    await keeping.sign_out(session)
+    assert await door.status(*READ, cookie=f"otao_session={session}") == (401, "unauthorized")
+    await keeping.sign_out(session)
+    assert kept == [session.rpartition(".")[0]] * 2
 
 
 async def test_a_wrong_key_begins_no_session(door: Door) -> None:

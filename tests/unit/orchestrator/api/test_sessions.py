@@ -132,6 +132,17 @@ def test_a_shared_session_ends_after_its_time_and_where_its_owner_signs_out(
     assert there.find(second, [ALICE]) is None
 
 
+def test_who_signed_out_elsewhere_before_is_learnt(shared: tuple[Sessions, Sessions]) -> None:
+    here, there = shared
+    first, second = here.begin(ALICE), here.begin(ALICE)
+    ended = here.shared(first, [ALICE]) or ("", 0.0)
+    assert ended == (first.rpartition(".")[0], SECONDS)
+    assert here.shared(f"{first}x", [ALICE]) is None
+    there.learn(dict([ended]))
+    assert (there.find(first, [ALICE]), there.find(second, [ALICE])) == (None, ALICE)
+    assert there.shared(first, [ALICE]) is None
+
+
 def test_those_who_signed_out_are_remembered_until_their_sessions_would_have_ended(
     shared: tuple[Sessions, Sessions], watch: Watch
 ) -> None:
