@@ -109,7 +109,9 @@ class Subscriptions:
         """Ask again in a session that the broker has kept, on MQTT of this protocol level."""
         if self._wanted and (level >= MQTT_5 or self._options.varying):
             self._ask(self._wanted)
-        unwanted = (*self._options.unwanted, *sorted(self._left))
+        # What was unwanted from before may be wanted by now.
+        wanted = {item.topic_filter for item in self._wanted}
+        unwanted = [item for item in (*self._options.unwanted, *sorted(self._left)) if item not in wanted]
         if unwanted:
             self._ask_to_end(unwanted)
 

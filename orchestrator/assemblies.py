@@ -152,7 +152,7 @@ async def assemble(
     directory = Directory(await storage.entries(), complete=settings.partitions == 1)
     if not directory.complete:
         access = await _shared(access, storage, clock)
-    link, operators_link = _links(settings, storage, partition, directory, admitted)
+    link, operators_link = await _links(settings, storage, partition, directory, admitted)
     parts = _parts(surroundings, storage, link, directory, clock, partition)
     engine = await engines.assemble(parts, batch_size=settings.batch_size, sample_every=settings.audit_interval)
     retirer = _retirer(settings, engine, storage)
@@ -212,7 +212,7 @@ def _parts(
     )
 
 
-def _links(
+async def _links(
     settings: Settings,
     storage: SqlStorage,
     partition: str,
@@ -221,11 +221,13 @@ def _links(
 ) -> tuple[MqttLink, MqttLink]:
     """That for endpoints, and that for operators."""
     spoken = ordered = None
+    left: list[str] = []
     if not directory.complete:
+        left = coverages.left(directory, settings.instances, await storage.left_app_versions())
         spoken = coverages.of_endpoints(directory, settings.instances, partition)
         ordered = coverages.of_operators(directory, partition)
     return (
-        links.for_endpoints(settings, storage.name, partition, admitted=admitted, covered=spoken),
+        links.for_endpoints(settings, storage.name, partition, admitted=admitted, covered=spoken, left=left),
         links.for_operators(settings, storage.name, partition, admitted=admitted, covered=ordered),
     )
 

@@ -5,6 +5,7 @@ Rules:
   versions say is not heard: one process would have to take in what all endpoints say.
 - Subscriptions follow the applications: before a request that changes one is answered, the broker has them as well.
 - A broker that is away, or busy, has them later, or with the next connection; the request is answered nevertheless.
+- What a partition gave up is given up again by whoever holds it next: the broker may have been away.
 - Both connections know what has changed before either is waited for.
 
 Layer: service; stands around the web application.
@@ -24,6 +25,8 @@ from protocol import controls, topics
 from protocol.links import Subscription
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from broker_bridge.links import MqttLink
     from orchestrator.api.guards import App, Message, Receive, Scope, Send
     from orchestrator.application.directory import Directory
@@ -41,6 +44,12 @@ def of_endpoints(directory: Directory, instances: Instances, partition: str) -> 
     names = sorted(name for entry in directory.entries() for name in entry.application.app_versions)
     filters = [item for name in names for item in topics.subscriptions(instances, name)]
     return [links.marker_of(partition), *(Subscription(topic_filter=item) for item in filters)]
+
+
+def left(directory: Directory, instances: Instances, names: Iterable[str]) -> list[str]:
+    """What endpoints of application versions say that the partition once had, and has no more."""
+    gone = sorted(name for name in names if directory.by_app_version(name) is None)
+    return [item for name in gone for item in topics.subscriptions(instances, name)]
 
 
 def of_operators(directory: Directory, partition: str) -> list[Subscription]:

@@ -35,10 +35,12 @@ def for_endpoints(
     *,
     admitted: Callable[[], Awaitable[None]] = at_once,
     covered: Sequence[Subscription] | None = None,
+    left: Sequence[str] = (),
 ) -> MqttLink:
     """The connection on which endpoints are heard and told what to install; `admitted` returns when it may be made.
 
-    `covered` is what is subscribed to at first where there are several partitions; None: all that endpoints say.
+    `covered` is what is subscribed to at first where there are several partitions; None: all that endpoints say. The
+    session may still have the topic filters of `left`, if whoever gave them up did not come to tell the broker.
     """
     everything = topics.subscriptions(settings.instances)
     marker = marker_of(partition)
@@ -46,7 +48,7 @@ def for_endpoints(
         _options(settings, installation, partition),
         subscriptions=(*map(_subscription, everything), marker) if covered is None else tuple(covered),
         varying=covered is not None,
-        unwanted=() if covered is None else tuple(everything),
+        unwanted=() if covered is None else (*everything, *left),
         receive_maximum=settings.mqtt_receive_maximum,
         publish_window=settings.mqtt_publish_window,
     )

@@ -2,6 +2,7 @@
 
 Rules:
 - A name is taken, and given up, in the transaction that stores or removes what it belongs to.
+- What a partition gave up is kept: its session at the broker may be subscribed to it for as long as there is one.
 - The table lies with the tables of `main`; every other partition has its tables in a schema of its own, on PostgreSQL.
 
 Layer: persistence; implements `partitions.Locations`.
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 APPLICATION, APP_VERSION, PARTITION = "application", "app-version", "partition"
 """The kinds of names."""
+LEFT = "left"
+"""Of application versions that a partition gave up; its own name and a slash are before theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +76,29 @@ class Places:
     async def give_up_app_versions(self, connection: AsyncConnection, names: Iterable[str]) -> None:
         """Let others have application versions."""
         for name in names:
+            await self._leave(connection, "name = :name", name=name)
             await self._give_up(connection, "kind = :kind AND name = :name", kind=APP_VERSION, name=name)
 
     async def give_up_application(self, connection: AsyncConnection, name: str) -> None:
         """Let others have an application's name, and those of its versions."""
+        await self._leave(connection, "application = :name", name=name)
         await self._give_up(connection, "application = :name", name=name)
+
+    async def left(self, connection: AsyncConnection) -> list[str]:
+        """The application versions that this partition ever gave up."""
+        statement = f"SELECT name FROM {self.home}place WHERE kind = '{LEFT}' AND partition = :partition"  # noqa: S608 - ours
+        found = await connection.execute(text(statement), {"partition": self.partition})
+        return [str(name).removeprefix(f"{self.partition}/") for name in found.scalars()]
+
+    async def _leave(self, connection: AsyncConnection, which: str, **given: str) -> None:
+        """Keep that application versions are about to be given up."""
+        statement = (
+            f"INSERT INTO {self.home}place (kind, name, partition, application)"  # noqa: S608 - a schema of ours
+            f" SELECT '{LEFT}', partition || '/' || name, partition, '' FROM {self.home}place"
+            f" WHERE kind = '{APP_VERSION}' AND partition = :partition AND {which}"
+            " ON CONFLICT (kind, name) DO NOTHING"
+        )
+        await connection.execute(text(statement), {"partition": self.partition, **given})
 
     async def _give_up(self, connection: AsyncConnection, which: str, **given: str) -> None:
         statement = f"DELETE FROM {self.home}place WHERE partition = :partition AND {which}"  # noqa: S608 - ours

@@ -142,6 +142,11 @@ class SqlStorage(SqlViews):
             found = await departures.kept(connection, self._places.home)
         return {session: from_ms(until_ms) for session, until_ms in found.items()}
 
+    async def left_app_versions(self) -> list[str]:
+        """The application versions that were ever this partition's and were given up, also those that it has again."""
+        async with self.reading() as connection:
+            return await self._places.left(connection)
+
     async def remove(self, stretch: Stretch) -> int:
         """See `retentions.Archive.remove`."""
         async with self.transaction() as edit:

@@ -92,6 +92,22 @@ async def test_names_are_unique_over_all_partitions_and_free_again_afterwards(ur
         await second.define(replace(APP, app_versions=("kettle-v3",)))
 
 
+async def test_the_application_versions_that_a_partition_gave_up_are_known_to_whoever_holds_it_next(url: str) -> None:
+    async with opened(url, "main", "p2") as (first, second):
+        kettle = await first.define(replace(APP, app_versions=("kettle-v1", "kettle-v2")))
+        toaster = await second.define(OTHER)
+        await first.define(replace(kettle.application, app_versions=("kettle-v1",)))
+        async with second.storage.edit() as edit:
+            await edit.delete_application(toaster.application.key)
+    async with opened(url, "main", "p2") as (first, second):
+        assert await first.storage.left_app_versions() == ["kettle-v2"]
+        assert await second.storage.left_app_versions() == ["toaster-v1"]
+        await first.define(replace(kettle.application, app_versions=("kettle-v1", "kettle-v2")))
+        async with first.storage.edit() as edit:
+            await edit.delete_application(kettle.application.key)
+        assert sorted(await first.storage.left_app_versions()) == ["kettle-v1", "kettle-v2"]
+
+
 async def test_of_two_that_take_a_name_at_the_same_moment_one_gets_it(url: str) -> None:
     async with opened(url, "main", "p2") as shelves:
         outcomes: list[type[Exception] | None] = []

@@ -106,6 +106,22 @@ async def test_what_was_given_up_without_a_connection_is_not_heard_from_the_next
         assert await heard(link) == ["toaster"]
 
 
+async def test_what_another_gave_up_and_could_not_tell_the_broker_is_not_heard_until_it_is_wanted_again(
+    broker: Mosquitto, options: LinkOptions
+) -> None:
+    async with linked(replace(options, subscriptions=(ECHO, KETTLE, TOASTER))):
+        pass
+    async with linked(replace(options, unwanted=(ALL, TOASTER.topic_filter))) as successor:
+        await successor.publish([Outbound(topic=MARKER, payload=b"up")])
+        await say(broker, "toaster", "kettle")
+        assert await heard(successor) == ["kettle"]
+        await covering(successor, ECHO, KETTLE, TOASTER)
+    async with running(successor):
+        await successor.publish([Outbound(topic=MARKER, payload=b"up")])
+        await say(broker, "toaster", "kettle")
+        assert await heard(successor) == ["toaster", "kettle"]
+
+
 async def test_a_session_that_heard_everything_hears_what_is_covered_and_loses_nothing_of_it(
     broker: Mosquitto, options: LinkOptions
 ) -> None:

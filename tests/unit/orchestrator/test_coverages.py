@@ -85,6 +85,13 @@ def test_what_is_covered_is_what_the_applications_of_the_partition_need() -> Non
     assert [item.topic_filter for item in coverages.of_operators(directory, "main")] == ["otao/v1/+/control/#"]
 
 
+def test_what_a_partition_left_is_given_up_where_it_has_it_not_again() -> None:
+    directory = Directory([entry_of(replace(APP, key=1, app_versions=("b",)))], complete=False)
+    assert coverages.left(directory, Instances(), ["c", "b"]) == [
+        f"kp1/c/{instance}/+/#" for instance in ("cmx_ota", "cmx", "epmx")
+    ]
+
+
 async def test_a_request_that_changes_applications_is_answered_when_the_broker_knows() -> None:
     scene = Scene()
     assert await scene.ask("PUT", "v1") == 200

@@ -23,6 +23,11 @@ def test_of_several_partitions_all_but_main_give_up_hearing_every_command() -> N
     assert (main.unwanted, other.unwanted) == ((), ("otao/v1/+/control/#",))
 
 
+def test_what_a_partition_once_heard_is_given_up() -> None:
+    options = links.for_endpoints(settings.load({}), "a1b2", "p2", covered=[], left=["kp1/c/epmx/+/#"])._options
+    assert options.unwanted == ("kp1/+/cmx_ota/+/#", "kp1/+/cmx/+/#", "kp1/+/epmx/+/#", "kp1/c/epmx/+/#")
+
+
 def test_only_the_connection_that_people_watch_has_a_will() -> None:
     loaded = settings.load({"mqtt_client_id": "fleet"})
     endpoints = links.for_endpoints(loaded, "a1b2", "main")._options
