@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.services import connect, eventually, topic
+from tests.services import connect, topic
 from tests.system.wires import PUSH, Application, Json, Wire, open_wire
 
 if TYPE_CHECKING:
@@ -41,20 +41,9 @@ class Victim:
             await self.app.endpoint(),
             await self.app.history(),
             await self.app.endpoints(),
-            await self._summary(),
+            await self.app.summary(),
             await self.app.retained(),
         )
-
-    async def _summary(self) -> Json:
-        """The numbers, when also the silent endpoints have been counted, which a service does soon after its start."""
-        found: list[Json] = []
-
-        async def counted() -> bool:
-            found.append(await self.app.send("GET", "/summary"))
-            return found[-1]["unseen"] is not None
-
-        await eventually(counted, "the silent endpoints are counted")
-        return found[-1]
 
     async def unchanged_by(self, code: str, address: str, payload: bytes, *, retain: bool = False) -> list[Read]:
         """Send, and check that nothing changes and that exactly this refusal is counted; return what is answered."""

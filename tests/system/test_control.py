@@ -170,7 +170,8 @@ async def test_numbers_plans_freezes_and_recalls_are_as_over_rest(wire: Wire) ->
     async with application.device() as device, operator(wire.broker) as someone:
         await device.report("1.0.0")
         name = application.name
-        assert await someone.done(name, "fleet.summary") == await application.send("GET", "/summary")
+        known = await application.summary()
+        assert await someone.done(name, "fleet.summary") == known
         proposal = {"software": software("2.0.0", "1.1.0")}
         assert await someone.done(name, "plan", proposal) == await application.send("POST", "/plan", proposal)
         frozen = await someone.done(name, "freeze", {"reason": "leaks"})
@@ -248,13 +249,13 @@ async def test_bad_commands_are_refused_counted_and_change_nothing(
     wire: Wire, command: str, content: bytes, expected: tuple[int, str]
 ) -> None:
     application = await wire.application()
-    before = await application.send("GET", "/summary"), await application.send("GET", "/software")
+    before = await application.summary(), await application.send("GET", "/software")
     counted = await wire.metric(f'otao_commands_refused_total{{code="{expected[1]}"}}')
     async with operator(wire.broker) as someone:
         assert await someone.refused(application.name, command, content=content) == expected
         assert await wire.metric(f'otao_commands_refused_total{{code="{expected[1]}"}}') == counted + 1
         assert await someone.refused("nobody", "fleet.summary") == (404, "application-not-found")
-    assert (await application.send("GET", "/summary"), await application.send("GET", "/software")) == before
+    assert (await application.summary(), await application.send("GET", "/software")) == before
 
 
 @pytest.mark.parametrize("protocol", [5, 4])

@@ -237,6 +237,17 @@ class Application:
     async def endpoints(self) -> list[str]:
         return [item["endpointId"] for item in (await self.send("GET", "/endpoints"))["items"]]
 
+    async def summary(self) -> Json:
+        """The numbers, when also the silent endpoints have been counted, which a service does soon after its start."""
+        found: list[Json] = []
+
+        async def counted() -> bool:
+            found.append(await self.send("GET", "/summary"))
+            return found[-1]["unseen"] is not None
+
+        await eventually(counted, "the silent endpoints are counted")
+        return found[-1]
+
     async def history(self, endpoint_id: str = DEVICE) -> list[tuple[str, str | None]]:
         """Kinds and versions, oldest first."""
         items = (await self.send("GET", f"/endpoints/{endpoint_id}/history?limit=500"))["items"]
