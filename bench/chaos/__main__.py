@@ -1,10 +1,11 @@
 """Faults at random under load, and whether everything that was promised holds when it is quiet again.
 
-    script/chaos --minutes N --seed N [--devices N] [--reports N] [--keep]
+    script/chaos --minutes N --seed N [--devices N] [--reports N] [--partitions N] [--keep]
 
 A real Mosquitto, a real `otao serve` behind a proxy, a simulated fleet of `--devices` that says `--reports` times a
 second what it runs, and an operator; the faults, what the operator does and what the devices are like follow from the
-seed. `OTAO_TEST_DATABASE=postgresql` takes PostgreSQL in the place of SQLite, without the faults of a file.
+seed. `OTAO_TEST_DATABASE=postgresql` takes PostgreSQL in the place of SQLite, without the faults of a file; there
+`--partitions` has three replicas share so many applications, each with a fleet and an operator of its own.
 
 Prints each fault with its time, the load in between, and the verdict. Exit code 0: all of it holds; 3: not.
 """
@@ -14,24 +15,30 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import random
 import sys
 import time
 from collections import Counter
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from bench.chaos import faults, fleets, verdicts
+from bench.chaos import faults, parties, verdicts
 from bench.chaos.faults import Faults
-from bench.chaos.fleets import Ledger
-from bench.chaos.operators import Operator
 from bench.chaos.verdicts import Verdict
+from tests import databases, postgres
 from tests.brokers import Mosquitto
 from tests.proxies import Proxy
 from tests.services import Service, eventually
+from tests.system.replicas import Replica
 from tests.system.rollouts import documents
 
 if TYPE_CHECKING:
-    from device_sim.fleets import Fleet
+    from collections.abc import AsyncIterator, Sequence
+
+    from bench.chaos.parties import Party
 
 KEEP_ALIVE_SECONDS = "5"
 AUDIT_SECONDS = "10"
@@ -41,44 +48,64 @@ QUIET_SECONDS = 300.0
 DIFFERS = 3
 
 
+REPLICAS = 3
+"""Where there are several partitions."""
+
+
 class Serve(Service):
     """`otao serve`, as it is installed."""
 
     program = ("-m", "orchestrator.cli", "serve")
 
 
+class ServeBesideOthers(Replica):
+    """The same, as one of several."""
+
+    program = Serve.program
+
+
 @dataclass(slots=True, kw_only=True)
 class Run:
     """One run, and what it prints."""
 
-    service: Service
-    fleet: Fleet
-    ledger: Ledger
+    world: Faults
+    parties: Sequence[Party] = ()
     begun: float = field(default_factory=time.monotonic)
     done: Counter[str] = field(default_factory=Counter)
     """Faults, by kind."""
     away: float = 0.0
-    """The longest time, in seconds, in which the service was not ready."""
+    """The longest time, in seconds, in which a service was not ready that nothing was done to."""
     ended: list[str] = field(default_factory=list)
-    """When the service ended by itself, and the end of its log."""
+    """When a service ended by itself, and the end of its log."""
+    _well: list[Service] = field(default_factory=list)
+
+    @property
+    def database(self) -> Path:
+        """Where it is."""
+        return self.world.services[0].database
+
+    def reach(self) -> Service:
+        """Whom a load balancer would ask."""
+        return random.choice(self._well or self.world.services)
 
     def tell(self, text: str) -> None:
         """Print a line with the time since the beginning."""
         print(f"{time.monotonic() - self.begun:8.1f} s  {text}", flush=True)
 
-    async def wreck(self, world: Faults, seed: int, seconds: float) -> None:
+    async def wreck(self, seed: int, seconds: float) -> None:
         """Do all that goes wrong within so many seconds, each at its time or as soon as the one before is over."""
-        for fault in faults.draw(seed, seconds):
+        for fault in faults.draw(seed, seconds, len(self.world.services)):
             await asyncio.sleep(max(0.0, self.begun + fault.at - time.monotonic()))
             if time.monotonic() - self.begun > seconds:
                 break
             self.tell(f"FAULT {fault.kind} ({fault.seconds:.1f} s)")
-            await world.do(fault)
+            await self.world.do(fault)
             self.done[fault.kind] += 1
-            if not self.service.running:
-                self.ended.append(f"after {fault.kind}: {self.service.log()[-LOG_CHARACTERS:]}")
-                await self.service.died()
-                await self.service.start()
+            for service in self.world.services:
+                if not service.running:
+                    self.ended.append(f"after {fault.kind}: {service.log()[-LOG_CHARACTERS:]}")
+                    await service.died()
+                    await service.start()
         await asyncio.sleep(max(0.0, self.begun + seconds - time.monotonic()))
 
     async def measure(self) -> None:
@@ -90,22 +117,27 @@ class Run:
             sent, read, reports, answered = (
                 (now - then) / span for now, then in zip(self._sums(), before, strict=True)
             )
-            connected = self.fleet.progress().connected
+            connected = sum(party.fleet.progress().connected for party in self.parties)
             self.tell(
                 f"load: {sent:,.0f} messages/s sent and {read:,.0f} read by {connected} devices; "
                 f"{reports:,.0f} reports/s, {answered:,.0f} acknowledged; machine {os.getloadavg()[0]:.0f}"
             )
 
     def _sums(self) -> tuple[int, ...]:
-        progress = self.fleet.progress()
-        return progress.sent, progress.received, len(self.ledger.devices), len(self.ledger.acknowledged)
+        progress = [party.fleet.progress() for party in self.parties]
+        ledgers = [party.ledger for party in self.parties]
+        return (
+            sum(each.sent for each in progress),
+            sum(each.received for each in progress),
+            sum(len(each.devices) for each in ledgers),
+            sum(len(each.acknowledged) for each in ledgers),
+        )
 
     async def watch(self) -> None:
-        """Look how long the service is not ready."""
+        """Look how long a service is not ready."""
         since = None
         while True:
-            ready = await self.ready()
-            if ready:
+            if await self.ready():
                 since = None
             else:
                 since = since or time.monotonic()
@@ -113,59 +145,97 @@ class Run:
             await asyncio.sleep(0.2)
 
     async def ready(self) -> bool:
-        """Whether the service says that it is."""
-        try:
-            async with self.service.client() as client:
-                return (await client.get("/readyz", timeout=2)).is_success
-        except Exception:  # noqa: BLE001 - whatever a client sees of a server that is killed
-            return False
+        """Whether services say that they are, the one of several aside that something is done to."""
+        services = self.world.services
+        asked = [service for service in services if len(services) == 1 or service is not self.world.met]
+        well = [service for service in asked if await _says_ready(service)]
+        self._well = well
+        return len(well) == len(asked)
+
+
+async def _says_ready(service: Service) -> bool:
+    try:
+        async with service.client() as client:
+            return (await client.get("/readyz", timeout=2)).is_success
+    except Exception:  # noqa: BLE001 - whatever a client sees of a server that is killed
+        return False
+
+
+@asynccontextmanager
+async def _served(broker: Mosquitto, proxy: Proxy, partitions: int) -> AsyncIterator[list[Service]]:
+    """One service, behind a proxy; or replicas that share partitions."""
+    given = {
+        "OTAO_MQTT_KEEP_ALIVE_SECONDS": KEEP_ALIVE_SECONDS,
+        "OTAO_AUDIT_INTERVAL_SECONDS": AUDIT_SECONDS,
+        "OTAO_HISTORY_PER_ENDPOINT": "0",
+    }
+    async with AsyncExitStack() as stack:
+        if partitions == 1:
+            yield [await stack.enter_async_context(Serve(broker, OTAO_MQTT_URL=proxy.url, **given))]
+            return
+        place = databases.place_in(Path(stack.enter_context(TemporaryDirectory(prefix="otao-chaos-"))))
+        stack.push_async_callback(databases.drop, place)
+        await databases.address(place)
+        services: list[Service] = []
+        for _ in range(REPLICAS):
+            name = postgres.name_for(place)
+            one = ServeBesideOthers(broker, postgres.shared(), name, OTAO_PARTITIONS=str(partitions), **given)
+            one.database = place
+            services.append(await stack.enter_async_context(one))
+        yield services
 
 
 async def run(given: argparse.Namespace) -> int:
     """Run; return the exit code."""
-    ledger, seconds = Ledger(), given.minutes * 60
-    async with Mosquitto(anonymous=True) as broker, Proxy(broker.port) as proxy:
-        service = Serve(
-            broker,
-            OTAO_MQTT_URL=proxy.url,
-            OTAO_MQTT_KEEP_ALIVE_SECONDS=KEEP_ALIVE_SECONDS,
-            OTAO_AUDIT_INTERVAL_SECONDS=AUDIT_SECONDS,
+    seconds = given.minutes * 60
+    async with (
+        Mosquitto(anonymous=True) as broker,
+        Proxy(broker.port) as proxy,
+        _served(broker, proxy, given.partitions) as services,
+        AsyncExitStack() as stack,
+    ):
+        run = Run(world=Faults(broker=broker, services=services, proxy=proxy))
+        run.parties = parties.build(
+            broker.url(),
+            parties.NAMES[: given.partitions],
+            devices=given.devices,
+            reports=given.reports,
+            seed=given.seed,
+            reach=run.reach,
+            tell=run.tell,
         )
-        async with service:
-            fleet = fleets.build(
-                broker.url(), devices=given.devices, reports=given.reports, seed=given.seed, ledger=ledger
-            )
-            run = Run(service=service, fleet=fleet, ledger=ledger)
-            operator = Operator(service=service, seed=given.seed, tell=run.tell)
-            await operator.begin()
-            world = Faults(broker=broker, service=service, proxy=proxy)
-            async with fleet:
-                verdict = await _play(run, world, operator, given.seed, seconds)
-            await _compare(verdict, run, world)
-            verdict.told.append(f"operator's calls: {_counted(operator.answers)}")
-            verdict.differ("times that the service ended by itself", run.ended)
-            if unwell := operator.answers["500"]:
-                verdict.wrong.append(f"calls of the operator that were answered with 500: {unwell}")
-            if verdict.wrong and given.keep:
-                print(f"kept: {service.folder}, {broker.folder}")
-                await asyncio.Event().wait()
+        for party in run.parties:
+            await party.operator.begin()
+        for party in run.parties:
+            await stack.enter_async_context(party.fleet)
+        verdict = await _play(run, given.seed, seconds)
+        await stack.aclose()
+        await _compare(verdict, run)
+        if verdict.wrong and given.keep:
+            print(f"kept: {[str(each.folder) for each in (*services, broker)]}")
+            await asyncio.Event().wait()
     return _conclude(verdict, run, given)
 
 
-async def _play(run: Run, world: Faults, operator: Operator, seed: int, seconds: float) -> Verdict:
+async def _play(run: Run, seed: int, seconds: float) -> Verdict:
     """Faults under load, then quiet until everybody has come to rest."""
     verdict = Verdict()
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(work) for work in (run.measure(), run.watch(), operator.run())]
-        await run.wreck(world, seed, seconds)
-        tasks[-1].cancel()
+        listening = [party.listen(run.world.broker) for party in run.parties]
+        tasks = [group.create_task(work) for work in (run.measure(), run.watch(), *listening)]
+        operators = [group.create_task(party.operator.run()) for party in run.parties]
+        await run.wreck(seed, seconds)
+        for task in operators:
+            task.cancel()
         run.tell("quiet")
-        began, sent = time.monotonic(), len(run.ledger.acknowledged)
+        began, sent = time.monotonic(), sum(len(party.ledger.acknowledged) for party in run.parties)
         verdict.told.append(f"load held: {sent / seconds:,.0f} reports/s acknowledged, faults included")
-        await eventually(run.ready, "the service is ready", QUIET_SECONDS)
-        await operator.finish()
+        await eventually(run.ready, "the services are ready", QUIET_SECONDS)
+        for party in run.parties:
+            await party.operator.finish()
         if not await _settle(run):
-            verdict.differ("devices that did not come to rest", verdicts.unsettled(run.fleet.devices()))
+            devices = [device for party in run.parties for device in party.devices]
+            verdict.differ("devices that did not come to rest", verdicts.unsettled(devices))
         run.tell(f"everybody is at rest, {time.monotonic() - began:.0f} s after the last fault")
         for task in tasks:
             task.cancel()
@@ -176,10 +246,11 @@ async def _settle(run: Run) -> bool:
     """Wait until every device is at rest and the service knows what it runs; return whether that came."""
 
     async def settled() -> bool:
-        if verdicts.unsettled(run.fleet.devices()):
+        if any(verdicts.unsettled(party.devices) for party in run.parties):
             return False
         known = Verdict()
-        await verdicts.check_endpoints(known, run.service, run.fleet.devices())
+        for party in run.parties:
+            await verdicts.check_endpoints(known, run.reach(), party)
         await asyncio.sleep(1)
         return not known.wrong
 
@@ -190,13 +261,15 @@ async def _settle(run: Run) -> bool:
     return True
 
 
-async def _compare(verdict: Verdict, run: Run, world: Faults) -> None:
+async def _compare(verdict: Verdict, run: Run) -> None:
     """Compare everything, with the devices switched off."""
-    devices = run.fleet.devices()
+    broker, service = run.world.broker, run.reach()
 
     async def retained() -> bool:
         tried = Verdict()
-        await verdicts.check_retained(tried, world.broker, run.service, await documents(run.service))
+        for party in run.parties:
+            shown = await documents(service, party.application)
+            await verdicts.check_retained(tried, broker, service, party, shown)
         return not tried.wrong
 
     try:
@@ -204,23 +277,37 @@ async def _compare(verdict: Verdict, run: Run, world: Faults) -> None:
         await eventually(retained, "the broker retains what is offered", 30)
     except AssertionError:
         run.tell("the broker does not come to retain what is offered")
-    shown = await verdicts.check_endpoints(verdict, run.service, devices)
-    await verdicts.check_retained(verdict, world.broker, run.service, shown)
-    tokens = [device.model.token for device in devices]
-    await verdicts.check_reports(verdict, run.service, run.ledger, tokens, world.returns)
-    await verdicts.check_history(verdict, run.service)
-    await verdicts.check_numbers(verdict, run.service)
+    for party in run.parties:
+        verdict.told.append(f"{party.application}, in partition {await verdicts.partition_of(run.database, party)}:")
+        shown = await verdicts.check_endpoints(verdict, service, party)
+        await verdicts.check_retained(verdict, broker, service, party, shown)
+        await verdicts.check_reports(verdict, run.database, party, run.world.returns)
+        await verdicts.check_history(verdict, run.database, party)
+        await verdicts.check_offers(verdict, run.database, party)
+        await verdicts.check_stages(verdict, run.database, party)
+        verdict.told.append(f"operator's calls: {_counted(party.operator.answers)}")
+        if unwell := party.operator.answers["500"]:
+            verdict.wrong.append(f"calls of the operator that were answered with 500: {unwell}")
+    for each in run.world.services:
+        await each.terminate()
+    for party in run.parties:
+        await verdicts.check_numbers(verdict, run.database, party)
+    verdict.differ("times that a service ended by itself", run.ended)
 
 
 def _conclude(verdict: Verdict, run: Run, given: argparse.Namespace) -> int:
-    progress = run.fleet.progress()
-    print(f"\nseed {given.seed}, {given.minutes} min, {given.devices} devices; {sum(run.done.values())} faults")
+    progress = [party.fleet.progress() for party in run.parties]
+    sent, read, installs, lost = (
+        sum(getattr(each, name) for each in progress) for name in ("sent", "received", "installs", "connections_lost")
+    )
+    print(
+        f"\nseed {given.seed}, {given.minutes} min, {given.devices} devices, {len(run.world.services)} processes, "
+        f"{given.partitions} partitions; {sum(run.done.values())} faults"
+    )
     for kind, amount in sorted(run.done.items()):
         print(f"  {amount:4d}  {kind}")
-    print(f"messages: {progress.sent:,} sent and {progress.received:,} read by devices; {progress.installs:,} installs")
-    print(
-        f"connections of devices lost: {progress.connections_lost:,}; the service was unready at most {run.away:.1f} s"
-    )
+    print(f"messages: {sent:,} sent and {read:,} read by devices; {installs:,} installs")
+    print(f"connections of devices lost: {lost:,}; a service was unready at most {run.away:.1f} s")
     print("\n".join(verdict.told))
     print("\n".join(f"WRONG {sentence}" for sentence in verdict.wrong) or "nothing lost, nothing wrong")
     return DIFFERS if verdict.wrong else 0
@@ -237,8 +324,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--devices", type=int, default=500)
     parser.add_argument("--reports", type=float, default=150.0, help="a second, of all devices together")
+    several = "on PostgreSQL: as many applications, each in one of its own, and three replicas"
+    parser.add_argument("--partitions", type=int, default=1, choices=range(1, len(parties.NAMES) + 1), help=several)
     parser.add_argument("--keep", action="store_true", help="when something is wrong, wait before all is removed")
-    return asyncio.run(run(parser.parse_args()))
+    given = parser.parse_args()
+    if given.partitions > 1 and not databases.ON_POSTGRESQL:
+        parser.error("several partitions need OTAO_TEST_DATABASE=postgresql")
+    return asyncio.run(run(given))
 
 
 if __name__ == "__main__":

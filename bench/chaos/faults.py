@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING
 
 from tests import databases
 from tests.proxies import prompt
+from tests.system.replicas import Replica
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tests.brokers import Mosquitto
     from tests.proxies import Proxy
@@ -45,6 +46,7 @@ class Kind(StrEnum):
     OLD_BROKER = "broker back with an old store"
     STOP_BROKER = "broker stopped (SIGSTOP)"
     KILL_BOTH = "kill -9 of both at once"
+    CUT_OFF = "replica cut off from database and broker"
     CUT = "connections cut"
     STRAND = "connections half open"
     SLOW = "connections slow"
@@ -54,6 +56,10 @@ class Kind(StrEnum):
 
 ON_SQLITE = {Kind.FULL_DISK, Kind.LOCKED}
 """What is done to the database's file."""
+ON_SERVICE = {Kind.KILL_SERVICE, Kind.STOP_SERVICE, Kind.KILL_BOTH, Kind.CUT_OFF}
+"""What is done to one service."""
+THROUGH_PROXY = {Kind.CUT, Kind.STRAND, Kind.SLOW}
+"""What is done to the connections of a service that is alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,18 +71,27 @@ class Fault:
     kind: Kind
     seconds: float
     """How long it lasts, where that can be chosen."""
+    share: float = 0.0
+    """From 0 to 1: which of several replicas it meets."""
 
 
-def draw(seed: int, seconds: float) -> Iterator[Fault]:
+def kinds_for(replicas: int) -> list[Kind]:
+    """What can go wrong with so many replicas."""
+    without = ON_SQLITE if databases.ON_POSTGRESQL else set()
+    return [kind for kind in Kind if kind not in without | (THROUGH_PROXY if replicas > 1 else {Kind.CUT_OFF})]
+
+
+def draw(seed: int, seconds: float, replicas: int = 1) -> Iterator[Fault]:
     """Every fault of a run of so many seconds, in order."""
     chance = random.Random(f"{seed}/faults")
-    kinds = [kind for kind in Kind if not (databases.ON_POSTGRESQL and kind in ON_SQLITE)]
+    which = random.Random(f"{seed}/replicas")
+    kinds = kinds_for(replicas)
     at = 5.0
     while True:
         pack = list(kinds)
         chance.shuffle(pack)
         for kind in pack:
-            fault = Fault(at=at, kind=kind, seconds=chance.uniform(0.5, 6.0))
+            fault = Fault(at=at, kind=kind, seconds=chance.uniform(0.5, 6.0), share=which.random())
             if at + fault.seconds > seconds:
                 return
             yield fault
@@ -94,40 +109,57 @@ class Return:
 
 @dataclass(slots=True, kw_only=True)
 class Faults:
-    """Does what was drawn to a broker, a service and what is between them."""
+    """Does what was drawn to a broker, to services and to what is between them."""
 
     broker: Mosquitto
-    service: Service
+    services: Sequence[Service]
+    """One, or several replicas."""
     proxy: Proxy
+    """Before the broker, where there is one service."""
+    met: Service | None = None
+    """The one that something goes wrong with at present."""
     returns: list[Return] = field(default_factory=list)
     """Of the broker, with a store that was older than the broker."""
 
     async def do(self, fault: Fault) -> None:
         """Let it go wrong, and be over."""
+        service = self.services[int(fault.share * len(self.services))]
+        self.met = service if fault.kind in ON_SERVICE else None
+        await self._do(fault, service)
+        self.met = None
+
+    async def _do(self, fault: Fault, service: Service) -> None:
         match fault.kind:
             case Kind.KILL_SERVICE:
-                await self.service.kill()
-                await self.service.start()
+                await service.kill()
+                if len(self.services) > 1:
+                    await asyncio.sleep(fault.seconds)
+                await service.start()
+            case Kind.CUT_OFF:
+                assert isinstance(service, Replica)
+                service.cut_off()
+                await asyncio.sleep(fault.seconds)
+                service.join_again()
             case Kind.STOP_SERVICE | Kind.STOP_BROKER:
-                await self._stop(fault)
+                await self._stop(fault, service)
             case Kind.CUT | Kind.STRAND | Kind.SLOW:
                 await self._disturb(fault)
             case Kind.FULL_DISK:
-                await self._fill_disk(fault.seconds)
+                await _fill_disk(service, fault.seconds)
             case Kind.LOCKED:
-                await self._lock_database(fault.seconds)
+                await _lock_database(service, fault.seconds)
             case _:
-                await self._replace_broker(fault)
+                await self._replace_broker(fault, service)
 
-    async def _stop(self, fault: Fault) -> None:
+    async def _stop(self, fault: Fault, service: Service) -> None:
         if fault.kind is Kind.STOP_BROKER:
             self.broker.pause()
             await asyncio.sleep(fault.seconds)
             self.broker.resume()
         else:
-            os.kill(self.service.pid, signal.SIGSTOP)
+            os.kill(service.pid, signal.SIGSTOP)
             await asyncio.sleep(fault.seconds)
-            os.kill(self.service.pid, signal.SIGCONT)
+            os.kill(service.pid, signal.SIGCONT)
 
     async def _disturb(self, fault: Fault) -> None:
         if fault.kind is Kind.CUT:
@@ -139,7 +171,7 @@ class Faults:
             await asyncio.sleep(fault.seconds)
             self.proxy.delay = prompt
 
-    async def _replace_broker(self, fault: Fault) -> None:
+    async def _replace_broker(self, fault: Fault, service: Service) -> None:
         store = None
         if fault.kind is Kind.OLD_BROKER:
             store = await self.broker.snapshot_store()
@@ -151,29 +183,31 @@ class Faults:
         elif store is not None:
             self.broker.restore_store(store)
         if fault.kind is Kind.KILL_BOTH:
-            await self.service.kill()
+            await service.kill()
         if saved_at is not None and fault.kind is not Kind.WIPE_BROKER:
             self.returns.append(Return(saved_at=saved_at, at=time.time()))
         await self.broker.start()
         if fault.kind is Kind.KILL_BOTH:
-            await self.service.start()
+            await service.start()
 
     def _saved_at(self) -> float | None:
         path = self.broker.folder / "store" / "mosquitto.db"
         return path.stat().st_mtime if path.exists() else None
 
-    async def _fill_disk(self, seconds: float) -> None:
-        soft, hard = resource.prlimit(self.service.pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(self.service.pid, resource.RLIMIT_FSIZE, (FILE_BYTES, hard))
-        await asyncio.sleep(seconds)
-        if self.service.running:
-            resource.prlimit(self.service.pid, resource.RLIMIT_FSIZE, (soft, hard))
 
-    async def _lock_database(self, seconds: float) -> None:
-        with closing(
-            sqlite3.connect(self.service.database, timeout=30, isolation_level=None, check_same_thread=False)
-        ) as connection:
-            await asyncio.to_thread(_hold, connection, 2 * seconds)
+async def _fill_disk(service: Service, seconds: float) -> None:
+    soft, hard = resource.prlimit(service.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (FILE_BYTES, hard))
+    await asyncio.sleep(seconds)
+    if service.running:
+        resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def _lock_database(service: Service, seconds: float) -> None:
+    with closing(
+        sqlite3.connect(service.database, timeout=30, isolation_level=None, check_same_thread=False)
+    ) as connection:
+        await asyncio.to_thread(_hold, connection, 2 * seconds)
 
 
 def _hold(connection: sqlite3.Connection, seconds: float) -> None:

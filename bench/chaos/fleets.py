@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from device_sim.carriers import Identity, Listener
     from device_sim.packets import Publish
 
-APP_VERSION = "kettle-v1"
 PACE = Pace(download_seconds=1.0, install_seconds=0.5, reboot_seconds=0.5, retry_seconds=3.0, asleep_seconds=15.0)
 FAULTS = "offline=8%,sleeper=5%,duplicates=5%,drops=3%,power-cut=2%,failing-install=2%,qos0=3%"
 REPORT = "/applied/json"
@@ -99,10 +98,16 @@ class _Recorder(Carrier):
         super().publish(topic, payload, qos)
 
 
-def build(broker: str, *, devices: int, reports: float, seed: int, ledger: Ledger) -> Fleet:
+def app_version_of(application: str) -> str:
+    """The one application version of an application."""
+    return f"{application}-v1"
+
+
+def build(broker: str, application: str, *, devices: int, reports: float, seed: int, ledger: Ledger) -> Fleet:
     """A fleet whose devices say together about `reports` times a second what they run, if nothing hinders them."""
     plan = FleetPlan(
-        app_version=APP_VERSION,
+        app_version=app_version_of(application),
+        prefix=application,
         devices=devices,
         versions=mixes.parse("1.0.0"),
         faults=mixes.parse(FAULTS),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
+from bench.chaos.fleets import app_version_of
 from tests.services import eventually
 
 if TYPE_CHECKING:
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 
     from tests.services import Service
 
-APPLICATION = "/api/v1/applications/kettle"
-STAGES = [{"percent": 20, "soak": "PT2S", "minAttempted": 20, "maxFailureRate": 0.2}, {"percent": 100, "soak": "PT1S"}]
+STAGES = [{"percent": 20, "soak": "PT2S", "minAttempted": 8, "maxFailureRate": 0.2}, {"percent": 100, "soak": "PT1S"}]
 FINAL_SECONDS = 60.0
 MOVES = {"publish": 40, "pause": 15, "resume": 20, "recall": 10, "abort": 5, "freeze": 5, "thaw": 5}
 """How often it does what, out of 100."""
@@ -33,7 +33,9 @@ MOVES = {"publish": 40, "pause": 15, "resume": 20, "recall": 10, "abort": 5, "fr
 class Operator:
     """One operator; `run` until cancelled, then `finish`."""
 
-    service: Service
+    application: str
+    reach: Callable[[], Service]
+    """Gives whom to ask."""
     seed: int
     tell: Callable[[str], None]
     answers: Counter[str] = field(default_factory=Counter)
@@ -45,14 +47,14 @@ class Operator:
 
     async def begin(self) -> None:
         """Make the application, and what the fleet runs."""
-        application = {"appVersions": ["kettle-v1"], "registration": "open"}
-        assert await self._call("PUT", "", application)
-        assert await self._call("PUT", "/software/1.0.0", _software([]))
-        assert await self.publish(None)
+        application = {"appVersions": [app_version_of(self.application)], "registration": "open"}
+        await self._surely("PUT", "", application)
+        await self._surely("PUT", "/software/1.0.0", _software([]))
+        await eventually(lambda: self.publish(None), "a first version is published", FINAL_SECONDS)
 
     async def run(self) -> None:
         """Do something every few seconds."""
-        chance = random.Random(f"{self.seed}/operator")
+        chance = random.Random(f"{self.seed}/{self.application}/operator")
         while True:
             await asyncio.sleep(chance.uniform(2.0, 8.0))
             move = chance.choices(list(MOVES), list(MOVES.values()))[0]
@@ -101,20 +103,22 @@ class Operator:
         await self._call("PATCH", f"/software/{good[-1]}", {"upgradableFrom": [*sources, *higher]})
         await self._call("POST", f"/software/{version}/recall", {})
 
-    async def _surely(self, method: str, path: str) -> None:
-        await eventually(lambda: self._call(method, path), f"{method} {path} is answered well", FINAL_SECONDS)
+    async def _surely(self, method: str, path: str, body: dict[str, Any] | None = None) -> None:
+        await eventually(lambda: self._call(method, path, body), f"{method} {path} is answered well", FINAL_SECONDS)
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> bool:
-        headers = {"If-Match": "*"} if method == "PATCH" else {}
+        name, headers = self.application, {"If-Match": "*"} if method == "PATCH" else {}
         try:
-            async with self.service.client() as client:
-                response = await client.request(method, f"{APPLICATION}{path}", json=body, headers=headers)
+            async with self.reach().client() as client:
+                response = await client.request(
+                    method, f"/api/v1/applications/{name}{path}", json=body, headers=headers
+                )
         except httpx2.HTTPError as error:
             answer, well = type(error).__name__, False
         else:
             answer, well = str(response.status_code), response.is_success
         self.answers[answer] += 1
-        self.tell(f"operator: {method} {path or '/'} → {answer}")
+        self.tell(f"operator of {name}: {method} {path or '/'} → {answer}")
         return well
 
 

@@ -151,12 +151,12 @@ async def until_versions(service: Service, expected: dict[str, int]) -> None:
         raise AssertionError(f"{error}; it is {last}") from error
 
 
-async def documents(service: Service) -> list[Json]:
-    """Every endpoint."""
+async def documents(service: Service, application: str = "kettle") -> list[Json]:
+    """Every endpoint of an application."""
     found: list[Json] = []
     cursor: str | None = ""
     while cursor is not None:
-        page = await service.get(f"/applications/kettle/endpoints?limit=500{cursor and '&cursor='}{cursor}")
+        page = await service.get(f"/applications/{application}/endpoints?limit=500{cursor and '&cursor='}{cursor}")
         found += page["items"]
         cursor = page["next"]
     return found
