@@ -64,7 +64,9 @@ async def test_what_is_given_up_may_be_taken_by_others(connection: AsyncConnecti
     await there.take_app_version(connection, "v1", "toaster")
     await here.give_up_application(connection, "kettle")
     await there.take_application(connection, "kettle")
-    assert await names(connection) == [("v1", "p2"), ("kettle", "p2")]
+    taken, left = [("v1", "p2"), ("kettle", "p2")], [("main/v1", "main"), ("main/v2", "main")]
+    assert await names(connection) == [*taken, *left]
+    assert (await here.left(connection), await there.left(connection)) == (["v1", "v2"], [])
 
 
 async def test_what_was_there_before_there_were_partitions_is_in_the_first_one(tmp_path: Path) -> None:
@@ -72,7 +74,7 @@ async def test_what_was_there_before_there_were_partitions_is_in_the_first_one(t
         await shelf.define(APP)
     with closing(sqlite3.connect(tmp_path / "otao.db")) as database:
         database.executescript(
-            "DROP TABLE place; DROP TABLE replica;"
+            "DROP TABLE place; DROP TABLE replica; DROP TABLE sign_out;"
             "ALTER TABLE installation DROP COLUMN secret; UPDATE alembic_version SET version_num = '0007'"
         )
     async with open_database(f"sqlite+aiosqlite:///{tmp_path}/otao.db") as reopened, reopened.writer.begin() as opened:
