@@ -2,8 +2,9 @@
 
 Rules:
 - A page is one transaction; it is made as small as ingestion needs (`paces`).
-- Behind a page on which no class has changed, the next is looked at beside the writer, as long as none does: reports do
-  not wait for a change that changes little. Only what has to be decided one by one is then read again by the writer.
+- Behind a page of the same change on which no class has changed, the next is looked at beside the writer, as long as
+  none does: reports do not wait for a change that changes little. Only what has to be decided one by one is then read
+  again by the writer. The first page has the writer's turn after the change itself, and so its definitions.
 - Who is changed after that look is decided by what changes it, under the same definitions; these are compared first.
 - A change concerns all that runs certain versions; a queue only those that would be offered its version, and it goes
   no further than there is room.
@@ -95,8 +96,8 @@ class Pages:
         self._feed = parts.feed
         self._steps = parts.steps
         self._pace = Pace(most=PAGE)
-        self._still = False
-        """Whether no class has changed on the last page."""
+        self._still: int | None = None
+        """The work item of the last page, if no class has changed on it."""
 
     async def turn(self, work: Work) -> int | None:
         """Do the next page of a work item; return the cursor from which to go on, None when it is done.
@@ -105,7 +106,7 @@ class Pages:
         had to be written is stored with the next one that is: whoever is killed before looks at them again.
         """
         elapsed = self._elapsed
-        seen = await self._look(work) if self._still else None
+        seen = await self._look(work) if self._still == work.number else None
         if seen is not None and not seen.look.particular:
             return seen.look.end
         async with self._storage.transaction() as transaction:
@@ -115,6 +116,7 @@ class Pages:
             at = self._clock.now()
             if entry is None or not _worthwhile(work, entry):
                 await transaction.advance(work, None)
+                self._still = None
                 return None
             ledger = await self._rooms.enter(transaction, [entry], at)
             if work.version is not None and not ledger.may_offer(entry, work.version):
@@ -125,7 +127,7 @@ class Pages:
             end = await self._advance(transaction, work, page, swept)
             self._steps("sweep-written")
         self._pace.took(elapsed() - begun)
-        self._still = swept.still
+        self._still = work.number if swept.still and end is not None else None
         entry.freeze(swept.fresh, at)
         self._feed.sweep(entry.application.name, swept.offered, swept.withdrawn, at)
         self._steps("sweep-committed")
@@ -139,10 +141,11 @@ class Pages:
             return None
         look = await self._storage.look(work, self._pace.most, entry)
         at = self._clock.now()
-        self._still = all(classes.stays(of, entry, at) for of in look.classes)
+        still = all(classes.stays(of, entry, at) for of in look.classes)
+        self._still = work.number if still else None
         known = look.end is not None and len(look.particular) <= self._pace.size
         unchanged = self._directory.by_key(work.application) is entry
-        return _Seen(entry=entry, look=look) if self._still and known and unchanged else None
+        return _Seen(entry=entry, look=look) if still and known and unchanged else None
 
     async def _read(self, transaction: Transaction, work: Work, entry: Entry, seen: _Seen | None) -> Page:
         """What is to be decided: all of the next page, or of one that was looked at what its classes do not say."""

@@ -140,6 +140,29 @@ async def still(desk: Desk, *names: str) -> tuple[Book, Work]:
     return book, replace(work, cursor=end)
 
 
+async def test_the_first_page_of_a_change_has_its_turn_with_the_writer_whatever_the_change_before_did(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book, work = await still(desk, "a", "b", "c", "d", "e")
+    looked = []
+
+    async def look(of: Work, limit: int, entry: Entry) -> Look:
+        looked.append(of.number)
+        return await at_once(of, limit, entry)
+
+    at_once = desk.storage.look
+    monkeypatch.setattr(desk.storage, "look", look)
+    # Beside the writer the definitions may be older than the change: a server has not answered its commit.
+    await desk.define("1.1.0", "1.0.0", rolloutStrategy="suspended")
+    new = (await desk.storage.works())[-1]
+    assert new.number != work.number
+    end = await book.pages.turn(new)
+    assert (looked, await desk.offer_of("a")) == ([], None)
+    assert end is not None
+    assert await book.pages.turn(work) is not None
+    assert looked == []
+
+
 async def test_what_has_to_be_decided_one_by_one_is_decided_behind_still_pages_too(desk: Desk) -> None:
     book, work = await still(desk, "a", "b", "c", "d", "e")
     before = await desk.storage.last_revision()
