@@ -157,9 +157,10 @@ class InboundPipeline:
             application = Application(
                 transaction, self._directory, self._settings, batch, rooms=self._rooms, watermark=watermark
             )
-            since = self._storage.revision
+            since, commits = self._storage.revision, self._storage.commits
             await application.run(parsed, at, self._steps)
-        self._publisher.expect(batch.pushes, since=since)
+        changed = [draft.before.key for draft in batch.happened]
+        self._publisher.expect(batch.pushes, changed, since=since, commits=commits)
         self._steps("batch-committed")
         self._delivered.update(batch.deliveries)
         for key, versions in batch.offered.items():

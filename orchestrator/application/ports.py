@@ -204,6 +204,10 @@ class Storage(Protocol):
         Known without a look. Revisions have gaps: it need not be that of any push.
         """
 
+    @property
+    def commits(self) -> int:
+        """How many transactions have committed since it was opened."""
+
     async def last_revision(self) -> int:
         """The highest push revision that was ever committed; 0 at first."""
 

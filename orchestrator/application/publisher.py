@@ -6,8 +6,9 @@ Rules:
 - A refused push is parked and retried slowly; it never stops the others.
 - Everything is rendered and leaves under the gate: who passes it after a stop was committed knows that what was
   rendered before has left, and that what leaves later has seen the stop (invariant 7).
-- What comes next is known beforehand, where who stored it has handed it over, or where it was read while a full slice
-  was on its way. Who passes the gate has that forgotten: what leaves later has seen what was committed before.
+- What comes next is known beforehand, where who stored it has handed it over and nothing was committed since that may
+  say otherwise, or where it was read while a full slice was on its way. Who passes the gate has that forgotten: what
+  leaves later has seen what was committed before.
 - What was acknowledged once, and is published again because the broker's store is not the one that we know, is retained
   messages only: an offer that is live was seen, and a device that acts on every one would install again.
 - A topic that an endpoint has left, of an application version that is not ours any more, is cleared once: another
@@ -37,7 +38,7 @@ from protocol import topics
 from protocol.links import REFUSED, LinkLost, Outbound
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from orchestrator.application.answers import Answer
     from orchestrator.application.parts import Parts
@@ -89,6 +90,10 @@ class Publisher:
         """The revision up to which the present connection has all."""
         self._connection = 0
         self._ahead = Ahead()
+        self._commits = 0
+        """How many transactions had committed when pushes were handed over last."""
+        self._resumed = 0
+        """How often the cursor was set."""
         self._answers: deque[Answer] = deque()
         self._gate = asyncio.Lock()
         self._parked = parked
@@ -96,7 +101,7 @@ class Publisher:
     async def settled(self) -> None:
         """See `editing.Gate.settled`."""
         async with self._gate:
-            self._ahead.reset(self.cursor)
+            self._ahead.forget()
 
     def wake(self) -> None:
         """There are new pushes."""
@@ -116,16 +121,21 @@ class Publisher:
         """Connection `connection` has every push up to revision `after`: go on from there."""
         self._connection = connection
         self.cursor = after
+        self._resumed += 1
         self._ahead.reset(after)
         self.wake()
 
-    def expect(self, pushes: Sequence[Push], *, since: int) -> None:
-        """Take the pushes of a transaction that has committed, all that come after revision `since`.
+    def expect(self, pushes: Sequence[Push], changed: Iterable[int], *, since: int, commits: int) -> None:
+        """Take the pushes of a transaction that has just committed, all of them; they need not be read then.
 
-        They need not be read then. Whoever hands in none is right, too.
+        `changed` are the keys of all endpoints that it has written, `since` and `commits` the storage's `revision` and
+        `commits` as they were before it. Whoever hands in nothing is right, too.
         """
+        if self._ahead.handed and (self._commits != commits or self._ahead.tells_of(changed)):
+            self._ahead.forget()
+        self._commits = self._storage.commits
         if pushes:
-            self._ahead.extend(pushes, since=since, upto=pushes[-1].revision)
+            self._ahead.hand(pushes, since=since)
 
     async def run(self) -> None:
         """Publish whenever there is something to publish, until cancelled."""
@@ -157,7 +167,8 @@ class Publisher:
         """Send one slice of each; return whether there may be more."""
         async with self._gate:
             sent = await self._send_answers()
-            return await self._send_pushes() or sent
+            # The pushes of those who wait for an answer come after it.
+            return bool(self._answers) or await self._send_pushes() or sent
 
     async def _send_answers(self) -> bool:
         if not self._answers:
@@ -184,7 +195,7 @@ class Publisher:
     async def _send_pushes(self) -> bool:
         if not self._current() or not await self._fill():
             return False
-        after = self.cursor
+        resumed = self._resumed
         pushes = self._ahead.take(SLICE)
         try:
             await self._send(pushes)
@@ -192,8 +203,8 @@ class Publisher:
             self._ahead.reset(self.cursor)
             raise
         self.watermark = max(self.watermark, pushes[-1].revision)
-        if self.cursor == after:
-            # Otherwise the reconciler has set it back meanwhile.
+        if self._resumed == resumed:
+            # Otherwise the reconciler has set it meanwhile.
             self.cursor = pushes[-1].revision
         return True
 
@@ -208,10 +219,14 @@ class Publisher:
 
     async def _fill(self) -> bool:
         """Whether there are pushes: known already, or read now."""
+        if self._ahead.handed and self._storage.commits != self._commits:
+            self._ahead.forget()
         revision, known = self._storage.revision, self._ahead.upto
         if not self._ahead and revision > known:
             pushes = await self._storage.pushes(known, SLICE)
-            self._ahead.extend(pushes, since=known, upto=pushes[-1].revision if len(pushes) == SLICE else revision)
+            full = len(pushes) == SLICE
+            # What is above has committed just now, and its answers are not known yet.
+            self._ahead.extend(pushes, since=known, upto=min(pushes[-1].revision, revision) if full else revision)
         return bool(self._ahead)
 
     async def _publish(self, messages: Sequence[Outbound]) -> list[int]:

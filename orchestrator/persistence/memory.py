@@ -35,6 +35,8 @@ class MemoryStorage:
         """Start with nothing stored."""
         self.state = State()
         """What was committed last; tests look into it."""
+        self.commits = 0
+        """See `ports.Storage.commits`."""
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
@@ -44,6 +46,7 @@ class MemoryStorage:
             state = self.state.copy()
             yield MemoryTransaction(state)
             self.state = state
+            self.commits += 1
 
     async def add_work(
         self, application: int, running: Collection[Version | None] | None, *, renews: Renewal | None = None

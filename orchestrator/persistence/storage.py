@@ -66,6 +66,7 @@ class SqlStorage(SqlViews):
         self._writer = database.writer
         self._numbers = numbers
         self._committed = numbers.revision
+        self._commits = 0
         self._scans = Scans(dictionary)
         self._places = places(database)
         self._turn = asyncio.Lock()
@@ -81,6 +82,11 @@ class SqlStorage(SqlViews):
         """See `ports.Storage.revision`."""
         return self._committed
 
+    @property
+    def commits(self) -> int:
+        """See `ports.Storage.commits`."""
+        return self._commits
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlEdit]:
         """See `ports.Storage.transaction`."""
@@ -95,11 +101,11 @@ class SqlStorage(SqlViews):
                     edit = SqlEdit(connection, self._dictionary, self._numbers, self._scans, self._places)
                     yield edit
                     ticket = servers.ticket(connection)
-                self._committed = self._numbers.revision
+                self._note_commit()
             except BaseException as error:
                 told = dialects.translated(self._writer, error)
                 if ticket is not None and told is not None and await self._has_committed(ticket, told):
-                    self._committed = self._numbers.revision
+                    self._note_commit()
                     return
                 if edit is not None:
                     await self._forget(edit)
@@ -108,6 +114,10 @@ class SqlStorage(SqlViews):
                 raise told from error
 
     edit = transaction
+
+    def _note_commit(self) -> None:
+        self._committed = self._numbers.revision
+        self._commits += 1
 
     async def _has_committed(self, ticket: str, told: StorageError) -> bool:
         """Whether a commit that was answered by an error has its effect nevertheless."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.application.aheads import MOST, Ahead
-from orchestrator.application.pushes import OFFER, Push
+from orchestrator.application.pushes import Push
 from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.endpoints import TokenState
 from tests.unit.orchestrator.domain.builders import v
@@ -70,33 +70,40 @@ def test_that_nothing_was_found_is_known_from_then_on(ahead: Ahead) -> None:
     assert (bool(ahead), ahead.upto) == (False, 17)
 
 
-def test_of_whom_a_later_push_says_everything_is_superseded(ahead: Ahead) -> None:
-    offer = replace(own(12, 5), topic=OFFER, latest=7)
-    left = replace(own(13, 5), topic="kp1/old", key=0, latest=0)
-    ahead.extend([own(11, 5), offer, left], since=10, upto=13)
-    ahead.extend([own(14, 5), own(15)], since=13, upto=15)
-    taken = ahead.take(9)
-    assert revisions(taken) == [11, 12, 13, 14, 15]
-    assert [push.superseded for push in taken] == [True, True, False, False, False]
+def test_what_was_handed_over_is_known_by_its_endpoints_as_long_as_it_is_here(ahead: Ahead) -> None:
+    ahead.extend([own(11, 5)], since=10, upto=11)
+    assert (ahead.handed, ahead.tells_of([5])) == (False, False)
+    ahead.hand([own(12, 6), own(13, 7)], since=11)
+    assert (ahead.handed, ahead.tells_of([7, 8]), ahead.tells_of([8])) == (True, True, False)
+    assert revisions(ahead.take(9)) == [11, 12, 13]
+    assert (ahead.handed, ahead.tells_of([7])) == (False, False)
 
 
-def test_an_offer_that_is_sent_again_supersedes_nothing(ahead: Ahead) -> None:
-    ahead.extend([own(11, 5), replace(own(12, 5), topic=OFFER, latest=11)], since=10, upto=12)
-    assert [push.superseded for push in ahead.take(9)] == [False, False]
+def test_what_is_forgotten_is_gone_on_from_where_it_was_taken_last(ahead: Ahead) -> None:
+    ahead.hand([own(11), own(12), own(13)], since=10)
+    ahead.take(1)
+    ahead.forget()
+    assert (bool(ahead), ahead.handed, ahead.upto) == (False, False, 11)
 
 
-def test_no_more_is_kept_than_soon_is_sent_and_who_is_newer_elsewhere_is_known(ahead: Ahead) -> None:
+def test_no_more_is_handed_over_than_soon_is_sent(ahead: Ahead) -> None:
     many = [own(number) for number in range(11, 11 + MOST)]
-    ahead.extend(many, since=10, upto=many[-1].revision)
     last = many[-1].revision
-    ahead.extend([own(last + 1, 11)], since=last, upto=last + 1)
+    ahead.hand(many, since=10)
+    ahead.hand([own(last + 1)], since=last)
     assert ahead.upto == last
-    taken = ahead.take(2)
-    assert [push.superseded for push in taken] == [True, False]
-    assert len(ahead.take(MOST)) == MOST - 2
-    # What was left out is read now, and is not superseded by itself.
-    ahead.extend([own(last + 1, 11)], since=last, upto=last + 1)
-    assert [push.superseded for push in ahead.take(9)] == [False]
+    assert len(ahead.take(2 * MOST)) == MOST
+
+
+def test_nothing_is_handed_over_where_others_may_come_before(ahead: Ahead) -> None:
+    ahead.hand([own(13)], since=12)
+    assert (bool(ahead), ahead.handed, ahead.upto) == (False, False, 10)
+
+
+def test_what_is_above_is_left_out_and_comes_with_the_next(ahead: Ahead) -> None:
+    ahead.extend([own(11), own(14)], since=10, upto=12)
+    ahead.extend([own(14)], since=12, upto=14)
+    assert revisions(ahead.take(9)) == [11, 14]
 
 
 def test_a_reading_that_began_before_the_place_was_changed_brings_nothing_wrong(ahead: Ahead) -> None:

@@ -22,6 +22,7 @@ from tests.parts import Retainer, with_link
 from tests.unit.orchestrator.application.desks import APP, open_desk
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from orchestrator.application.parts import Parts
@@ -144,35 +145,122 @@ async def test_pushes_that_were_handed_over_are_not_read(desk: Desk, monkeypatch
     made, _ = publisher(desk, link)
     await fleet(desk, "a", "b")
     await publish_all(made)
-    read = desk.storage.pushes
+    read, handing = desk.storage.pushes, Handing(desk, made)
 
     async def unread(after: int, limit: int) -> list[Push]:
         raise AssertionError((after, limit))
 
     monkeypatch.setattr(desk.storage, "pushes", unread)
-    since = desk.storage.revision
-    await desk.report("a", "1.1.0")
-    made.expect(await read(since, 10), since=since)
+    await handing.report("a", "1.1.0", read)
     await publish_all(made)
     assert list(link.retained) == [topic("b")]
     assert made.watermark == made.cursor == desk.storage.revision
     # A transaction in between was not handed over: everything is read.
-    between = desk.storage.revision
-    await desk.enrol("c", "1.0.0")
-    since = desk.storage.revision
-    await desk.report("b", "1.1.0")
-    made.expect(await read(since, 10), since=since)
-    assert since > between
     monkeypatch.setattr(desk.storage, "pushes", read)
+    await desk.enrol("c", "1.0.0")
+    await handing.report("b", "1.1.0", read)
     await publish_all(made)
     assert list(link.retained) == [topic("c")]
+
+
+class Handing:
+    """Lets endpoints report, and hands over what that has stored, as the inbound pipeline does."""
+
+    def __init__(self, desk: Desk, made: Publisher) -> None:
+        self.desk, self.made = desk, made
+
+    async def report(self, token: str, version: str, read: Callable[[int, int], Awaitable[list[Push]]]) -> None:
+        since, commits = self.desk.storage.revision, self.desk.storage.commits
+        key = (await self.desk.report(token, version)).record.key
+        self.made.expect(await read(since, 10), [key], since=since, commits=commits)
+
+
+async def test_invariant_1_what_was_handed_over_is_read_again_where_something_else_was_committed_since(
+    desk: Desk,
+) -> None:
+    link = Retainer()
+    made, _ = publisher(desk, link)
+    await desk.define("1.1.0", "1.0.0")
+    await desk.enrol("a")
+    await publish_all(made)
+    await Handing(desk, made).report("a", "1.0.0", desk.storage.pushes)
+    # Nobody hands this over.
+    await desk.endpoints.change_token(APP, "a", None, "another")
+    await publish_all(made)
+    assert [(message.topic, message.payload) for message in link.sent if message.topic == topic("a")] == [
+        (topic("a"), b"")
+    ]
+    assert list(link.retained) == [topic("another")]
+
+
+async def test_a_live_offer_that_was_handed_over_is_not_sent_when_its_endpoint_has_reported_since(
+    tmp_path: Path,
+) -> None:
+    async with open_desk(tmp_path, push="live") as desk:
+        link = Retainer()
+        made, _ = publisher(desk, link)
+        await desk.define("1.1.0", "1.0.0")
+        await desk.enrol("a")
+        await desk.enrol("b")
+        await publish_all(made)
+        handing = Handing(desk, made)
+        await handing.report("a", "1.0.0", desk.storage.pushes)
+        await handing.report("b", "1.0.0", desk.storage.pushes)
+        await handing.report("a", "1.1.0", desk.storage.pushes)
+        await publish_all(made)
+        assert [message.topic for message in link.sent if message.payload] == [topic("b")]
+
+
+async def test_what_has_been_committed_and_is_not_known_yet_is_not_taken_twice(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = Retainer()
+    made, _ = publisher(desk, link)
+    await fleet(desk, "a", "b")
+    known = next(push.revision for push in await desk.storage.pushes(0, 10))
+    monkeypatch.setattr(type(desk.storage), "revision", property(lambda _: known))
+    await publish_all(made)
+    assert list(link.retained) == [topic("a")]
+    monkeypatch.undo()
+    await publish_all(made)
+    assert [message.topic for message in link.sent] == [topic("a"), topic("b")]
+
+
+async def test_no_push_leaves_before_an_answer_that_waits(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "SLICE", 1)
+    link = Retainer()
+    made, _ = publisher(desk, link)
+    await fleet(desk, "a")
+    made.answer([Answer(message=Outbound(topic=f"{number}/status", payload=b"", qos=0)) for number in range(3)])
+    await publish_all(made)
+    assert [message.topic for message in link.sent] == ["0/status", "1/status", "2/status", topic("a")]
+
+
+async def test_a_cursor_that_is_set_to_where_it_was_while_a_slice_is_out_stays_there(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "SLICE", 1)
+    link = Retainer()
+    made, _ = publisher(desk, link)
+    await fleet(desk, "a")
+
+    def wiped() -> None:
+        link.before_publish = lambda: None
+        link.sent.clear()
+        made.resume(1, 0)
+
+    link.before_publish = wiped
+    await made._slice()
+    link.retained.clear()
+    await publish_all(made)
+    assert list(link.retained) == [topic("a")]
 
 
 async def test_what_was_handed_over_and_could_not_be_sent_is_read_again(desk: Desk) -> None:
     link = Retainer()
     made, _ = publisher(desk, link)
     await fleet(desk, "a")
-    made.expect(await desk.storage.pushes(0, 10), since=0)
+    made.expect(await desk.storage.pushes(0, 10), [], since=0, commits=desk.storage.commits)
 
     def lost() -> None:
         link.before_publish = lambda: None
