@@ -127,7 +127,7 @@ def _check_users(users: Sequence[str], tokens: Sequence[str]) -> None:
         if not name or name != name.strip() or not name.isprintable():
             raise SettingError(f"{name!a} cannot be written as a user name")
     for token in tokens:
-        if not topics.TOKEN.fullmatch(token) or token != token.strip():
+        if not topics.TOKEN.fullmatch(token) or token != token.strip() or not token.isprintable():
             raise SettingError(f"{token!a} is no token that can be written as a user name")
         if token in known:
             raise SettingError(f"{token!a} cannot be a token: it is a user's name, or named twice")

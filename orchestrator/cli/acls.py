@@ -10,7 +10,7 @@ Layer: cli.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 import click
@@ -32,19 +32,38 @@ FORGEABLE = (
 @click.command(epilog="\b\nExample: otao acl --tokens tokens.txt > /etc/mosquitto/otao.acl")
 @serve.of_broker
 @click.option("--operators", metavar="USER", multiple=True, help="A user of people and tools; default: operators.")
-@click.option("--tokens", metavar="FILE", type=click.File(), help="Every endpoint's token, one a line; - is the input.")
+@click.option(
+    "--tokens",
+    metavar="FILE",
+    type=click.File("rb"),
+    help="Every endpoint's token, one a line, in UTF-8; - is the input.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print them as data.")
 def acl(
-    config: Path | None, operators: tuple[str, ...], tokens: TextIO | None, *, as_json: bool, **flags: str | None
+    config: Path | None, operators: tuple[str, ...], tokens: BinaryIO | None, *, as_json: bool, **flags: str | None
 ) -> None:
     """Print the broker's access rules for these settings, as Mosquitto's acl_file."""
     settings = serve.load(config, flags)
-    rules = _rules(settings, operators, None if tokens is None else tokens.read().splitlines())
+    rules = _rules(settings, operators, None if tokens is None else _tokens(tokens))
     from protocol import access_rules
 
     click.echo(json.dumps(_data(rules, settings), indent=2) if as_json else access_rules.acl_file(rules), nl=as_json)
     if not rules.denies_forgery:
         click.echo(FORGEABLE, err=True)
+
+
+def _tokens(file: BinaryIO) -> list[str]:
+    """The tokens of a file, which must name some: by rules that name none every endpoint is without offers."""
+    try:
+        text = file.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        serve.refuse([f"--tokens: the file is not UTF-8: {error.reason} at byte {error.start}"])
+        raise
+    # Only where Mosquitto ends a line too: a token may hold other characters at which Python would split.
+    tokens = [token for line in text.split("\n") if (token := line.removesuffix("\r"))]
+    if not tokens:
+        serve.refuse(["--tokens: the file names no token, and so no endpoint would get an offer"])
+    return tokens
 
 
 def _rules(settings: Settings, operators: tuple[str, ...], tokens: list[str] | None) -> AccessRules:
@@ -59,7 +78,7 @@ def _rules(settings: Settings, operators: tuple[str, ...], tokens: list[str] | N
             settings.instances,
             service=_user(settings) or access_rules.SERVICE,
             operators=operators or (access_rules.OPERATORS,),
-            tokens=None if tokens is None else [token for token in tokens if token],
+            tokens=tokens,
         )
     except SettingError as error:
         serve.refuse([str(error)])

@@ -133,6 +133,8 @@ def test_the_service_writes_where_it_speaks() -> None:
         {"tokens": ["a/b"]},
         {"tokens": ["+"]},
         {"tokens": ["tok7 "]},
+        {"tokens": ["tok\u20287"]},
+        {"tokens": ["\ufefftok7"]},
         {"instances": Instances(software="%u")},
     ],
 )

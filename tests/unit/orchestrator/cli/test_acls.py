@@ -27,7 +27,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def acl(*words: str, given: str | None = None, **environment: str) -> Result:
+def acl(*words: str, given: str | bytes | None = None, **environment: str) -> Result:
     return CliRunner(env=environment).invoke(main, ["acl", *words], input=given)
 
 
@@ -56,6 +56,30 @@ def test_as_data_it_is_the_same() -> None:
         lines += [f"user {party['user']}", *(f"topic {rule['access']} {rule['topic']}" for rule in party["rules"])]
     text = acl("--tokens", "-", given="tok7").stdout
     assert sorted(lines) == sorted(line for line in text.splitlines() if line and not line.startswith("#"))
+
+
+@pytest.mark.parametrize("written", [b"\xef\xbb\xbftok7\r\nk\xc3\xbcche\r\n", b"\n\ntok7\nk\xc3\xbcche"])
+def test_tokens_are_read_as_editors_of_every_system_write_them(written: bytes) -> None:
+    named = json.loads(acl("--json", "--tokens", "-", given=written).stdout)["named"]
+    assert [party["user"] for party in named] == ["tok7", "küche"]
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (b"", "names no token"),
+        (b"\xef\xbb\xbf\r\n\n", "names no token"),
+        (b"tok7\nk\xfcche\n", "invalid start byte at byte 6"),
+        ("tok7\ntok\u20288\n".encode(), r"'tok\u20288' is no token"),
+        ("tok7\u00858\n".encode(), r"'tok7\x858' is no token"),
+        (b"tok7\rtok8\r", r"'tok7\rtok8' is no token"),
+    ],
+)
+def test_a_file_that_would_cut_endpoints_off_in_silence_is_refused(written: bytes, said: str) -> None:
+    result = acl("--tokens", "-", given=written)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize(
