@@ -101,7 +101,8 @@ def build(
         instances: as its topics name them.
         service: the user of Otao.
         operators: those of people and their tools.
-        tokens: every endpoint; who is left out gets no offers. None: none is named, and each may forge its own offer.
+        tokens: every endpoint; who is left out gets no offers. Equal ones, of different applications, are one user and
+            get one stanza. None: none is named, and each may forge its own offer.
 
     Raises:
         SettingError: a name cannot be written so, or two parties have one.
@@ -115,7 +116,7 @@ def build(
         service=_service(service),
         operators=tuple(_operators(user) for user in operators),
         endpoints=Party(user=None, blocks=tuple(_endpoints(instances, denied=tokens is not None))),
-        named=tuple(_named(instances, token) for token in tokens or ()),
+        named=tuple(_named(instances, token) for token in dict.fromkeys(tokens or ())),
     )
 
 
@@ -130,8 +131,7 @@ def _check_users(users: Sequence[str], tokens: Sequence[str]) -> None:
         if not topics.TOKEN.fullmatch(token) or token != token.strip() or not token.isprintable():
             raise SettingError(f"{token!a} is no token that can be written as a user name")
         if token in known:
-            raise SettingError(f"{token!a} cannot be a token: it is a user's name, or named twice")
-        known.add(token)
+            raise SettingError(f"{token!a} cannot be a token: it is a user's name")
 
 
 def _service(user: str) -> Party:

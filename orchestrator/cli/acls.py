@@ -10,6 +10,7 @@ Layer: cli.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
@@ -27,6 +28,10 @@ FORGEABLE = (
     "otao: with these rules an endpoint can put a false offer on its own topic, never on another's; "
     "--tokens FILE refuses it"
 )
+SHARED = (
+    "otao: {amount} of the tokens are named more than once, {one!a} among them: endpoints with one token are one user "
+    "of the broker, and each can speak for the other"
+)
 
 
 @click.command(epilog="\b\nExample: otao acl --tokens tokens.txt > /etc/mosquitto/otao.acl")
@@ -34,22 +39,26 @@ FORGEABLE = (
 @click.option("--operators", metavar="USER", multiple=True, help="A user of people and tools; default: operators.")
 @click.option(
     "--tokens",
+    "file",
     metavar="FILE",
     type=click.File("rb"),
     help="Every endpoint's token, one a line, in UTF-8; - is the input.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print them as data.")
 def acl(
-    config: Path | None, operators: tuple[str, ...], tokens: BinaryIO | None, *, as_json: bool, **flags: str | None
+    config: Path | None, operators: tuple[str, ...], file: BinaryIO | None, *, as_json: bool, **flags: str | None
 ) -> None:
     """Print the broker's access rules for these settings, as Mosquitto's acl_file."""
     settings = serve.load(config, flags)
-    rules = _rules(settings, operators, None if tokens is None else _tokens(tokens))
+    tokens = None if file is None else _tokens(file)
+    rules = _rules(settings, operators, tokens)
     from protocol import access_rules
 
     click.echo(json.dumps(_data(rules, settings), indent=2) if as_json else access_rules.acl_file(rules), nl=as_json)
     if not rules.denies_forgery:
         click.echo(FORGEABLE, err=True)
+    if shared := [token for token, times in Counter(tokens or ()).items() if times > 1]:
+        click.echo(SHARED.format(amount=len(shared), one=shared[0]), err=True)
 
 
 def _tokens(file: BinaryIO) -> list[str]:

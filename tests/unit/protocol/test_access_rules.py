@@ -90,6 +90,10 @@ def test_where_endpoints_are_named_none_forges_its_own_offer() -> None:
     assert access_rules.build(PLAIN, tokens=[]).denies_forgery
 
 
+def test_endpoints_of_two_applications_with_one_token_are_one_user() -> None:
+    assert text_of(tokens=["tok7", "tok8", "tok7"]) == text_of(tokens=["tok7", "tok8"])
+
+
 def test_operators_command_and_watch_and_endpoints_do_neither() -> None:
     text = access_rules.acl_file(access_rules.build(PLAIN, service="svc", operators=["ann", "bob"]))
     command, event = "otao/v1/kettle/control/plan/1", "otao/v1/kettle/events/endpoint.failed"
@@ -129,7 +133,6 @@ def test_the_service_writes_where_it_speaks() -> None:
         {"operators": ["two\nlines"]},
         {"tokens": ["otao"]},
         {"tokens": ["operators"]},
-        {"tokens": ["tok7", "tok7"]},
         {"tokens": ["a/b"]},
         {"tokens": ["+"]},
         {"tokens": ["tok7 "]},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from orchestrator.cli.acls import FORGEABLE
+from orchestrator.cli.acls import FORGEABLE, SHARED
 from orchestrator.cli.main import main
 from protocol import access_rules
 from protocol.topics import Instances
@@ -62,6 +62,12 @@ def test_as_data_it_is_the_same() -> None:
 def test_tokens_are_read_as_editors_of_every_system_write_them(written: bytes) -> None:
     named = json.loads(acl("--json", "--tokens", "-", given=written).stdout)["named"]
     assert [party["user"] for party in named] == ["tok7", "küche"]
+
+
+def test_equal_tokens_of_two_applications_get_one_stanza_and_are_told() -> None:
+    result = acl("--tokens", "-", given="tok7\ntok8\ntok7\n")
+    assert (result.exit_code, result.stdout) == (0, acl("--tokens", "-", given="tok7\ntok8\n").stdout)
+    assert result.stderr == f"{SHARED.format(amount=1, one='tok7')}\n"
 
 
 @pytest.mark.parametrize(
