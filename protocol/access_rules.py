@@ -4,10 +4,11 @@ Rules:
 - An endpoint's user name is its token. The application version stays a wildcard: a broker cannot know which one an
   endpoint has. The service does.
 - Endpoints write requests and nothing else, and read nothing but what is below their own tokens.
-- Operators read everything, and write commands only.
-- `config/json/+` also matches `config/json/status`, where offers are retained. Mosquitto denies reading and writing
-  together, and a user's own lines go before all patterns: so what keeps an endpoint from forging its own offer is a
-  denial for everybody, and for each endpoint that is named a line of its own that lets it read.
+- Operators read everything, and write below the control topic only: commands, and what looks like Otao's answers to
+  them, which no filter tells from a command with a request ID.
+- `config/json/+` also matches `config/json/status`, where offers and configurations are retained. Mosquitto denies
+  reading and writing together, and a user's own lines go before all patterns: so what keeps an endpoint from forging
+  its own offer is a denial for everybody, and for each endpoint that is named lines of its own that let it read.
 
 Spec: mosquitto.conf(5), acl_file; DESIGN §3, invariant 11.
 Layer: protocol; pure.
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from protocol import topics
 from protocol.errors import SettingError
-from protocol.topics import Instances, Kind
+from protocol.topics import Instances, Kind, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -152,12 +153,13 @@ _TOLD = ("otao/v1/service/+", "otao/v1/+/events/+", "otao/v1/+/summary", "otao/v
 
 
 def _operators(user: str) -> Party:
-    watched = "Watch everything that devices and Otao say; never speak for either."
+    watched = "Watch everything that devices and Otao say."
+    commands = 'Commands. "#" also holds their answers, ".../status" and ".../error": an operator can forge these.'
     return Party(
         user=user,
         blocks=(
             _block(watched, Access.READ, "kp1/#", "otao/v1/#"),
-            _block("Commands and their answers.", Access.WRITE, "otao/v1/+/control/#"),
+            _block(commands, Access.WRITE, "otao/v1/+/control/#"),
         ),
     )
 
@@ -171,20 +173,28 @@ _WHY = {
 
 def _endpoints(instances: Instances, *, denied: bool) -> Iterator[Block]:
     if denied:
-        yield _block("Offers and questions: nobody's to write but Otao's.", Access.DENY, *_pushes(instances, USER))
+        yield _block("Offers, questions, configurations: no endpoint's to write.", Access.DENY, *_retained(instances))
     named = (instances.software, instances.configuration, instances.metadata)
-    own = (f"kp1/+/{name}/{USER}/#" for name in named)
+    own = (_below(name, USER) for name in named)
     yield _block("Answers, offers, and whether an update may come.", Access.READ, *own)
     for kind, filters in topics.request_filters(instances, "+", USER).items():
         yield _block(_WHY[kind], Access.WRITE, *filters)
 
 
 def _named(instances: Instances, token: str) -> Party:
-    return Party(user=token, blocks=(_block("", Access.READ, *_pushes(instances, token)),))
+    own = (_below(name, token) for name in (instances.software, instances.configuration))
+    return Party(user=token, blocks=(_block("", Access.READ, *own),))
 
 
-def _pushes(instances: Instances, token: str) -> tuple[str, str]:
-    return topics.push_topic(instances, "+", token), topics.consent_topic(instances, "+", token)
+def _below(instance: str, token: str) -> str:
+    return f"kp1/+/{instance}/{token}/#"
+
+
+def _retained(instances: Instances) -> Iterator[str]:
+    """Where something is retained for an endpoint: the service that serves configurations retains them likewise."""
+    yield topics.push_topic(instances, "+", USER)
+    yield topics.consent_topic(instances, "+", USER)
+    yield topics.status_topic(f"kp1/+/{instances.configuration}/{USER}/{Resource.CONFIG}")
 
 
 def _block(why: str, access: Access, *filters: str) -> Block:
@@ -201,9 +211,10 @@ _HEAD = """\
 _FORGEABLE = """\
 # --- forged offers ---
 # "config/json/+" above also matches an endpoint's own "config/json/status": it can retain a false offer for itself, and
-# for nobody else; so with "consent/json/+" and being asked. With MQTT 5 Otao counts and overwrites it; over MQTT 3.1.1
-# nobody notices. `otao acl --tokens FILE` prints the rules that refuse it, with a stanza for each endpoint: "pattern
-# deny" alone is no cure, in Mosquitto it denies reading as well, and then no offer arrives at all.
+# for nobody else; so with "consent/json/+" and being asked, and with its configuration. With MQTT 5 Otao counts and
+# overwrites the first two; else nobody notices. `otao acl --tokens FILE` prints the rules that refuse all three, with
+# a stanza for each endpoint: "pattern deny" alone is no cure, in Mosquitto it denies reading as well, and then no offer
+# arrives at all.
 # Loading them takes quadratic time (5 s for 40,000 on two cores), and an endpoint without its stanza gets no offers.
 """
 _NAMED = "# --- each endpoint's own offers: it gets none without its stanza ---\n"

@@ -100,7 +100,7 @@ def _user(settings: Settings) -> str:
 
 def _data(rules: AccessRules, settings: Settings) -> dict[str, object]:
     return {
-        "service": {**_party(rules.service), "clientId": settings.mqtt_client_id},
+        "service": {**_party(rules.service), "clientIdPrefix": settings.mqtt_client_id},
         "operators": [_party(party) for party in rules.operators],
         "endpoints": [_rule(rule) for rule in rules.endpoints.rules],
         "named": [_party(party) for party in rules.named],

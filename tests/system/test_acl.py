@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 DENIED = 0x87
 COMMAND = "otao/v1/kettle/control/fleet.summary/1"
+CONFIGURATION = topic("tok7", "config/json/status").replace("cmx_ota", "cmx")
 
 
 @asynccontextmanager
@@ -50,10 +51,14 @@ async def test_with_the_printed_rules_endpoints_are_served_and_forge_nothing() -
             offer = await anext(device.messages)
             assert isinstance(offer.payload, bytes)
             assert json.loads(offer.payload)["configId"] == "1.1.0"
+            await device.subscribe(CONFIGURATION, qos=1)
+            async with speaking(broker, "otao") as other:
+                assert await refused(other, CONFIGURATION) == [False]
+            assert str((await anext(device.messages)).topic) == CONFIGURATION
         async with speaking(broker, "tok7") as device:
-            forged = [topic("tok7", "config/json/status"), topic("tok7", "consent/json/status")]
+            forged = [topic("tok7", "config/json/status"), topic("tok7", "consent/json/status"), CONFIGURATION]
             others = [topic("tok8", rest) for rest in ("applied/json", "config/json/1", "config/json/status")]
-            assert await refused(device, *forged, *others, COMMAND, "otao/v1/kettle/summary") == [True] * 7
+            assert await refused(device, *forged, *others, COMMAND, "otao/v1/kettle/summary") == [True] * 8
             assert await refused(device, topic("tok7", "config/json/1")) == [False]
         assert await retained(broker) == {"tok7": "1.1.0"}
         async with connect(broker, OPERATORS) as operator:

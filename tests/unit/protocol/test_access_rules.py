@@ -14,6 +14,8 @@ from tests.brokers import ROOT
 PLAIN = Instances()
 OTHER = Instances(software="sw", configuration="conf", metadata="meta")
 PUSH = "kp1/kettle-v1/cmx_ota/tok7/config/json/status"
+RETAINED = (PUSH, PUSH.replace("config", "consent"), PUSH.replace("cmx_ota", "cmx"))
+"""Where something may be retained for an endpoint: offers, questions, configurations."""
 
 
 def written(text: str, user: str) -> tuple[list[list[str]], list[list[str]]]:
@@ -76,14 +78,14 @@ def test_invariant_11_an_endpoint_writes_every_request_of_its_own_and_no_other(
 @pytest.mark.parametrize("tokens", [None, ["tok7"]])
 def test_an_endpoint_reads_its_offer_and_no_other_does(tokens: list[str] | None) -> None:
     text = text_of(tokens=tokens)
-    for topic in (PUSH, PUSH.replace("config", "consent"), PUSH.replace("config", "applied")):
+    for topic in (*RETAINED, PUSH.replace("config", "applied")):
         assert may(text, "tok7", Access.READ, topic)
         assert not may(text, "tok8", Access.READ, topic)
         assert may(text, "otao", Access.WRITE, topic)
 
 
 def test_where_endpoints_are_named_none_forges_its_own_offer() -> None:
-    for topic in (PUSH, PUSH.replace("config", "consent")):
+    for topic in RETAINED:
         assert may(text_of(), "tok7", Access.WRITE, topic)
         assert not may(text_of(tokens=["tok7"]), "tok7", Access.WRITE, topic)
     assert not access_rules.build(PLAIN).denies_forgery
@@ -101,10 +103,13 @@ def test_operators_command_and_watch_and_endpoints_do_neither() -> None:
         assert may(text, user, Access.WRITE, command)
         assert may(text, user, Access.READ, event)
         assert not may(text, user, Access.WRITE, event)
+        # No filter tells an answer from a command with a request ID, and the file says so.
+        assert may(text, user, Access.WRITE, f"{command}/status")
     for access in (Access.READ, Access.WRITE):
         assert may(text, "svc", access, command)
         assert not may(text, "tok7", access, command)
         assert not may(text, "otao", access, command)
+    assert "an operator can forge these" in text
     assert '"svc", "ann" and "bob" must therefore not be given as tokens.' in text
 
 

@@ -49,7 +49,7 @@ def test_settings_and_options_name_users_instances_and_endpoints() -> None:
 def test_as_data_it_is_the_same() -> None:
     result = acl("--json", "--tokens", "-", given="tok7", OTAO_MQTT_CLIENT_ID="plant-3")
     document = json.loads(result.stdout)
-    assert (document["service"]["user"], document["service"]["clientId"]) == ("otao", "plant-3")
+    assert (document["service"]["user"], document["service"]["clientIdPrefix"]) == ("otao", "plant-3")
     assert document["forgedOffers"] == "refused"
     lines = [f"pattern {rule['access']} {rule['topic']}" for rule in document["endpoints"]]
     for party in (document["service"], *document["operators"], *document["named"]):
