@@ -282,6 +282,7 @@ def _diagnoses(settings: Settings, parts: Parts, access: Access, both: Sequence[
         partition=parts.partition,
         instances=parts.instances,
         refused=lambda: [item for link in both for item in link.refused],
+        untold=lambda: sum(both[1].counters.refused_publishes.values()),
     )
 
 

@@ -311,6 +311,11 @@ def presence_topic(replica: str) -> str:
     return f"{_PREFIX}service/{replica}"
 
 
+def probe_topic(partition: str) -> str:
+    """Where the service publishes to see whether it may, and may read: the answer to a command of no application."""
+    return topics.status_topic(f"{_PREFIX}otao.doctor/control/{partition}")
+
+
 def presence(replica: str, status: str, since: str | None, version: str) -> bytes:
     """What is retained there; `since` is RFC 3339, None when nobody can know: the broker says `offline` for us then."""
     members: dict[str, JsonValue] = {"replica": replica, "status": status, "since": since, "version": version}

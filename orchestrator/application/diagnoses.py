@@ -18,11 +18,12 @@ from enum import Enum
 from statistics import median
 from typing import TYPE_CHECKING, Protocol
 
-from protocol import topics
+from protocol import controls, topics
 from protocol.links import MQTT_5, REFUSED, LinkLost, Outbound
+from protocol.topics import Address, Kind, Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.application.ports import Clock
     from protocol.links import Connection, Link
@@ -37,6 +38,9 @@ PACKET_AT_LEAST = 128 * 1024
 WAL_AT_MOST = 512 * MIB
 FREE_AT_LEAST = 1024 * MIB
 FREE_AT_ALL = 64 * MIB
+RULES = "give Otao's user the access rules that `otao acl` prints"
+_APP_VERSION = "otao-doctor"
+"""Of no endpoint: what is said there is for the doctor alone."""
 _VERSION = "$SYS/broker/version"
 _DROPPED = "$SYS/broker/publish/messages/dropped"
 _MOSQUITTO = re.compile(r"mosquitto version (\d+)\.(\d+)\.(\d+)")
@@ -114,15 +118,21 @@ class Diagnoses:
         partition: str,
         instances: Instances,
         refused: Callable[[], Sequence[str]] = list,
+        untold: Callable[[], int] = int,
     ) -> None:
-        """Take what is looked at; `refused` gives the subscriptions that the broker does not accept."""
+        """Take what is looked at.
+
+        `refused` gives the subscriptions that the broker does not accept, `untold` how much of what people and their
+        tools are told it has refused.
+        """
         self._link = link
         self._database = database
         self._clock = clock
         self._door = door
         self._refused = refused
+        self._untold = untold
         self._probe = topics.probe_topic(partition)
-        self._push_probe = topics.push_topic(instances, "otao-doctor", partition)
+        self._probes = _probes(instances, partition)
         self._turn = asyncio.Lock()
 
     async def run(self) -> list[Check]:
@@ -147,8 +157,8 @@ class Diagnoses:
             found += [_version(said.get(_VERSION)), _dropped(said.get(_DROPPED)), _limits(connection)]
             found += [await self._round_trip(), await self._access()]
         except LinkLost as lost:
-            found.append(_failed("broker.access", str(lost), "let Otao's user read and write otao/# and kp1/#"))
-        return found
+            found.append(_failed("broker.access", str(lost), RULES))
+        return [*found, _told(self._untold())]
 
     async def _round_trip(self) -> Check:
         spans = []
@@ -158,7 +168,7 @@ class Diagnoses:
             spans.append((time.perf_counter() - started) * 1000)
             if codes[0] >= REFUSED:
                 told = f"the broker refuses {self._probe} (reason code 0x{codes[0]:02x})"
-                return _failed("broker.round-trip", told, "let Otao's user write otao/#")
+                return _failed("broker.round-trip", told, RULES)
         took = median(spans)
         detail = f"{took:.1f} ms from a publish to its acknowledgement"
         if took <= SLOW_MS:
@@ -166,20 +176,40 @@ class Diagnoses:
         return _warning("broker.round-trip", detail, "set `set_tcp_nodelay true` in mosquitto.conf, or bring it nearer")
 
     async def _access(self) -> Check:
-        """Whether a push gets to the broker and is retained there: only reading it back tells."""
+        """Whether each kind gets to the broker, is retained there and can be read: only reading it back tells."""
         token = secrets.token_hex(8).encode()
-        topic = self._push_probe
         try:
-            codes = await self._link.publish([Outbound(topic=topic, payload=token, retain=True)])
-            held = (await self._link.read_retained([topic])).get(topic)
+            codes = await self._link.publish(
+                [Outbound(topic=topic, payload=token, retain=True) for topic in self._probes.values()]
+            )
+            held = await self._link.read_retained(list(self._probes.values()))
         finally:
-            await self._link.publish([Outbound(topic=topic, payload=b"", retain=True)])
-        if codes[0] < REFUSED and held == token:
-            return _ok("broker.access", "offers are taken and retained")
-        said = f"refuses offers (reason code 0x{codes[0]:02x})" if codes[0] >= REFUSED else "does not retain offers"
-        return _failed(
-            "broker.access", f"the broker {said}", "let Otao's user write kp1/#; `otao acl` prints the rules"
-        )
+            await self._link.publish(
+                [Outbound(topic=topic, payload=b"", retain=True) for topic in self._probes.values()]
+            )
+        for (kind, topic), code in zip(self._probes.items(), codes, strict=True):
+            if code >= REFUSED:
+                return _failed("broker.access", f"the broker refuses {kind} (reason code 0x{code:02x})", RULES)
+            if held.get(topic) != token:
+                told = f"the broker does not retain {kind}, or does not let them be read"
+                return _failed("broker.access", told, RULES)
+        return _ok("broker.access", f"{', '.join(self._probes)} are taken, retained and read")
+
+
+def _probes(instances: Instances, partition: str) -> Mapping[str, str]:
+    """A topic for each kind of message that Otao hears, where nobody else does: it is one of an answer."""
+    report = Address(
+        app_version=_APP_VERSION,
+        kind=Kind.SOFTWARE,
+        instance=instances.software,
+        token=partition,
+        resource=Resource.APPLIED,
+    )
+    return {
+        "offers": topics.push_topic(instances, _APP_VERSION, partition),
+        "reports": topics.status_topic(topics.build(report)),
+        "commands": controls.probe_topic(partition),
+    }
 
 
 def _ok(check: str, detail: str) -> Check:
@@ -212,7 +242,7 @@ def _subscriptions(refused: Sequence[str]) -> Check:
     if not refused:
         return _ok("broker.subscriptions", "the broker refuses no subscription")
     detail = f"the broker refuses {len(refused)} subscriptions, {refused[0]} among them: nothing is heard on these"
-    return _failed("broker.subscriptions", detail, "let Otao's user read otao/# and kp1/#; it tries every minute")
+    return _failed("broker.subscriptions", detail, f"{RULES}; it tries every minute")
 
 
 def _dropped(said: bytes | None) -> Check:
@@ -221,6 +251,15 @@ def _dropped(said: bytes | None) -> Check:
         return _ok("broker.dropped", "the broker has dropped nothing, as far as it says")
     detail = f"the broker has dropped {amount} messages since it started"
     return _warning("broker.dropped", detail, "raise max_queued_messages (10000000); never 0")
+
+
+def _told(untold: int) -> Check:
+    if not untold:
+        return _ok("broker.told", "the broker refuses nothing that people and tools are told, as far as it says")
+    detail = (
+        f"the broker has refused {untold} events, summaries, answers or words on presence since the service started"
+    )
+    return _warning("broker.told", detail, RULES)
 
 
 def _limits(connection: Connection) -> Check:
@@ -271,7 +310,7 @@ def _parked(found: Inspection) -> Check:
     if not found.parked:
         return _ok("pushes.parked", "the broker refuses no push topic")
     detail = f"the broker refuses {found.parked} push topics, {found.parked_topic} among them"
-    return _warning("pushes.parked", detail, "let Otao's user write kp1/#; `otao acl` prints the rules")
+    return _warning("pushes.parked", detail, RULES)
 
 
 def _dead_letters(found: Inspection) -> Check:

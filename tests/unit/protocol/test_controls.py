@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from protocol import controls
+from protocol import controls, topics
 from protocol.controls import READING, Command, CommandRefusedError, ControlAddress, UnknownCommandError
 from protocol.errors import MemberTypeError, SettingError, TopicError
 from protocol.links import Inbound
@@ -227,3 +227,10 @@ def test_topics_of_what_is_told() -> None:
             controls.event_topic(application, kind)
     with pytest.raises(SettingError):
         controls.presence_topic("a/b")
+
+
+def test_the_probe_reads_as_an_answer_to_a_command_of_no_application() -> None:
+    topic = controls.probe_topic("p2")
+    assert topic == "otao/v1/otao.doctor/control/p2/status"
+    assert topics.is_ours(topic)
+    assert not topics.APPLICATION.fullmatch(topic.split("/")[2])

@@ -26,6 +26,7 @@ NAMES = [
     "broker.limits",
     "broker.round-trip",
     "broker.access",
+    "broker.told",
     "clock",
     "database",
     "pushes.parked",
@@ -44,6 +45,11 @@ WELL = Inspection(
     last_error=None,
 )
 PUSH = "kp1/otao-doctor/cmx_ota/main/config/json/status"
+PROBES = {
+    "offers": PUSH,
+    "reports": "kp1/otao-doctor/cmx_ota/main/applied/json/status",
+    "commands": "otao/v1/otao.doctor/control/main/status",
+}
 
 
 @dataclass
@@ -68,6 +74,19 @@ class Silent(Retainer):
         raise LinkLost(f"the broker refused to let us read {topics[0]}")
 
 
+@dataclass
+class Deaf(Retainer):
+    """A broker that takes everything, and lets us read all but one topic."""
+
+    unread: str
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    async def read_retained(self, topics: Sequence[str]) -> dict[str, bytes]:
+        return await super().read_retained([topic for topic in topics if topic != self.unread])
+
+
 class Forgetful(Retainer):
     """A broker that retains nothing."""
 
@@ -82,6 +101,7 @@ class Ward:
     clock: HandClock = field(default_factory=HandClock)
     door: Door = field(default_factory=lambda: Door(loopback=True, keys=1))
     refused: Sequence[str] = ()
+    untold: int = 0
 
     async def checks(self) -> dict[str, Check]:
         doctor = Diagnoses(
@@ -92,6 +112,7 @@ class Ward:
             partition="main",
             instances=Instances(),
             refused=lambda: self.refused,
+            untold=lambda: self.untold,
         )
         return {item.check: item for item in await doctor.run()}
 
@@ -114,8 +135,7 @@ async def test_the_probes_leave_nothing_behind() -> None:
     link = broker()
     await Ward(link=link).checks()
     assert link.retained == {}
-    assert link.sent[-1].topic == PUSH
-    assert not link.sent[-1].payload
+    assert {message.topic for message in link.sent if not message.payload} >= set(PROBES.values())
 
 
 @pytest.mark.parametrize(
@@ -169,7 +189,7 @@ async def test_a_slow_round_trip_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
 
 async def test_without_a_broker_the_rest_is_looked_at() -> None:
     found = await Ward(link=NoLink()).checks()
-    assert list(found) == ["broker.connection", *NAMES[7:]]
+    assert list(found) == ["broker.connection", *NAMES[8:]]
     assert found["broker.connection"].status is Status.FAILED
 
 
@@ -185,7 +205,25 @@ async def test_access_that_is_refused_is_told() -> None:
 
 async def test_a_broker_that_does_not_retain_is_told() -> None:
     check = (await Ward(link=Forgetful()).checks())["broker.access"]
-    assert (check.status, check.detail) == (Status.FAILED, "the broker does not retain offers")
+    told = "the broker does not retain offers, or does not let them be read"
+    assert (check.status, check.detail) == (Status.FAILED, told)
+
+
+@pytest.mark.parametrize("kind", PROBES)
+async def test_each_kind_that_cannot_be_written_or_read_is_told(kind: str) -> None:
+    refusing, deaf = Retainer(), Deaf(unread=PROBES[kind])
+    refusing.refused = {PROBES[kind]}
+    written, read = [(await Ward(link=link).checks())["broker.access"] for link in (refusing, deaf)]
+    assert (written.status, written.detail) == (Status.FAILED, f"the broker refuses {kind} (reason code 0x87)")
+    assert (read.status, f"does not retain {kind}" in read.detail) == (Status.FAILED, True)
+    assert "`otao acl`" in str(written.advice)
+    assert {message.topic for message in deaf.sent[-3:] if not message.payload} == set(PROBES.values())
+
+
+async def test_what_people_are_not_told_is_told() -> None:
+    check = (await Ward(untold=7).checks())["broker.told"]
+    assert check.status is Status.WARNING
+    assert "refused 7 events, summaries" in check.detail
 
 
 @pytest.mark.parametrize(
