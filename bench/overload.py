@@ -78,7 +78,7 @@ class Watcher:
 
     def seen(self) -> Phase:
         """What was seen since the last time."""
-        phase = Phase(rest=Times.of(self.spans), memory_mib=max(self.memory))
+        phase = Phase(rest=Times.of(self.spans), memory_mib=max([*self.memory, self.service.memory_mib()]))
         print(f"{phase} of {len(self.spans)}; {dict(self.failed)}", flush=True)
         self.spans, self.memory, self.failed = [], [], Counter()
         return phase

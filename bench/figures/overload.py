@@ -24,9 +24,11 @@ class Times:
     p99_ms: float
 
     @classmethod
-    def of(cls, seconds: Sequence[float]) -> Self:
-        """Of two or more answers."""
-        cuts = quantiles(seconds, n=100)
+    def of(cls, seconds: Sequence[float]) -> Self | None:
+        """Of these answers; None when there was none."""
+        if not seconds:
+            return None
+        cuts = quantiles(seconds, n=100) if len(seconds) > 1 else [*seconds] * 99
         return cls(p50_ms=cuts[49] * 1000, p99_ms=cuts[98] * 1000)
 
     def __str__(self) -> str:
@@ -37,7 +39,8 @@ class Times:
 class Phase:
     """What somebody sees who reads over REST all the time."""
 
-    rest: Times
+    rest: Times | None
+    """None here and below: nothing was answered."""
     memory_mib: float
     """Of the service, at most."""
 
@@ -53,10 +56,10 @@ class Flood:
     refused: int
     named: bool
     """Whether `explain` and the metrics name it."""
-    before: Times
+    before: Times | None
     """Round trips of others."""
-    meanwhile: Times
-    rest: Times
+    meanwhile: Times | None
+    rest: Times | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +103,13 @@ class Overload(Measured):
     @property
     def good(self) -> bool:
         """Whether nothing was lost, REST stayed quick, and the endpoint that flooded was named."""
-        return self.whole and self.held.meanwhile.rest.p99_ms < LIMIT_MS and self.flood.named
+        return self.whole and self.quick and self.flood.named
+
+    @property
+    def quick(self) -> bool:
+        """Whether REST answered, and in time, while there was too much."""
+        rest = self.held.meanwhile.rest
+        return rest is not None and rest.p99_ms < LIMIT_MS
 
     @property
     def whole(self) -> bool:
@@ -131,17 +140,20 @@ class Overload(Measured):
         phases = (held.before, held.meanwhile, held.after)
         memory = ", ".join(f"{phase.memory_mib:.0f}" for phase in phases)
         yield "memory of the service at most: before, overloaded, catching up", f"{memory} MiB"
-        yield "REST p50, p99 while nothing else is to do", str(held.before.rest)
-        rest = held.meanwhile.rest
-        shown = pages.judged(str(rest), good=rest.p99_ms < LIMIT_MS)
+        yield "REST p50, p99 while nothing else is to do", _shown(held.before.rest)
+        shown = pages.judged(_shown(held.meanwhile.rest), good=self.quick)
         yield f"REST p50, p99 while overloaded; must: p99 below {LIMIT_MS:.0f} ms", shown
-        yield "REST p50, p99 while it catches up", str(held.after.rest)
+        yield "REST p50, p99 while it catches up", _shown(held.after.rest)
 
     def _flooded(self) -> Iterator[tuple[str, str]]:
         flood = self.flood
         yield f"its {flood.sent:,} reports", f"{flood.stored:,} stored, {flood.refused:,} refused"
         named = "by `explain`, and by `otao_flooding_endpoints`" if flood.named else "no"
         yield "named", pages.judged(named, good=flood.named)
-        yield "round trips of others, p50, p99: before", str(flood.before)
-        yield "round trips of others, p50, p99: meanwhile", str(flood.meanwhile)
-        yield "REST p50, p99 meanwhile", str(flood.rest)
+        yield "round trips of others, p50, p99: before", _shown(flood.before)
+        yield "round trips of others, p50, p99: meanwhile", _shown(flood.meanwhile)
+        yield "REST p50, p99 meanwhile", _shown(flood.rest)
+
+
+def _shown(times: Times | None) -> str:
+    return "no answer" if times is None else str(times)

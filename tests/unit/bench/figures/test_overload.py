@@ -41,19 +41,30 @@ SLOWED = replace(FOUND, held=replace(FOUND.held, meanwhile=Phase(rest=SLOW, memo
 
 def test_times_are_the_hundredths_of_what_was_seen() -> None:
     times = Times.of([number / 1000 for number in range(1, 101)])
+    assert times is not None
     assert times.p50_ms == pytest.approx(50.5)
     assert times.p99_ms == pytest.approx(99.99)
+
+
+def test_a_moment_with_one_answer_has_its_time_and_one_with_none_says_so() -> None:
+    assert Times.of([0.25]) == Times(p50_ms=250, p99_ms=250)
+    assert Times.of([]) is None
+    idle = replace(FOUND, held=replace(FOUND.held, after=Phase(rest=None, memory_mib=198)))
+    assert "| REST p50, p99 while it catches up | no answer |" in idle.markdown()
+    assert Overload.parse(idle.build()) == idle
+    assert idle.good
 
 
 @pytest.mark.parametrize(
     "figures",
     [
         SLOWED,
+        replace(FOUND, held=replace(FOUND.held, meanwhile=Phase(rest=None, memory_mib=179))),
         replace(FOUND, missing=1),
         replace(FOUND, held=replace(FOUND.held, lost=1)),
         replace(FOUND, flood=replace(FOUND.flood, named=False)),
     ],
-    ids=["slow", "missing", "lost", "not named"],
+    ids=["slow", "silent", "missing", "lost", "not named"],
 )
 def test_each_promise_that_is_broken_makes_it_bad_and_is_bold(figures: Overload) -> None:
     assert not figures.good
