@@ -190,7 +190,10 @@ async def report(broker: Mosquitto, service: Service, size: int, rate: int, seco
 
 
 async def report_amid(broker: Mosquitto, service: Service, size: int, rate: int, seconds: int) -> Figures:
-    """The same by the same endpoints with the version that they are offered now, while a change is worked off."""
+    """The same by the same endpoints with the version that they are offered now, begun when a change is published.
+
+    Of a small fleet the change is worked off long before the last report.
+    """
     count = min(rate * seconds, size)
     await service.put(f"{SOFTWARE}/1.3.0", definition("1.2.0"))
     said = await yardstick(broker, "requests", size, REPORT_TOPIC, NEXT_REPORT, rate, count, OFFER_FILTER)

@@ -9,7 +9,7 @@ run again. Every repetition does each of these once, in turns, on a fresh broker
 - reports, live from one C publisher, each settles an offer and has it cleared; until the last clear is acknowledged;
 - the same on PostgreSQL;
 - requests at 500 a second, until their answer; and reports, until the next offer, with this fleet and a small one; the
-  latter once more while a new software is worked off that concerns all.
+  latter once more, begun when a software that concerns all is published.
 Once, with a large fleet: memory, start, and the same answers. The broker does not save its store while answers are
 timed: the longest answer while it does is a figure of its own. What a table calls a ratio is the median of the
 ratios within the repetitions. Decisions a second are measured by `script/bench rollouts`.

@@ -67,7 +67,7 @@ RACES = (
 ANSWERS = {
     "request": ("request to answer", (5.0, 25.0), "p99 10 ms"),
     "next_offer": ("report to the next offer", None, ""),
-    "amid_offer": ("the same while a software that concerns all is worked off", None, ""),
+    "amid_offer": ("the same, begun when a software that concerns all is published", None, ""),
 }
 """By name: what it is, the limits of p50 and p99 in milliseconds, the aim."""
 LARGE = {
