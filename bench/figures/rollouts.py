@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MUST_PER_SECOND, AIM_PER_SECOND = 150_000, 300_000
+FIRST_MUST_PER_SECOND = 100_000
+"""What was asked of rollouts when they were made; the other was asked later, of speed."""
 MOST_HELD_MS = 50.0
 MOST_FIRST_SECONDS = 2.0
 MOST_GROWN_MIB = 50 * pages.MB_IN_MIB
@@ -62,7 +64,8 @@ class Rollouts(Measured):
         """See `Measured.markdown`."""
         head = f"{self.endpoints:,} stored endpoints under a new software, on SQLite. {self.origin.markdown()}\n"
         headings = ("", "decisions/s", "the writer is held, median", "p99", "at most")
-        must = ("must", f"{MUST_PER_SECOND:,}", "", "", f"{MOST_HELD_MS:.0f} ms")
+        per_second = f"{MUST_PER_SECOND:,} (of rollouts when they were made: {FIRST_MUST_PER_SECOND:,})"
+        must = ("must", per_second, "", "", f"{MOST_HELD_MS:.0f} ms")
         aim = ("aim", f"{AIM_PER_SECOND:,}", "", "", "")
         rates = pages.table(headings, [*(start.row() for start in self.starts), must, aim])
         return "\n".join([head, rates, pages.table(("beside that", "", "must"), self._facts())])

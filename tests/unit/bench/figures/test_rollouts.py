@@ -20,7 +20,8 @@ FOUND = Rollouts(
 def test_every_policy_has_a_row_and_what_misses_its_mark_is_bold() -> None:
     text = FOUND.markdown()
     assert "| at once | 205,000 | 18 ms | 33 ms | 36 ms |\n" in text
-    assert "| slowly | **149,000** | 18 ms | 33 ms | **50 ms** |\n| must | 150,000 |" in text
+    assert "| slowly | **149,000** | 18 ms | 33 ms | **50 ms** |\n| must | 150,000 (" in text
+    assert "| must | 150,000 (of rollouts when they were made: 100,000) |  |  | 50 ms |\n" in text
 
 
 def test_what_a_service_does_stands_below() -> None:
