@@ -28,7 +28,9 @@ main.add(
     "Put the copy FILE in the place of the database, which is not served meanwhile.",
 )
 main.add("config", "orchestrator.cli.configurations:config", "Check the settings of a service.")
-main.add("acl", "orchestrator.cli.acls:acl", "Print the broker's access rules for these settings.")
+main.add(
+    "acl", "orchestrator.cli.acls:acl", "Print the broker's access rules for these settings, as Mosquitto's acl_file."
+)
 main.add("keys", "orchestrator.cli.keys:keys", "Make, list and revoke API keys.")
 _APPLY = "Make an application, its filters and its software as a file declares them, all or nothing."
 main.add("apply", "orchestrator.cli.applying:apply", _APPLY)
