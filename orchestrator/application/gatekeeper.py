@@ -71,7 +71,7 @@ class Gatekeeper:
         tallies = gradings.tallies(numbers, item.version)
         if not await self._measure(entry, item, tallies, numbers):
             return
-        known = self._sizes.of(entry.application.key, item)
+        known = self._sizes.of(entry.application.key, item.version)
         record = entry.software[item.version]
         now = self._clock.now()
         proposed = rulings.decide(record, tallies, known, now)
@@ -101,8 +101,7 @@ class Gatekeeper:
         It may not when it is found to admit others than it shall: then it is let admit those.
         """
         stage = item.rollout.stage
-        known = self._sizes.of(entry.application.key, item).get(stage)
-        if not _matters(item, tallies, known) and not self._sizes.lacks(entry, item):
+        if not _matters(item, tallies, self._sizes.of(entry.application.key, item.version).get(stage)):
             return True
         measured = await self._sizes.look(entry, item, numbers)
         if measured.members is None or not _changeable(item, tallies, measured):

@@ -106,24 +106,11 @@ def software(
         revision=1 if present is None else present.revision,
         created_at=now if present is None else present.created_at,
         updated_at=now if present is None else present.updated_at,
-        status=RolloutStatus() if present is None else _status(present, item),
+        status=RolloutStatus() if present is None else present.status,
     )
     if present is None or given == present:
         return present or given
     return replace(given, revision=given.revision + 1, updated_at=now)
-
-
-def _status(present: SoftwareRecord, item: Software) -> RolloutStatus:
-    """What is kept of a rollout: not how large stages were that may have another size by the new policy."""
-    status, before = present.status, present.software
-    for number, mark in enumerate(status.marks):
-        if mark.endpoints is not None and before.policy.shares(number) != item.policy.shares(number):
-            status = status.marked(number, replace(mark, endpoints=None))
-    stage = item.rollout.stage
-    if item.rollout.phase is not before.rollout.phase and stage < len(status.marks):
-        # It was finished, and goes on in that stage.
-        status = status.marked(stage, replace(status.mark(stage), passed_at=None))
-    return status
 
 
 def check_filters(definition: Definition, known: Collection[str]) -> None:

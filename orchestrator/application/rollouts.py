@@ -129,7 +129,7 @@ class Rollouts:
         numbers = await self._storage.counters(entry.application.key)
         if record.software.servable:
             await self._sizes.look(entry, record.software, numbers)
-        return view(entry, record, numbers, self._sizes.of(entry.application.key, record.software))
+        return view(entry, record, numbers, self._sizes.of(entry.application.key, record.software.version))
 
     async def judged(self, application: str) -> list[View]:
         """Every rollout that gates judge, over or not, with its numbers, highest version first; one read.
@@ -144,7 +144,7 @@ class Rollouts:
             return []
         numbers = await self._storage.counters(key)
         records.sort(key=lambda record: record.software.version, reverse=True)
-        return [view(entry, record, numbers, self._sizes.of(key, record.software)) for record in records]
+        return [view(entry, record, numbers, self._sizes.of(key, record.software.version)) for record in records]
 
     async def pause(self, application: str, version: Version, *, by: Author) -> Moved:
         """Withdraw its unstarted offers and make no new ones until it is resumed; running installs end.
@@ -255,7 +255,7 @@ class Rollouts:
 
     def _size(self, application: str, record: SoftwareRecord) -> Size | None:
         key = self._revisions.entry(application).application.key
-        return self._sizes.of(key, record.software).get(record.software.rollout.stage)
+        return self._sizes.of(key, record.software.version).get(record.software.rollout.stage)
 
 
 def view(entry: Entry, record: SoftwareRecord, numbers: Counter[CounterKey], sizes: Mapping[int, Size]) -> View:

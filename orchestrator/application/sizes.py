@@ -5,24 +5,23 @@ Rules:
   before a multiple of the time that it took has passed.
 - Whoever looks gets the last measurement: that somebody else has looked before hides nothing from the gates.
 - Sizes are kept in memory: after a start they are measured again.
-- A stage that was passed has the size that it had then, until an edit makes it, or an earlier one, admit others: then
-  it is unknown, and measured once.
+- A stage that was passed keeps the size that it had then, whatever an edit makes of it: those that have gone on to
+  newer versions since are not counted any more, and its gate is not to judge by less than it had.
 
 Layer: application.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from orchestrator.application import paces
-from orchestrator.domain.gates import Size
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from orchestrator.application.counters import CounterKey
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.application.editing import EditingStorage
     from orchestrator.application.measures import Measured
     from orchestrator.application.ports import Clock
-    from orchestrator.domain.policies import Share
+    from orchestrator.domain.gates import Size
     from orchestrator.domain.software import Software
     from orchestrator.domain.versions import Version
 
@@ -52,14 +51,6 @@ class _Look:
     measured: Measured
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Known:
-    """A size, and what it was measured for."""
-
-    shares: tuple[Share, ...]
-    size: Size
-
-
 class Sizes:
     """Those of all rollouts of one partition."""
 
@@ -70,23 +61,12 @@ class Sizes:
         self._editing = editing
         self._clock = clock
         self._elapsed = elapsed
-        self._known: dict[tuple[int, Version], dict[int, _Known]] = {}
+        self._known: dict[tuple[int, Version], dict[int, Size]] = {}
         self._looks: dict[tuple[int, Version], _Look] = {}
 
-    def of(self, application: int, item: Software) -> Mapping[int, Size]:
+    def of(self, application: int, version: Version) -> Mapping[int, Size]:
         """The sizes of a rollout's stages that are known."""
-        known = self._known.get((application, item.version), {})
-        return {number: one.size for number, one in known.items() if one.shares == item.policy.shares(number)}
-
-    def lacks(self, entry: Entry, item: Software) -> Sequence[int]:
-        """The stages that were passed and of which nobody knows how large they are."""
-        known, record = self.of(entry.application.key, item), entry.software.get(item.version)
-        marks = None if record is None else record.status
-        return [
-            number
-            for number in range(min(item.rollout.stage, len(item.policy.staging)))
-            if number not in known and (marks is None or marks.mark(number).endpoints is None)
-        ]
+        return self._known.get((application, version), {})
 
     def forget(self, application: int, version: Version) -> None:
         """A rollout admits others than when it was measured: its size is unknown until it is measured again."""
@@ -101,21 +81,10 @@ class Sizes:
         if look is not None and look.entry is entry and (look.numbers == digest or now < look.again_at):
             return look.measured
         begun = self._elapsed()
-        passed = {number: await self._passed(entry, item, number, now) for number in self.lacks(entry, item)}
         measured = await self._editing.measure(entry, item, now)
         spent = timedelta(seconds=self._elapsed() - begun)
         again_at = now + max(LEAST_PAUSE, SHARE * spent)
         self._looks[place] = _Look(entry=entry, again_at=again_at, numbers=digest, measured=measured)
-        stage = item.rollout.stage
-        known = {number: size for number, size in self.of(place[0], item).items() if number <= stage}
-        self._known[place] = {
-            number: _Known(shares=item.policy.shares(number), size=size)
-            for number, size in {**known, **passed, stage: measured.size}.items()
-        }
+        known = {number: size for number, size in self.of(*place).items() if number <= item.rollout.stage}
+        self._known[place] = {**known, item.rollout.stage: measured.size}
         return measured
-
-    async def _passed(self, entry: Entry, item: Software, number: int, now: datetime) -> Size:
-        """How large a stage is that was passed: who waits in it gets an offer in a later one."""
-        then = replace(item, rollout=replace(item.rollout, stage=number))
-        measured = await self._editing.measure(entry, then, now)
-        return Size(endpoints=measured.size.endpoints, waiting=0)

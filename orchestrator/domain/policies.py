@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from math import ceil
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from orchestrator.domain.cohorts import COHORTS
 
@@ -55,10 +55,6 @@ class Attempts:
     """Reports of the old version, a minute apart, after which an open attempt did not take; at least 1."""
 
 
-Share: TypeAlias = tuple[float | None, int | None, str | None]
-"""Percentage, number or filter: one of the three."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """One stage: whom it admits beside the earlier ones, and when it is passed. One of the first three is given."""
@@ -88,11 +84,6 @@ class Stage:
         if self.min_attempted is not None:
             return self.min_attempted
         return ceil(RULE_OF_THREE / self.max_failure_rate)
-
-    @property
-    def share(self) -> Share:
-        """Whom it admits, as it is given."""
-        return self.percent, self.count, self.filter_id
 
     @property
     def rank_limit(self) -> int:
@@ -185,10 +176,6 @@ class RolloutPolicy:
     def staging(self) -> tuple[Stage, ...]:
         """The stages, at least one."""
         return self.stages or (WHOLE,)
-
-    def shares(self, number: int) -> tuple[Share, ...]:
-        """Whom the stages up to this one admit: where that is another, so may be the size of this one."""
-        return tuple(stage.share for stage in self.staging[: number + 1])
 
     def stage(self, number: int) -> Stage:
         """The stage of this number, from 0; the last one where there are fewer now."""

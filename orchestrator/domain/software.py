@@ -155,4 +155,8 @@ def revised(software: Software, policy: RolloutPolicy) -> Rollout:
 def _goes_on(old: Stage, new: Stage) -> bool:
     """Whether whom one stage has taken in is right for the other as well."""
     grows = old.count is not None and new.count is not None and old.count <= new.count
-    return grows or old.share == new.share
+    return grows or _share(old) == _share(new)
+
+
+def _share(stage: Stage) -> tuple[float | None, int | None, str | None]:
+    return stage.percent, stage.count, stage.filter_id

@@ -11,7 +11,7 @@ from orchestrator.application.counters import CounterKey
 from orchestrator.application.measures import Measured
 from orchestrator.application.sizes import LEAST_PAUSE, SHARE, Sizes
 from orchestrator.domain.gates import Size
-from orchestrator.domain.policies import RolloutPolicy, Stage
+from orchestrator.domain.policies import RolloutPolicy
 from orchestrator.domain.rollouts import Rollout
 from tests.contract.storages import APP, entry_of
 from tests.unit.orchestrator.application.desks import HandClock
@@ -65,7 +65,7 @@ class Bench:
         return len(self.scale.looks) > before
 
     def known(self) -> dict[int, int]:
-        return {stage: size.endpoints for stage, size in self.sizes.of(1, ITEM).items()}
+        return {stage: size.endpoints for stage, size in self.sizes.of(1, NEW).items()}
 
 
 @pytest.fixture
@@ -136,28 +136,3 @@ async def test_two_rollouts_have_sizes_of_their_own(bench: Bench) -> None:
     assert await bench.look(counted(5), general("2.0.0", "1.0.0"))
     bench.sizes.forget(1, v("2.0.0"))
     assert bench.known() == {0: 5}
-
-
-async def test_a_passed_stage_that_admits_others_now_is_measured_once_and_the_others_keep_theirs(bench: Bench) -> None:
-    narrow = tuple(Stage(percent=percent) for percent in (1, 10, 50, 100))
-    wide = (narrow[0], replace(narrow[1], percent=20), *narrow[2:])
-    passed = replace(ITEM, policy=RolloutPolicy(stages=narrow), rollout=Rollout(stage=0))
-    for stage in (0, 1, 2):
-        bench.scale.endpoints = 10 * (stage + 1)
-        passed = replace(passed, rollout=Rollout(stage=stage))
-        bench.entry = entry_of(replace(APP, key=1), [passed])
-        await bench.sizes.look(bench.entry, passed, counted(stage))
-    edited = replace(passed, policy=RolloutPolicy(stages=wide))
-    bench.entry = entry_of(replace(APP, key=1), [edited])
-    assert (dict(bench.sizes.of(1, edited)), bench.sizes.lacks(bench.entry, edited)) == (
-        {0: Size(endpoints=10, waiting=0)},
-        [1],
-    )
-    bench.scale.looks.clear()
-    bench.scale.endpoints = 70
-    await bench.sizes.look(bench.entry, edited, counted(3))
-    assert {stage: size.endpoints for stage, size in bench.sizes.of(1, edited).items()} == {0: 10, 1: 70, 2: 70}
-    assert (bench.scale.looks, bench.sizes.lacks(bench.entry, edited)) == ([1, 2], [])
-    bench.clock.at += timedelta(days=1)
-    await bench.sizes.look(bench.entry, edited, counted(4))
-    assert bench.scale.looks == [1, 2, 2]
