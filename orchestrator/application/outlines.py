@@ -18,7 +18,7 @@ from orchestrator.application.problems import ConflictError, FilterUnknownError,
 from orchestrator.application.records import REQUIRED, Application, FilterRecord, RolloutStatus, SoftwareRecord
 from orchestrator.domain.catalogues import Catalogue, VersionConflict
 from orchestrator.domain.policies import UNLIMITED
-from orchestrator.domain.rollouts import STARTED
+from orchestrator.domain.rollouts import STARTED, Phase
 from orchestrator.domain.software import Software, revised
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.application.problems import AppVersionInUseError
     from orchestrator.application.records import AppVersionTakenError, Registration
     from orchestrator.domain.filters import Filter
+    from orchestrator.domain.rollouts import Rollout
     from orchestrator.domain.versions import Version
 
 
@@ -106,11 +107,20 @@ def software(
         revision=1 if present is None else present.revision,
         created_at=now if present is None else present.created_at,
         updated_at=now if present is None else present.updated_at,
-        status=RolloutStatus() if present is None else present.status,
+        status=RolloutStatus() if present is None else _status(present, item.rollout),
     )
     if present is None or given == present:
         return present or given
     return replace(given, revision=given.revision + 1, updated_at=now)
+
+
+def _status(present: SoftwareRecord, becomes: Rollout) -> RolloutStatus:
+    """What is kept of a rollout: not that a stage has passed in which an edit lets it go on."""
+    status, was = present.status, present.software.rollout
+    mark = status.mark(becomes.stage)
+    if (was.phase, was.stage) == (becomes.phase, becomes.stage) or becomes.phase is not Phase.RUNNING:
+        return status
+    return status if mark.passed_at is None else status.marked(becomes.stage, replace(mark, passed_at=None))
 
 
 def check_filters(definition: Definition, known: Collection[str]) -> None:
