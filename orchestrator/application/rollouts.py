@@ -59,7 +59,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_NOTHING = Tally()
+_NOTHING, _NOBODY = Tally(), Size(endpoints=0, waiting=0)
+_PASSED = frozenset({Phase.WAITING_APPROVAL, Phase.FINISHED})
+"""In these the present stage has passed."""
 
 COUNTED = ("stages",)
 """The stored numbers that gates look at."""
@@ -162,6 +164,7 @@ class Rollouts:
             passed = served(record.software, tallies, self._size(application, record))
             return Move(action=Action.ROLLOUT_PAUSE, rollout=paused, reason=by.reason, passed=passed)
 
+        await self._measure(application, version)
         return await self.move(application, version, step, by=by, stops=True)
 
     async def resume(self, application: str, version: Version, *, by: Author) -> Moved:
@@ -198,6 +201,7 @@ class Rollouts:
             passed = served(record.software, tallies, self._size(application, record))
             return Move(action=Action.ROLLOUT_ABORT, rollout=aborted, reason=by.reason, passed=passed)
 
+        await self._measure(application, version)
         return await self.move(application, version, step, by=by, stops=True)
 
     async def approve(self, application: str, version: Version, *, stage: int | None = None, by: Author) -> Moved:
@@ -248,6 +252,22 @@ class Rollouts:
             log.info(found.action.value, application=application, version=version.text, reason=found.reason)
             withdrawn = await self._withdrawn(revision, moved) if stops else 0
         return Moved(record=moved, withdrawn=withdrawn)
+
+    async def _measure(self, application: str, version: Version) -> None:
+        """Have the size of an unjudged rollout known if that decides whether it has come to its end.
+
+        No gate measures such a rollout: that nobody has looked at it makes it none that goes on.
+
+        Raises:
+            NotFoundError: there is no such software.
+        """
+        entry = self._revisions.entry(application)
+        item = _existing(entry.software, version).software
+        if item.policy.judged or not item.servable:
+            return
+        numbers = await self._storage.counters(entry.application.key)
+        if served(item, gradings.tallies(numbers, item.version), _NOBODY):
+            await self._sizes.look(entry, item, numbers)
 
     async def _withdrawn(self, revision: Revision, record: SoftwareRecord) -> int:
         item = record.software
@@ -361,8 +381,8 @@ def _moved(record: SoftwareRecord, found: Move, by: Author, revision: Revision) 
         passed = found.rollout.stage > stage or found.rollout.phase is Phase.FINISHED
         kept = replace(mark, passed_at=revision.now) if passed and mark.passed_at is None else mark
         status = status.marked(stage, kept)
-    status = _marked(status, found, revision)
     was, becomes = record.software.rollout, found.rollout
+    status = _marked(status, found, was.phase, revision)
     if (was.phase, was.stage) != (becomes.phase, becomes.stage):
         # Whom a stage admits may change; since when it is the present one, and by whom, does not.
         status = replace(status, since=revision.now, by=by.name, reason=found.reason)
@@ -371,13 +391,14 @@ def _moved(record: SoftwareRecord, found: Move, by: Author, revision: Revision) 
     return replace(record, software=software, status=status)
 
 
-def _marked(status: RolloutStatus, found: Move, revision: Revision) -> RolloutStatus:
+def _marked(status: RolloutStatus, found: Move, was: Phase, revision: Revision) -> RolloutStatus:
     """The status with it noted whether the present stage has passed, which a stop leaves as it is."""
     becomes = found.rollout
     mark = status.mark(becomes.stage)
     if becomes.phase is Phase.RUNNING and mark.passed_at is not None:
         return status.marked(becomes.stage, replace(mark, passed_at=None))
-    passes = found.passed or becomes.phase in {Phase.WAITING_APPROVAL, Phase.FINISHED}
+    # The phase before tells it of those that came to it before that was noted.
+    passes = found.passed or not _PASSED.isdisjoint({was, becomes.phase})
     if passes and mark.passed_at is None:
         return status.marked(becomes.stage, replace(mark, passed_at=revision.now))
     return status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,7 @@ from orchestrator.application.problems import (
 from orchestrator.application.sizes import LEAST_PAUSE
 from orchestrator.domain.facts import Consented, Progressed
 from orchestrator.domain.gates import Size
-from orchestrator.domain.rollouts import IllegalRolloutMove, Phase
+from orchestrator.domain.rollouts import IllegalRolloutMove, Phase, Rollout
 from orchestrator.domain.versions import Version
 from protocol.progress import ProgressState
 from tests.unit.orchestrator.application.desks import APP
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 NEW = Version.parse("1.1.0")
 BECAUSE = ANONYMOUS.because("it bricks")
+STOPS = ["pause", "abort"]
 
 
 async def staged(desk: Desk) -> None:
@@ -108,6 +110,12 @@ async def test_a_resume_acknowledges_the_failures_that_it_finds(desk: Desk) -> N
     assert (await desk.rollouts.resume(APP, NEW, by=ANONYMOUS)).record == resumed.record
 
 
+async def halt(desk: Desk, stop: str) -> None:
+    """Pause or abort the rollout."""
+    rollouts = desk.rollouts
+    await (rollouts.pause if stop == "pause" else rollouts.abort)(APP, NEW, by=ANONYMOUS)
+
+
 async def last_stage(desk: Desk) -> str:
     """What the last stage of the rollout is called now."""
     document = progress.build(await desk.rollouts.get(APP, NEW), desk.clock.now())
@@ -134,6 +142,31 @@ async def test_a_finished_rollout_that_is_stopped_has_passed_until_it_is_resumed
         await desk.rollouts.approve(APP, NEW, by=ANONYMOUS)
     await desk.rollouts.abort(APP, NEW, by=ANONYMOUS)
     assert (await called(desk), await last_stage(desk)) == ("aborted", "passed")
+
+
+@pytest.mark.parametrize("stop", STOPS)
+async def test_an_unjudged_rollout_that_is_stopped_has_passed_also_when_nobody_has_looked_at_it(
+    desk: Desk, stop: str
+) -> None:
+    await desk.define("1.1.0", "1.0.0")
+    await desk.enrol("a", "1.0.0")
+    await desk.report("a", "1.1.0")
+    await halt(desk, stop)
+    assert await last_stage(desk) == "passed"
+
+
+@pytest.mark.parametrize("phase", [Phase.FINISHED, Phase.WAITING_APPROVAL])
+@pytest.mark.parametrize("stop", STOPS)
+async def test_a_stop_leaves_a_stage_passed_also_where_that_was_not_noted_yet(
+    desk: Desk, stop: str, phase: Phase
+) -> None:
+    await desk.define("1.1.0", "1.0.0", rollout={"stages": [{"percent": 100}]})
+    async with desk.revisions.open(APP, stops=False, by=ANONYMOUS) as revision:
+        record = revision.before.software[NEW]
+        stored = replace(record, software=replace(record.software, rollout=Rollout(phase=phase)))
+        await revision.edit.put_software(revision.key, stored)
+    await halt(desk, stop)
+    assert await last_stage(desk) == "passed"
 
 
 async def test_a_stop_amid_an_unjudged_rollout_leaves_its_stage_running(desk: Desk) -> None:
