@@ -104,14 +104,20 @@ def _face(endpoint: Endpoint) -> _Face:
         return _Face(endpoint.running)
     state = attempt.state
     return _Face(
-        endpoint.running, attempt.version, attempt.origin, state, _reason(attempt), _graded(attempt), attempt.holds_slot
+        endpoint.running,
+        attempt.version,
+        attempt.origin,
+        state,
+        _reason(endpoint, attempt),
+        _graded(attempt),
+        attempt.holds_slot,
     )
 
 
-def _reason(attempt: Attempt) -> str:
+def _reason(endpoint: Endpoint, attempt: Attempt) -> str:
     if attempt.state in FAILED:
         return (attempt.reason or attempt.state.value)[:MAX_REASON]
-    unwell = attempt.state in RUNS and attempt.healthy is False
+    unwell = attempt.healthy is False and attempt.state in RUNS and endpoint.running == attempt.version
     return (attempt.reason or "")[:MAX_REASON] if unwell else ""
 
 

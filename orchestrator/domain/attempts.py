@@ -153,13 +153,15 @@ def move(attempt: Attempt, state: AttemptState, at: datetime, *, reason: str | N
 def soak(attempt: Attempt, at: datetime) -> Attempt:
     """Return the attempt moved to soaking, from `at` on; the report makes it reached, if nothing had before.
 
+    A soak begins anew: what was said of its health before it was withdrawn does not count in it.
+
     Raises:
         IllegalMove: `LEGAL` has no such move.
     """
     _check(attempt.state, AttemptState.SOAKING)
     reached_at = attempt.reached_at or at
     moved = _moved(attempt, AttemptState.SOAKING, None, reached_at=reached_at, reason=None)
-    return replace(moved, soaking_at=at, soak_reports=0)
+    return replace(moved, soaking_at=at, soak_reports=0, healthy=None)
 
 
 def confirm(attempt: Attempt, at: datetime) -> Attempt:
@@ -172,7 +174,8 @@ def confirm(attempt: Attempt, at: datetime) -> Attempt:
     """
     _check(attempt.state, AttemptState.SOAKING)
     _check(AttemptState.SOAKING, AttemptState.CONFIRMED)
-    return _moved(attempt, AttemptState.CONFIRMED, at, reached_at=attempt.reached_at or at, reason=None)
+    moved = _moved(attempt, AttemptState.CONFIRMED, at, reached_at=attempt.reached_at or at, reason=None)
+    return moved if moved.healthy is None else replace(moved, healthy=None)
 
 
 def _check(before: AttemptState, after: AttemptState) -> None:

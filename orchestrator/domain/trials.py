@@ -147,20 +147,30 @@ def _stage_of(attempt: Attempt, policy_of: PolicyOf) -> Stage:
 
 
 def well(endpoint: Endpoint, fact: HealthReported) -> Change:
-    """Return what the word on its health makes of an endpoint that was heard: it counts while it runs the version."""
+    """Return what the word on its health makes of an endpoint that was heard: it counts while it runs the version.
+
+    Who says again that it is not well, and why this time, is not well for that reason; who does not say why keeps the
+    reason that it gave.
+    """
     attempt = endpoint.attempt
     if attempt is None or attempt.state not in _SUCCEEDED or attempt.version != endpoint.running:
         return Change(endpoint=endpoint)
-    if fact.version not in {None, attempt.version} or attempt.healthy is fact.healthy:
+    reason = None if fact.healthy else _ill(attempt, fact)
+    if fact.version not in {None, attempt.version} or (attempt.healthy, attempt.reason) == (fact.healthy, reason):
         return Change(endpoint=endpoint)
     entries: tuple[HistoryEntry, ...] = ()
     if not fact.healthy or attempt.healthy is False:
         kind = HistoryKind.RECOVERED if fact.healthy else HistoryKind.UNHEALTHY
         entries = (HistoryEntry(at=fact.at, kind=kind, version=attempt.version, reason=fact.reason),)
-    reason = None if fact.healthy else fact.reason or HistoryKind.UNHEALTHY.value
     return Change(
         endpoint=replace(endpoint, attempt=replace(attempt, healthy=fact.healthy, reason=reason)), entries=entries
     )
+
+
+def _ill(attempt: Attempt, fact: HealthReported) -> str:
+    """Why an endpoint is not well."""
+    given = attempt.reason if attempt.healthy is False else None
+    return fact.reason or given or HistoryKind.UNHEALTHY.value
 
 
 def _confirm(endpoint: Endpoint, attempt: Attempt, fact: Reported) -> Change:

@@ -40,7 +40,9 @@ class Trial:
     stage: int | None
     reached: bool
     unhealthy: bool
-    lapsed: bool
+    runs: bool = False
+    """Of the latest one: whether the endpoint runs its version, by what it reported last."""
+    lapsed: bool = False
     reason: str | None
     latest: bool
     """Whether the endpoint has had none since."""
@@ -76,6 +78,7 @@ async def trials(storage: SqlStorage, application: int) -> Sequence[Trial]:
                 stage=row.stage - 1 if row.stage else None,
                 reached=row.reached_ms is not None,
                 unhealthy=row.healthy == 0,
+                runs=storage._dictionary.version(row.running_id) == version[row.attempt_version_id],
                 lapsed=bool(row.lapsed),
                 reason=row.reason,
                 latest=True,
@@ -92,7 +95,6 @@ async def trials(storage: SqlStorage, application: int) -> Sequence[Trial]:
                 stage=row.stage - 1 if row.stage else None,
                 reached=row.reached_ms is not None,
                 unhealthy=row.healthy == 0,
-                lapsed=False,
                 reason=row.reason,
                 latest=False,
             )
@@ -116,7 +118,6 @@ async def removed(storage: SqlStorage, application: int) -> Counter[CounterKey]:
             stage=row.stage - 1 if row.stage else None,
             reached=bool(row.reached),
             unhealthy=bool(row.unhealthy),
-            lapsed=False,
             reason=None,
             latest=False,
         )
@@ -147,7 +148,7 @@ def _of(application: int, trial: Trial) -> list[CounterKey]:
         found.append(CounterKey(application, "latest", version, None, label))
         if trial.state in FAILED:
             found.append(CounterKey(application, "failures", version, None, (trial.reason or label)[:120]))
-        if trial.state in RUNS and trial.unhealthy and trial.reason:
+        if trial.state in RUNS and trial.runs and trial.unhealthy and trial.reason:
             found.append(CounterKey(application, "unwell", version, None, trial.reason[:120]))
         if trial.holds_slot:
             found.append(CounterKey(application, "slots", version, trial.origin))

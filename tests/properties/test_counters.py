@@ -116,6 +116,13 @@ payloads = (
         st.just("cmx_ota/{}/progress/json"),
         st.fixed_dictionaries({"configId": versions, "state": st.just("installing")}),
     )
+    | st.tuples(
+        st.just("cmx_ota/{}/health/json"),
+        st.fixed_dictionaries(
+            {"healthy": st.sampled_from((False, False, True))},
+            optional={"configId": versions, "reason": st.sampled_from(("too hot", "x" * 200))},
+        ),
+    )
     | st.tuples(st.just("epmx/{}/update/keys/3"), st.fixed_dictionaries({"site": st.sampled_from(("lab", "field"))}))
 )
 said = st.builds(
@@ -239,7 +246,8 @@ async def recount(shelf: SqlShelf, application: int) -> Counter[CounterKey]:
         total[CounterKey(application, "running", version(row.running_id))] += 1
         if row.attempt_version_id:
             target, origin = version(row.attempt_version_id), version(row.attempt_origin_id)
-            total.update(_of_latest(application, row, CounterKey(application, "", target, origin)))
+            runs = version(row.running_id) == target
+            total.update(_of_latest(application, row, CounterKey(application, "", target, origin), runs=runs))
     for row in older:
         label = ATTEMPT_STATES[row.state].value
         total[CounterKey(application, "attempts", version(row.version_id), version(row.origin_id), label)] += 1
@@ -247,7 +255,13 @@ async def recount(shelf: SqlShelf, application: int) -> Counter[CounterKey]:
     return total + await removed(shelf.storage, application)
 
 
-def _of_latest(application: int, row: Any, named: CounterKey) -> list[CounterKey]:  # noqa: ANN401 - a row of the database
+def _of_latest(
+    application: int,
+    row: Any,  # noqa: ANN401 - a row of the database
+    named: CounterKey,
+    *,
+    runs: bool,
+) -> list[CounterKey]:
     state = ATTEMPT_STATES[row.attempt_state]
     found = [
         named._replace(name="attempts", label=state.value),
@@ -258,7 +272,8 @@ def _of_latest(application: int, row: Any, named: CounterKey) -> list[CounterKey
         found.append(CounterKey(application, "slots", named.version, named.origin))
     if state in FAILED:
         found.append(CounterKey(application, "failures", named.version, None, (row.reason or state.value)[:120]))
-    if state in {AttemptState.SOAKING, AttemptState.CONFIRMED} and row.healthy == 0 and row.reason:
+    runs = runs and state in {AttemptState.SOAKING, AttemptState.CONFIRMED}
+    if runs and row.healthy == 0 and row.reason:
         found.append(CounterKey(application, "unwell", named.version, None, row.reason[:120]))
     return found
 

@@ -100,6 +100,13 @@ def test_who_is_not_well_is_counted_by_reason_until_it_is_well_again_or_went_bac
     assert left[key("failures", "1.1.0", label="went back")] == 1
 
 
+def test_who_runs_another_version_now_is_not_unwell_with_the_one_that_it_has_left() -> None:
+    attempt = replace(offer("1.1.0"), state=AttemptState.CONFIRMED, healthy=False, reason="too hot")
+    ill, left = endpoint("1.1.0", attempt), endpoint("1.2.0", attempt)
+    assert counters.deltas([draft(ill, left)])[key("unwell", "1.1.0", label="too hot")] == -1
+    assert counters.deltas([draft(left, ill)])[key("unwell", "1.1.0", label="too hot")] == 1
+
+
 def test_a_withdrawal_is_no_failure() -> None:
     withdrawn = move(offer("1.1.0"), AttemptState.WITHDRAWN, NOW, reason="suspended")
     found = counters.deltas([draft(OFFERED, endpoint("1.0.0", withdrawn))])

@@ -114,8 +114,8 @@ def test_a_move_keeps_every_other_field() -> None:
     )
     assert None not in [getattr(full, field.name) for field in fields(full)]
     assert move(full, S.FAILED, NOW, reason="why") == replace(full, state=S.FAILED, settled_at=NOW, reason="why")
-    assert confirm(full, NOW) == replace(full, state=S.CONFIRMED, settled_at=NOW, reason=None)
-    soaking = replace(full, state=S.SOAKING, settled_at=None, reason=None, soaking_at=NOW, soak_reports=0)
+    assert confirm(full, NOW) == replace(full, state=S.CONFIRMED, settled_at=NOW, reason=None, healthy=None)
+    soaking = replace(full, state=S.SOAKING, settled_at=None, reason=None, soaking_at=NOW, soak_reports=0, healthy=None)
     assert soak(full, NOW) == soaking
 
 

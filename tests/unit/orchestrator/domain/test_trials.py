@@ -419,6 +419,30 @@ def test_why_an_endpoint_is_not_well_is_kept_when_its_soak_is_over_and_has_a_nam
     assert (latest(confirmed).state, latest(confirmed).reason) == (AttemptState.CONFIRMED, "too hot")
 
 
+def test_another_reason_for_being_unwell_takes_the_place_of_the_first_one_and_so_does_one_where_there_was_none() -> (
+    None
+):
+    hot = healthy(soaked(), well=False, reason="too hot").endpoint
+    dark = healthy(hot, well=False, reason="dark")
+    assert (latest(dark.endpoint).healthy, latest(dark.endpoint).reason) == (False, "dark")
+    assert dark.entries == (HistoryEntry(at=NOW, kind=HistoryKind.UNHEALTHY, version=v("1.1.0"), reason="dark"),)
+    assert healthy(dark.endpoint, well=False, reason="dark") == Change(endpoint=dark.endpoint)
+    before = replace(soaked(), attempt=replace(latest(soaked()), healthy=False))
+    assert latest(healthy(before, well=False, reason="dark").endpoint).reason == "dark"
+    assert latest(healthy(before, well=False).endpoint).reason == "unhealthy"
+
+
+@pytest.mark.parametrize("policies", [soaks, policy_of], ids=["it soaks again", "no soak is asked for any more"])
+def test_who_comes_back_to_a_version_that_it_had_left_unwell_has_not_said_yet_how_it_is(policies: PolicyOf) -> None:
+    ill = healthy(soaked(), well=False, reason="too hot").endpoint
+    left = reporting(ill, said("2.0.0"), policies=soaks)
+    assert (latest(left).state, latest(left).reason) == (AttemptState.WITHDRAWN, "went on to 2.0.0")
+    back = reporting(left, said("1.1.0"), policies=policies)
+    assert (latest(back).healthy, latest(back).reason) == (None, None)
+    again = healthy(back, well=False, reason="too hot").endpoint
+    assert (latest(again).healthy, latest(again).reason) == (False, "too hot")
+
+
 def test_who_was_never_ill_does_not_recover() -> None:
     change = healthy(soaked(), well=True)
     assert latest(change.endpoint).healthy is True
