@@ -5,6 +5,8 @@ Rules:
 - Database, engine and links of a partition are opened with its lease and closed with it, links first. Losing one ends
   neither the process nor HTTP nor what is served beside it.
 - What ends a process that is alone on its database ends a replica too: a broker that refuses it, a newer schema.
+- A partition of several that a newer version has migrated is left to that: a replica of an older one keeps what it has,
+  and takes what nobody else takes.
 - Where there are several partitions, replicas share them evenly (`shares`). There are as many as the highest number
   that any replica ever served with: one whose own is lower serves, asks and passes on as if it were that.
 
@@ -33,6 +35,7 @@ from orchestrator.application.ports import StorageError
 from orchestrator.assemblies import assemble
 from orchestrator.persistence.leases import open_leases
 from orchestrator.persistence.places import open_locations
+from orchestrator.persistence.refusals import DatabaseNewerError
 from orchestrator.persistence.storage import open_storage
 from orchestrator.settings import split_address
 from orchestrator.totals import Totals
@@ -141,6 +144,8 @@ class Replica:
     _waits: bool = False
     """Whether it takes nothing, because of a replica that knows of one partition only."""
     _free_since: dict[str, float] = field(default_factory=dict)
+    _newer: set[str] = field(default_factory=set)
+    """What a newer version has migrated, so that we cannot serve it."""
 
     @property
     def partitions(self) -> Sequence[str]:
@@ -207,7 +212,8 @@ class Replica:
         if len(self.partitions) == 1 or any(seat.alone for seat in self.seats.values()):
             return
         if self._attended_at is None or begun_at >= self._attended_at + ATTEND_SECONDS:
-            await self.leases.attend(self.holder)
+            # Nobody hands anything over to whoever may not be able to serve it.
+            await self.leases.attend(self.holder, leaving=bool(self._newer))
             self._attended_at = begun_at
 
     async def _attend_to_the_end(self) -> None:
@@ -232,7 +238,8 @@ class Replica:
         if self._hears_of_one_that_serves_alone(scene) or (len(self.partitions) > 1 and self._attended_at is None):
             return []
         now = time.monotonic()
-        free = [name for name in self.partitions if name not in scene.holders and name not in self.seats]
+        taken = {*scene.holders, *self.seats, *self._newer}
+        free = [name for name in self.partitions if name not in taken]
         self._free_since = {name: self._free_since.get(name, now) for name in free}
         plan = shares.takers(self.partitions, self._holders(scene), self._present(scene))
         return [
@@ -264,7 +271,8 @@ class Replica:
         return {name: it.replica for name, it in scene.holders.items()} | ours
 
     def _present(self, scene: Scene) -> set[str]:
-        return {*scene.present, self.holder.replica}
+        others = scene.present.keys() - {self.holder.replica}
+        return others if others and self._newer else {*others, self.holder.replica}
 
     async def _serve(self, seat: Seat) -> None:
         """Serve a partition for as long as its lease lasts."""
@@ -275,6 +283,12 @@ class Replica:
         except* LeaseLostError as group:
             self.surroundings.gauges[LOST] += 1
             log.warning("lease.lost", reasons=sorted({str(error) for error in outcomes.each(group)}))
+        except* DatabaseNewerError as group:
+            self._newer.add(seat.partition)
+            if self._newer.issuperset(self.partitions):
+                raise
+            self._attended_at = None
+            log.warning("replica.older", partition=seat.partition, reasons=sorted(map(str, outcomes.each(group))))
         except* StorageError as group:
             passing = [error.reason for error in outcomes.each(group) if _passes(error)]
             if len(passing) < len(list(outcomes.each(group))):

@@ -5,6 +5,8 @@ Rules:
   PostgreSQL database has one writer: whoever opens it under the newest lease. See `servers`.
 - Migrations run before anything else, forward only, on PostgreSQL under a lock of their own; a database from a newer
   version is refused.
+- Each partition is migrated by whoever opens it, so that versions may serve side by side. What all have in common is
+  changed by the first of them, in the schema of `main`, whoever serves that (`migrations`).
 
 Layer: persistence.
 """
@@ -32,6 +34,7 @@ from orchestrator.persistence import dialects, servers, sqlite
 from orchestrator.persistence.refusals import (
     DatabaseBusyError,
     DatabaseDamagedError,
+    DatabaseNewerError,
     DatabaseUnreachableError,
     DatabaseUnusableError,
 )
@@ -69,6 +72,7 @@ async def open_database(url: str, *, lease: int | None = None, partition: str = 
     Raises:
         DatabaseBusyError: another process has it open.
         LeaseLostError: there is a newer lease.
+        DatabaseNewerError: it was written by a newer version.
         DatabaseUnusableError: it cannot be opened.
         DatabaseUnreachableError: its server does not answer.
     """
@@ -87,7 +91,7 @@ async def _open_server(address: URL, claim: servers.Claim) -> AsyncIterator[Data
                 await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({servers.MIGRATING})")
                 if claim.schema is not None:
                     await connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {claim.schema}")
-                await connection.run_sync(_upgrade)
+                await connection.run_sync(_upgrade, claim.home)
                 await connection.commit()
         except Exception as error:
             told = dialects.translated(writer, error)
@@ -227,12 +231,13 @@ def _engine(url: URL, begin: str | None, size: int, cache_kib: int = sqlite.READ
     return engine
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, home: str = "") -> None:
+    """Take the steps that are missing; `home` stands before names of tables of `main`, where those are elsewhere."""
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     present = MigrationContext.configure(connection).get_current_revision()
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if present is not None and present not in known:
-        raise DatabaseUnusableError(f"it was written by a newer version (schema {present})")
-    config.attributes["connection"] = connection
+        raise DatabaseNewerError(present)
+    config.attributes.update(connection=connection, home=home)
     command.upgrade(config, "head")

@@ -28,6 +28,14 @@ class DatabaseUnusableError(StorageError):
         super().__init__(reason, transient=False)
 
 
+class DatabaseNewerError(DatabaseUnusableError):
+    """It was written by a newer version."""
+
+    def __init__(self, schema: str) -> None:
+        """Name its schema."""
+        super().__init__(f"it was written by a newer version (schema {schema})")
+
+
 class DatabaseUnreachableError(StorageError):
     """The database's server does not answer."""
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import make_url
 
 from orchestrator import outcomes, settings, upkeep
 from orchestrator.application.leases import Holder, LeaseLostError
@@ -27,6 +28,8 @@ from tests.unit.orchestrator.domain.builders import general
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    import asyncpg
 
 OTHER = replace(APP, name="toaster", app_versions=("toaster-v1",))
 
@@ -162,6 +165,34 @@ async def test_who_signed_out_is_kept_for_all_partitions_until_the_session_would
             assert await shelf.storage.signed_out() == {"a": soon, "b": later}
         await third.storage.sign_out("c", later, soon)
         assert await first.storage.signed_out() == {"b": later, "c": later}
+
+
+async def test_of_an_older_version_s_partitions_one_is_migrated_and_the_others_stay_as_they_are(url: str) -> None:
+    async with opened(url, "main", "p2", "p3"):
+        pass
+    server, name = postgres.shared(), str(make_url(url).database)
+    schemas = ("public", "otao_p2", "otao_p3")
+    versions: list[str] = []
+
+    async def go_back(connection: asyncpg.Connection) -> None:
+        for schema in schemas:
+            await connection.execute(f"SET search_path TO {schema}")
+            await connection.execute("DROP TABLE sign_out; UPDATE alembic_version SET version_num = '0008'")
+
+    async def look(connection: asyncpg.Connection) -> None:
+        for schema in schemas:
+            await connection.execute(f"SET search_path TO {schema}")
+            versions.extend(await connection.fetchval("SELECT array_agg(version_num) FROM alembic_version"))
+
+    await server.ask(go_back, name)
+
+    async with opened(url, "p2") as (second,):
+        await server.ask(look, name)
+        assert versions == ["0008", "0009", "0008"]
+        await second.storage.sign_out("a", NOW + timedelta(hours=1), NOW)
+    async with opened(url, "main", "p3") as shelves:
+        for shelf in shelves:
+            assert (await shelf.storage.signed_out()).keys() == {"a"}
 
 
 async def test_whoever_was_told_of_one_partition_sees_who_shares_several(url: str) -> None:

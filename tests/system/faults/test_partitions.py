@@ -214,6 +214,37 @@ async def test_the_number_of_partitions_is_raised_replica_by_replica_and_a_lower
             assert await replica.terminate() == 0
 
 
+async def test_kill_in_an_upgrade_leaves_what_is_newer_to_newer_replicas_and_the_older_ones_serve_on(
+    server: Postgres, database: str
+) -> None:
+    amount = {"OTAO_PARTITIONS": "4"}
+    names = APPLICATIONS[:4]
+    async with Mosquitto(anonymous=True) as broker, Replica(broker, server, database, **amount) as newer:
+        await until_held([newer], [4], SHARES_SECONDS * crowding())
+        async with Replica(broker, server, database, **amount) as older:
+            await until_held([newer, older], [2, 2], SHARES_SECONDS * crowding())
+            for application in names:
+                await newer.define(application)
+            await server.run("UPDATE otao_p2.alembic_version SET version_num = '9999'", database)
+            await newer.kill()
+
+            async def has_the_rest() -> bool:
+                return "replica.older" in older.log() and await older.metric("otao_leases_held") == 3
+
+            await eventually(has_the_rest, "the older one has the rest", TAKE_OVER_SECONDS * crowding())
+            async with older.client() as client:
+                codes = [(await client.get(f"/api/v1/applications/{name}")).status_code for name in names]
+            assert codes == [200, 503, 200, 200]
+            # As if what comes back were of the newer version.
+            await server.run("UPDATE otao_p2.alembic_version SET version_num = '0009'", database)
+            await newer.start()
+            await until_held([newer, older], [1, 3], SHARES_SECONDS * crowding())
+            for application in names:
+                await older.get(f"/applications/{application}")
+            assert await older.terminate() == 0
+            await until_held([newer], [4], SHARES_SECONDS * crowding())
+
+
 async def test_a_rollout_of_all_applications_is_frozen_and_offered_by_whoever_is_asked(
     server: Postgres, database: str
 ) -> None:

@@ -21,7 +21,7 @@ from orchestrator.application.parts import no_steps
 from orchestrator.application.ports import StorageError
 from orchestrator.assemblies import Surroundings
 from orchestrator.persistence.memory_leases import MemoryLeases
-from orchestrator.persistence.refusals import DatabaseUnusableError
+from orchestrator.persistence.refusals import DatabaseNewerError
 from orchestrator.replicas import Replica, Seat
 from orchestrator.totals import Totals
 from tests.contract.deadlines import eventually
@@ -56,9 +56,13 @@ class Rehearsed(Replica):
     endings: asyncio.Queue[Exception] = field(default_factory=asyncio.Queue)
     slow: dict[str, asyncio.Event] = field(default_factory=dict)
     """What the ends of partitions wait for."""
+    newer: set[str] = field(default_factory=set)
+    """What a newer version has migrated."""
 
     async def _hold(self, seat: Seat, tenure: Tenure) -> None:
         self.tenures.append(tenure)
+        if seat.partition in self.newer:
+            raise DatabaseNewerError("9999")
         seat.assembly = cast("Assembly", object())
         self._settle()
         async with asyncio.TaskGroup() as group:
@@ -155,11 +159,47 @@ async def test_a_database_that_is_away_is_waited_for_and_the_holder_that_was_kno
 
 async def test_what_will_not_pass_ends_the_replica_and_lets_the_lease_go() -> None:
     async with opened() as scene:
-        scene.replica.endings.put_nowait(DatabaseUnusableError("it was written by a newer version (schema 9999)"))
+        scene.replica.newer.add(MAIN)
         with pytest.raises(ExceptionGroup) as caught:
             await scene.replica.run()
-        assert caught.group_contains(DatabaseUnusableError)
+        assert caught.group_contains(DatabaseNewerError)
         assert await scene.leases.held() is None
+
+
+async def test_a_partition_that_a_newer_version_has_migrated_is_left_and_the_others_are_kept() -> None:
+    leases = Asked(lasts=60, now=time.monotonic)
+    async with opened("a", leases, 4) as old, opened("b", leases, 4) as new, AsyncExitStack() as stack:
+        old.replica.newer.add("p2")
+        async with running(old):
+            await old.until(
+                lambda: old.replica.seats.keys() == {MAIN, "p3", "p4"} and old.replica._attended_at is not None,
+                "it has what it can serve, and has said that it takes nothing more",
+            )
+            await stack.enter_async_context(running(new))
+            await new.until(lambda: new.replica.seats.keys() == {"p2"}, "the newer one has the rest")
+            assert (await leases.look()).present.keys() == {"b"}
+            assert len(old.replica.tenures) == 4
+        await new.until(lambda: len(new.replica.seats) == 4, "it has all that the older one had")
+
+
+async def test_a_replica_that_could_not_serve_what_was_handed_over_to_it_is_given_nothing_more() -> None:
+    leases = Asked(lasts=60, now=time.monotonic)
+    async with opened("b", leases, 4) as new, opened("a", leases, 4) as old, running(new):
+        await new.until(lambda: len(new.replica.seats) == 4, "it has all")
+        old.replica.newer.update(partitions.names(4))
+        async with running(old):
+            await new.until(lambda: len(new.replica.tenures) == 5, "it has one again that it had handed over")
+            assert (old.replica.seats, old.replica._newer) == ({}, {"p4"})
+            assert (await leases.look()).present.keys() == {"b"}
+
+
+async def test_a_replica_that_can_serve_nothing_any_more_ends() -> None:
+    async with opened("a", None, 3) as scene:
+        scene.replica.newer.update(partitions.names(3))
+        with pytest.raises(ExceptionGroup) as caught:
+            await scene.replica.run()
+        assert caught.group_contains(DatabaseNewerError)
+        assert (await scene.leases.look()).holders == {}
 
 
 async def test_replicas_share_partitions_and_take_over_those_of_one_that_leaves() -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from orchestrator.persistence.migrations import schemas
+
 revision = "0009"
 down_revision = "0008"
 branch_labels = None
@@ -18,10 +20,13 @@ TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
-    """Make the table; what was signed out of before is not known."""
-    op.create_table(
-        "sign_out",
-        sa.Column("session", TEXT, nullable=False),
-        sa.Column("until_ms", KEY, nullable=False),
-        sa.PrimaryKeyConstraint("session", name=op.f("pk_sign_out")),
-    )
+    """Make the table, common to all partitions; what was signed out of before is not known."""
+    for schema in schemas():
+        op.create_table(
+            "sign_out",
+            sa.Column("session", TEXT, nullable=False),
+            sa.Column("until_ms", KEY, nullable=False),
+            sa.PrimaryKeyConstraint("session", name=op.f("pk_sign_out")),
+            schema=schema,
+            if_not_exists=True,
+        )
