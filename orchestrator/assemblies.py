@@ -222,13 +222,15 @@ async def _links(
     """That for endpoints, and that for operators."""
     spoken = ordered = None
     left: list[str] = []
+    commanded: list[str] = []
     if not directory.complete:
         left = coverages.left(directory, settings.instances, await storage.left_app_versions())
         spoken = coverages.of_endpoints(directory, settings.instances, partition)
+        commanded = coverages.left_of_operators(directory, partition, await storage.left_applications())
         ordered = coverages.of_operators(directory, partition)
     return (
         links.for_endpoints(settings, storage.name, partition, admitted=admitted, covered=spoken, left=left),
-        links.for_operators(settings, storage.name, partition, admitted=admitted, covered=ordered),
+        links.for_operators(settings, storage.name, partition, admitted=admitted, covered=ordered, left=commanded),
     )
 
 

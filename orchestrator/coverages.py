@@ -52,6 +52,17 @@ def left(directory: Directory, instances: Instances, names: Iterable[str]) -> li
     return [item for name in gone for item in topics.subscriptions(instances, name)]
 
 
+def left_of_operators(directory: Directory, partition: str, names: Iterable[str]) -> list[str]:
+    """The commands to single applications that a session may have from before; `names` are those that are gone.
+
+    `main` hears all commands at once: a broker would deliver twice what it has heard by the application's name as well,
+    in an earlier version.
+    """
+    present = {entry.application.name for entry in directory.entries()}
+    gone = present.union(names) if partition == MAIN else set(names) - present
+    return [controls.subscription(name) for name in sorted(gone)]
+
+
 def of_operators(directory: Directory, partition: str) -> list[Subscription]:
     """Every command to a directory's applications, and in `main` to all others."""
     if partition == MAIN:

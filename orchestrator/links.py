@@ -62,14 +62,16 @@ def for_operators(
     *,
     admitted: Callable[[], Awaitable[None]] = at_once,
     covered: Sequence[Subscription] | None = None,
+    left: Sequence[str] = (),
 ) -> MqttLink:
-    """The connection on which operators command, and are told what happens; `admitted` and `covered` as above."""
+    """The connection on which operators command, and are told what happens; `admitted`, `covered`, `left` as above."""
     name = "operators" if partition == MAIN else f"{partition}-operators"
+    everything = () if covered is None or partition == MAIN else (controls.SUBSCRIPTION,)
     options = replace(
         _options(settings, installation, name),
         subscriptions=(_subscription(controls.SUBSCRIPTION),) if covered is None else tuple(covered),
         varying=covered is not None,
-        unwanted=() if covered is None or partition == MAIN else (controls.SUBSCRIPTION,),
+        unwanted=(*everything, *left),
         receive_maximum=OPERATORS_RECEIVE_MAXIMUM,
         will=watches.will(presence_of(installation, partition)),
     )

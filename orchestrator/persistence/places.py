@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 APPLICATION, APP_VERSION, PARTITION = "application", "app-version", "partition"
 """The kinds of names."""
-LEFT = "left"
-"""Of application versions that a partition gave up; its own name and a slash are before theirs."""
+LEFT, LEFT_APPLICATION = "left", "left-application"
+"""Of application versions and applications that a partition gave up; its own name and a slash are before theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,26 +76,27 @@ class Places:
     async def give_up_app_versions(self, connection: AsyncConnection, names: Iterable[str]) -> None:
         """Let others have application versions."""
         for name in names:
-            await self._leave(connection, "name = :name", name=name)
+            await self._leave(connection, LEFT, APP_VERSION, "name = :name", name=name)
             await self._give_up(connection, "kind = :kind AND name = :name", kind=APP_VERSION, name=name)
 
     async def give_up_application(self, connection: AsyncConnection, name: str) -> None:
         """Let others have an application's name, and those of its versions."""
-        await self._leave(connection, "application = :name", name=name)
+        for left, kind in ((LEFT, APP_VERSION), (LEFT_APPLICATION, APPLICATION)):
+            await self._leave(connection, left, kind, "application = :name", name=name)
         await self._give_up(connection, "application = :name", name=name)
 
-    async def left(self, connection: AsyncConnection) -> list[str]:
-        """The application versions that this partition ever gave up."""
-        statement = f"SELECT name FROM {self.home}place WHERE kind = '{LEFT}' AND partition = :partition"  # noqa: S608 - ours
-        found = await connection.execute(text(statement), {"partition": self.partition})
+    async def left(self, connection: AsyncConnection, kind: str = LEFT) -> list[str]:
+        """The application versions, or with `LEFT_APPLICATION` the applications, that this partition ever gave up."""
+        statement = f"SELECT name FROM {self.home}place WHERE kind = :kind AND partition = :partition"  # noqa: S608 - ours
+        found = await connection.execute(text(statement), {"kind": kind, "partition": self.partition})
         return [str(name).removeprefix(f"{self.partition}/") for name in found.scalars()]
 
-    async def _leave(self, connection: AsyncConnection, which: str, **given: str) -> None:
-        """Keep that application versions are about to be given up."""
+    async def _leave(self, connection: AsyncConnection, left: str, kind: str, which: str, **given: str) -> None:
+        """Keep, as names of the kind `left`, that names of another kind are about to be given up."""
         statement = (
             f"INSERT INTO {self.home}place (kind, name, partition, application)"  # noqa: S608 - a schema of ours
-            f" SELECT '{LEFT}', partition || '/' || name, partition, '' FROM {self.home}place"
-            f" WHERE kind = '{APP_VERSION}' AND partition = :partition AND {which}"
+            f" SELECT '{left}', partition || '/' || name, partition, '' FROM {self.home}place"
+            f" WHERE kind = '{kind}' AND partition = :partition AND {which}"
             " ON CONFLICT (kind, name) DO NOTHING"
         )
         await connection.execute(text(statement), {"partition": self.partition, **given})

@@ -26,7 +26,7 @@ from orchestrator.persistence.dictionaries import Dictionary
 from orchestrator.persistence.edits import SqlEdit
 from orchestrator.persistence.instants import from_ms
 from orchestrator.persistence.numbers import Numbers
-from orchestrator.persistence.places import Places
+from orchestrator.persistence.places import LEFT_APPLICATION, Places
 from orchestrator.persistence.scans import Scans
 from orchestrator.persistence.sweeping import Sweep
 from orchestrator.persistence.views import SqlViews
@@ -156,6 +156,11 @@ class SqlStorage(SqlViews):
         """The application versions that were ever this partition's and were given up, also those that it has again."""
         async with self.reading() as connection:
             return await self._places.left(connection)
+
+    async def left_applications(self) -> list[str]:
+        """The same of applications."""
+        async with self.reading() as connection:
+            return await self._places.left(connection, LEFT_APPLICATION)
 
     async def remove(self, stretch: Stretch) -> int:
         """See `retentions.Archive.remove`."""

@@ -95,7 +95,7 @@ async def test_names_are_unique_over_all_partitions_and_free_again_afterwards(ur
         await second.define(replace(APP, app_versions=("kettle-v3",)))
 
 
-async def test_the_application_versions_that_a_partition_gave_up_are_known_to_whoever_holds_it_next(url: str) -> None:
+async def test_the_names_that_a_partition_gave_up_are_known_to_whoever_holds_it_next(url: str) -> None:
     async with opened(url, "main", "p2") as (first, second):
         kettle = await first.define(replace(APP, app_versions=("kettle-v1", "kettle-v2")))
         toaster = await second.define(OTHER)
@@ -105,6 +105,7 @@ async def test_the_application_versions_that_a_partition_gave_up_are_known_to_wh
     async with opened(url, "main", "p2") as (first, second):
         assert await first.storage.left_app_versions() == ["kettle-v2"]
         assert await second.storage.left_app_versions() == ["toaster-v1"]
+        assert [await it.storage.left_applications() for it in (first, second)] == [[], ["toaster"]]
         await first.define(replace(kettle.application, app_versions=("kettle-v1", "kettle-v2")))
         async with first.storage.edit() as edit:
             await edit.delete_application(kettle.application.key)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from broker_bridge.links import MqttLink
 from broker_bridge.options import LinkOptions
-from protocol import topics
+from orchestrator import coverages, links, settings
+from orchestrator.application.directory import Directory
+from orchestrator.application.partitions import MAIN
+from protocol import controls, topics
 from protocol.links import Outbound, Subscription
 from tests.brokers import Mosquitto
 from tests.contract.links import MARKER, running, up_to_marker
+from tests.contract.storages import APP, entry_of
 from tests.services import connect
 
 if TYPE_CHECKING:
@@ -120,6 +125,30 @@ async def test_what_another_gave_up_and_could_not_tell_the_broker_is_not_heard_u
         await successor.publish([Outbound(topic=MARKER, payload=b"up")])
         await say(broker, "toaster", "kettle")
         assert await heard(successor) == ["toaster", "kettle"]
+
+
+async def test_main_hears_each_command_once_also_where_it_had_heard_them_by_the_names_of_its_applications(
+    broker: Mosquitto, options: LinkOptions
+) -> None:
+    given = settings.load({"mqtt_url": broker.url(), "mqtt_protocol": options.protocol})
+    opened = partial(links.for_operators, given, "a1b2", MAIN)
+    directory = Directory([entry_of(replace(APP, key=1))], complete=False)
+    before = [Subscription(topic_filter=controls.subscription(name)) for name in ("kettle", "gone")]
+    async with running(opened(covered=before)):
+        pass
+    async with connect(broker, "people") as client:
+        await client.publish("otao/v1/kettle/control/fleet.summary/1", "{}", qos=1)
+        left = coverages.left_of_operators(directory, MAIN, ["gone"])
+        link = opened(covered=coverages.of_operators(directory, MAIN), left=left)
+        async with running(link):
+            await link.publish([Outbound(topic="up", payload=b"")])
+            names = ("kettle", "gone", "nobody", "end")
+            for name in names:
+                await client.publish(f"otao/v1/{name}/control/fleet.summary/2", "{}", qos=1)
+            commands: list[str] = []
+            while not commands or "end" not in commands[-1]:
+                commands += [message.topic for message in (await link.receive(10)).messages]
+    assert [command.split("/")[2] for command in commands] == ["kettle", *names]
 
 
 async def test_a_session_that_heard_everything_hears_what_is_covered_and_loses_nothing_of_it(

@@ -92,6 +92,13 @@ def test_what_a_partition_left_is_given_up_where_it_has_it_not_again() -> None:
     ]
 
 
+def test_commands_that_main_once_heard_by_an_application_s_name_are_given_up() -> None:
+    directory = Directory([entry_of(replace(APP, key=1))], complete=False)
+    kettle, toaster = (f"otao/v1/{name}/control/#" for name in ("kettle", "toaster"))
+    assert coverages.left_of_operators(directory, "main", ["toaster", "kettle"]) == [kettle, toaster]
+    assert coverages.left_of_operators(directory, "p2", ["toaster", "kettle"]) == [toaster]
+
+
 async def test_a_request_that_changes_applications_is_answered_when_the_broker_knows() -> None:
     scene = Scene()
     assert await scene.ask("PUT", "v1") == 200

@@ -19,8 +19,9 @@ def test_endpoints_and_operators_have_sessions_and_subscriptions_of_their_own() 
 
 def test_of_several_partitions_all_but_main_give_up_hearing_every_command() -> None:
     loaded = settings.load({})
-    main, other = (links.for_operators(loaded, "a1b2", name, covered=[])._options for name in ("main", "p2"))
-    assert (main.unwanted, other.unwanted) == ((), ("otao/v1/+/control/#",))
+    left = ["otao/v1/kettle/control/#"]
+    main, other = (links.for_operators(loaded, "a1b2", name, covered=[], left=left)._options for name in ("main", "p2"))
+    assert (main.unwanted, other.unwanted) == ((*left,), ("otao/v1/+/control/#", *left))
 
 
 def test_what_a_partition_once_heard_is_given_up() -> None:

@@ -13,7 +13,7 @@ from orchestrator.application.partitions import PlacedElsewhereError
 from orchestrator.application.records import AppVersionTakenError
 from orchestrator.persistence import holdings
 from orchestrator.persistence.databases import open_database
-from orchestrator.persistence.places import Places
+from orchestrator.persistence.places import LEFT_APPLICATION, Places
 from tests.contract.storages import APP, open_sqlite
 
 if TYPE_CHECKING:
@@ -64,9 +64,11 @@ async def test_what_is_given_up_may_be_taken_by_others(connection: AsyncConnecti
     await there.take_app_version(connection, "v1", "toaster")
     await here.give_up_application(connection, "kettle")
     await there.take_application(connection, "kettle")
-    taken, left = [("v1", "p2"), ("kettle", "p2")], [("main/v1", "main"), ("main/v2", "main")]
+    taken = [("v1", "p2"), ("kettle", "p2")]
+    left = [("main/v1", "main"), ("main/v2", "main"), ("main/kettle", "main")]
     assert await names(connection) == [*taken, *left]
     assert (await here.left(connection), await there.left(connection)) == (["v1", "v2"], [])
+    assert await here.left(connection, LEFT_APPLICATION) == ["kettle"]
 
 
 async def test_what_was_there_before_there_were_partitions_is_in_the_first_one(tmp_path: Path) -> None:
