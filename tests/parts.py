@@ -80,11 +80,12 @@ class Known:
 
     places: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
-    away: bool = False
+    misses: int = 0
+    """How many questions are not answered, from the first on."""
 
     async def of(self, application: str) -> str | None:
         self.asked.append(application)
-        if self.away:
+        if len(self.asked) <= self.misses:
             raise StorageError("gone", transient=True)
         return self.places.get(application)
 

@@ -7,7 +7,8 @@ Rules:
   the broker's word on what we publish. Where too many answers wait, commands are acknowledged without one.
 - These are another session's messages than endpoints': neither waits for the other.
 - Of several partitions `main` hears all commands. It leaves to the others what is for their applications, and refuses
-  what is for none. Where it cannot find out, it says nothing: the other one may have done what was asked.
+  what is for none. Where it cannot find out, it asks again, and says nothing in the end: the other one may have done
+  what was asked.
 
 Layer: application.
 """
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from orchestrator.application.commands import Executor
     from orchestrator.application.failures import Failure
+    from orchestrator.application.partitions import Locations
     from orchestrator.application.parts import Parts
     from protocol.controls import ControlRequest
     from protocol.links import Inbound, Link, Outbound, Received
@@ -44,6 +46,8 @@ AT_ONCE = 100
 """Answers that leave together."""
 WAITING = 1_000
 """Commands that wait for their answers to leave, at most."""
+ASK_AGAIN_SECONDS = (0.1, 0.5, 1.0)
+"""Before each further question where an application is; a database that is away for longer takes `main` from us."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -139,10 +143,25 @@ class Operators:
         if self._partition != MAIN or self._locations is None:
             return True
         try:
-            return name is not None and await self._locations.of(name) not in {None, MAIN}
+            return name is not None and await self._found(self._locations, name) not in {None, MAIN}
         except StorageError as error:
             log.warning("command not answered: nobody knows whose it is", topic=topic, reason=error.reason)
             return True
+
+    async def _found(self, locations: Locations, application: str) -> str | None:
+        """The partition of an application; None: there is none of this name.
+
+        Raises:
+            StorageError: the database does not say, however often it is asked.
+        """
+        for pause in ASK_AGAIN_SECONDS:
+            try:
+                return await locations.of(application)
+            except StorageError as error:
+                if not error.transient:
+                    raise
+            await asyncio.sleep(pause)
+        return await locations.of(application)
 
     async def _execute(self, request: ControlRequest) -> Outbound:
         command = request.address.command

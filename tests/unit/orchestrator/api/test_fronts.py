@@ -332,6 +332,6 @@ async def test_a_partition_that_is_handed_over_waits_for_what_was_asked_of_all()
 
 async def test_while_nobody_can_say_where_an_application_is_the_caller_is_told_to_try_again() -> None:
     async with sharing() as scene:
-        scene.known.away = True
+        scene.known.misses = 1
         answer = await scene.client.get("/api/v1/applications/lamp")
         assert await code(answer) == (503, "storage-error", "1")

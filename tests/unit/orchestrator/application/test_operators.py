@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from orchestrator.application import operators
 from orchestrator.application.directory import Directory
 from orchestrator.application.operators import WAITING, Operators
 from orchestrator.application.partitions import MAIN
@@ -17,6 +18,8 @@ from tests.parts import Known, Retainer, with_link
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+
+    import pytest
 
     from orchestrator.application.documents.texts import Node
     from orchestrator.application.parts import Parts
@@ -85,9 +88,9 @@ async def working(
     directory = Directory([entry_of(replace(APP, key=1))], complete=False) if several else desk.directory
     parts = with_link(line, desk.storage, directory, desk.clock)
     parts = replace(parts, partition=partition, locations=locations)
-    operators = Operators(line, doing, parts, lambda: [HELLO])
+    both = Operators(line, doing, parts, lambda: [HELLO])
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        tasks = [group.create_task(operators.take()), group.create_task(operators.answer())]
+        tasks = [group.create_task(both.take()), group.create_task(both.answer())]
         yield line, doing, parts
         for task in tasks:
             task.cancel()
@@ -199,9 +202,17 @@ async def test_main_refuses_commands_to_applications_that_no_partition_has_and_l
         assert sum(parts.tallies.commands_refused.values()) == 3
 
 
-async def test_main_says_nothing_to_a_command_of_which_it_cannot_find_out_whose_it_is(desk: Desk) -> None:
-    async with working(desk, several=True, locations=Known(SEVERAL, away=True)) as (line, _, _parts):
-        line.bring("freeze", application="oven")
+async def test_main_asks_again_whose_a_command_is_and_says_nothing_where_it_cannot_find_out(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operators, "ASK_AGAIN_SECONDS", (0.0, 0.0))
+    known = Known(SEVERAL, misses=5)
+    async with working(desk, several=True, locations=known) as (line, _, _parts):
+        line.bring("burn", application="oven")
+        line.bring("burn", application="oven")
+        await eventually(lambda: len(line.sent) == 1, "the second one is refused")
+        assert known.asked == ["oven"] * 6
+        assert line.sent.pop().topic == f"{BASE}/burn/error".replace("kettle", "oven")
         line.bring("freeze")
         await eventually(lambda: "ack freeze" in line.log, "the next one is executed")
         assert [message.topic for message in line.sent] == [f"{BASE}/freeze/status"]
