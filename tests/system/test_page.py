@@ -237,6 +237,8 @@ async def test_a_rollout_is_shown_paused_and_resumed_by_click(service: Service, 
 async def test_a_rollout_gets_on_by_itself_and_waits_for_approval(service: Service) -> None:
     await stage(service, "a")
     await service.until_offered("a", "2.1.0")
+    # Somebody for the second stage, which would otherwise be over as soon as it has begun.
+    await report(service.broker, "b", "2.0.0")
     async with visitor(service.url) as visiting:
         section = visiting.page.locator("#rollouts")
         await visiting.go(FLEET)
