@@ -362,6 +362,15 @@ async def test_what_was_stored_is_handed_on_as_its_pushes_will_be_read(shelf: Sh
     assert not await store(shelf, entry, await changed(shelf, entry, "three", on("1.0.0")))
 
 
+async def test_every_transaction_that_has_committed_is_counted_and_no_other(shelf: Shelf, entry: Entry) -> None:
+    before = shelf.storage.commits
+    await store(shelf, entry, newcomer(entry, "one"))
+    with pytest.raises(RuntimeError):
+        async with shelf.storage.transaction():
+            raise RuntimeError
+    assert shelf.storage.commits == before + 1
+
+
 async def test_pushes_tell_whether_the_endpoint_wants_them_and_is_allowed_to(shelf: Shelf, entry: Entry) -> None:
     draft = newcomer(entry, "tok", RICH)
     draft.push = True
