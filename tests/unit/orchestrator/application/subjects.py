@@ -1,10 +1,13 @@
-"""Short ways to write endpoints as filters look at them."""
+"""Short ways to write endpoints as filters look at them, and as they are published to."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from orchestrator.application.memberships import Subject
+from orchestrator.application.pushes import Push
+from orchestrator.domain.attempts import AttemptState
+from orchestrator.domain.endpoints import TokenState
 from tests.unit.orchestrator.domain.builders import DAY, NOW, v
 
 if TYPE_CHECKING:
@@ -27,3 +30,19 @@ def subject(
         registered_at=NOW - DAY,
         last_seen_at=last_seen_at,
     )
+
+
+PUSH = Push(
+    revision=5,
+    key=77,
+    topic=None,
+    application=1,
+    app_version="kettle-v1",
+    token="tok",
+    latest=5,
+    version=v("1.1.0"),
+    state=AttemptState.OFFERED,
+    observe=True,
+    token_state=TokenState.ACTIVE,
+)
+"""The newest push of an endpoint, which offers it 1.1.0."""

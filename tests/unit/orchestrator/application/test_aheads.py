@@ -1,28 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from orchestrator.application.aheads import MOST, Ahead
-from orchestrator.application.pushes import Push
-from orchestrator.domain.attempts import AttemptState
-from orchestrator.domain.endpoints import TokenState
-from tests.unit.orchestrator.domain.builders import v
+from tests.unit.orchestrator.application.subjects import PUSH
 
-PUSH = Push(
-    revision=0,
-    key=0,
-    topic=None,
-    application=1,
-    app_version="kettle-v1",
-    token="tok",
-    latest=0,
-    version=v("1.1.0"),
-    state=AttemptState.OFFERED,
-    observe=True,
-    token_state=TokenState.ACTIVE,
-)
+if TYPE_CHECKING:
+    from orchestrator.application.pushes import Push
 
 
 def own(revision: int, key: int = 0) -> Push:

@@ -10,13 +10,13 @@ from orchestrator.application.directory import Directory
 from orchestrator.application.pushes import OFFER, Push
 from orchestrator.application.records import PushMode
 from orchestrator.domain.attempts import AttemptState
-from orchestrator.domain.endpoints import TokenState
 from orchestrator.domain.freezes import Freeze
 from orchestrator.domain.rollouts import Phase, Rollout
 from protocol.configurations import Profile
 from protocol.links import Outbound
 from protocol.topics import Instances
 from tests.contract.storages import APP, NOW, entry_of
+from tests.unit.orchestrator.application.subjects import PUSH
 from tests.unit.orchestrator.domain.builders import general, recalled, suspended, v
 
 if TYPE_CHECKING:
@@ -27,19 +27,6 @@ if TYPE_CHECKING:
 RETAINED = replace(APP, key=1)
 LIVE = replace(RETAINED, push=PushMode.LIVE)
 TOPIC = "kp1/kettle-v1/cmx_ota/tok/config/json/status"
-PUSH = Push(
-    revision=5,
-    key=77,
-    topic=None,
-    application=1,
-    app_version="kettle-v1",
-    token="tok",
-    latest=5,
-    version=v("1.1.0"),
-    state=AttemptState.OFFERED,
-    observe=True,
-    token_state=TokenState.ACTIVE,
-)
 ASK_TOPIC = "kp1/kettle-v1/cmx_ota/tok/consent/json/status"
 ASKED = replace(PUSH, version=None, state=None, asked=v("1.1.0"), consulted=True)
 LEFT = replace(PUSH, key=0, topic="kp1/kettle-v2/cmx_ota/old/config/json/status")
