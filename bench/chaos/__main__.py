@@ -25,6 +25,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import httpx2
+
 from bench.chaos import faults, parties, verdicts
 from bench.chaos.faults import Faults
 from bench.chaos.verdicts import Verdict
@@ -157,7 +159,7 @@ async def _says_ready(service: Service) -> bool:
     try:
         async with service.client() as client:
             return (await client.get("/readyz", timeout=2)).is_success
-    except Exception:  # noqa: BLE001 - whatever a client sees of a server that is killed
+    except httpx2.HTTPError:
         return False
 
 
