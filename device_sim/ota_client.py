@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING
 import aiomqtt
 
 from device_sim import addresses, offers, outboxes, state_files
+from device_sim.connections import Connection
 from device_sim.errors import BrokerRefusedError, PlanError
 from device_sim.offers import InstallError
 from device_sim.outboxes import Outbox
@@ -199,9 +200,9 @@ class OtaClient:
             failures += 1
             await asyncio.sleep(random.uniform(0, longest))
 
-    def _client(self) -> aiomqtt.Client:
+    def _client(self) -> Connection:
         username, password = self._address.credentials(self.token)
-        return aiomqtt.Client(
+        return Connection(
             self._address.host,
             self._address.port,
             username=username,
@@ -212,7 +213,7 @@ class OtaClient:
             tls_context=self._tls,
         )
 
-    async def _serve(self, mqtt: aiomqtt.Client) -> None:
+    async def _serve(self, mqtt: Connection) -> None:
         await mqtt.subscribe([(f"{self._base}{path}", 1) for path in self._subscriptions()])
         self._outbox.connect(mqtt)
         # What runs and what failed is said anew, and what is asked comes anew.
