@@ -11,7 +11,6 @@ Layer: adapter; pure.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ class Acknowledgements:
 
     def __init__(self) -> None:
         """Start with none."""
-        self._waiting: Counter[int] = Counter()
+        self._waiting: dict[int, int] = {}
         self._newest: int | None = None
         self._following: dict[int, list[int]] = {}
         self._count = 0
@@ -34,7 +33,7 @@ class Acknowledgements:
 
     def received(self, packet_id: int) -> None:
         """Note a message that the caller will acknowledge; `packet_id` is 1 to 65535."""
-        self._waiting[packet_id] += 1
+        self._waiting[packet_id] = self._waiting.get(packet_id, 0) + 1
         self._newest = packet_id
         self._count += 1
 
@@ -52,13 +51,14 @@ class Acknowledgements:
         """
         released: list[int] = []
         for packet_id in packet_ids:
-            if not self._waiting[packet_id]:
-                del self._waiting[packet_id]
+            waiting = self._waiting.get(packet_id, 0)
+            if not waiting:
                 continue
-            self._waiting[packet_id] -= 1
             self._count -= 1
             released.append(packet_id)
-            if not self._waiting[packet_id]:
+            if waiting > 1:
+                self._waiting[packet_id] = waiting - 1
+            else:
                 del self._waiting[packet_id]
                 released.extend(self._following.pop(packet_id, ()))
                 if packet_id == self._newest:

@@ -144,18 +144,18 @@ def encode_publish(message: Outbound, packet_id: int, level: int) -> bytes:
 
 def decode_publish(first: int, body: bytes, level: int) -> Inbound | Misspelt:
     """PUBLISH (§3.3) with QoS 0 or 1, which is all that we subscribe to; `first` is the packet's first byte."""
-    qos = first >> 1 & 3
-    end = at = _PACKET_ID + int.from_bytes(body[:2], "big")
-    packet_id = 0
+    qos, size, packet_id = first >> 1 & 3, len(body), 0
+    # Spelled out: `int.from_bytes` of a slice takes three times as long.
+    end = at = _PACKET_ID + (body[0] << 8 | body[1] if size >= _PACKET_ID else 0)
     if qos:
         at += _PACKET_ID
-        packet_id = int.from_bytes(body[end:at], "big")
-    if qos >= _QOS_2 or len(body) < at or bool(qos) != bool(packet_id):
-        raise MalformedPacket(f"a PUBLISH with QoS {qos}, identifier {packet_id} and {len(body)} bytes")
+        packet_id = body[end] << 8 | body[end + 1] if size >= at else 0
+    if qos >= _QOS_2 or size < at or bool(qos) != bool(packet_id):
+        raise MalformedPacket(f"a PUBLISH with QoS {qos}, identifier {packet_id} and {size} bytes")
     response_topic: bytes | None = None
     correlation_data: bytes | None = None
     if level == MQTT_5:
-        if body[at : at + 1] == b"\x00":
+        if size > at and not body[at]:
             at += 1
         else:
             response_topic, correlation_data, at = _request(body, at)

@@ -107,7 +107,7 @@ class Batch:
     """What is to be published, all of it."""
     happened: list[Draft] = field(default_factory=list)
     """Endpoints that have changed."""
-    accepted: Counter[str] = field(default_factory=Counter)
+    accepted: Counter[Resource] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     repeats: int = 0
     foreign: int = 0
@@ -122,7 +122,7 @@ class Batch:
 
     def tell(self, tallies: Tallies) -> None:
         """Add to the numbers, once it has committed."""
-        tallies.accepted.update(self.accepted)
+        tallies.accepted.update({str(resource): amount for resource, amount in self.accepted.items()})
         tallies.refused.update(self.refused)
         tallies.repeats += self.repeats
         tallies.foreign_pushes += self.foreign
@@ -324,7 +324,7 @@ class Application:
         drafts.awaken(draft)
         drafts.relocate(draft, request.address.app_version, self._settings.instances)
         handling.apply(request, at)
-        self._batch.accepted[str(request.address.resource)] += 1
+        self._batch.accepted[request.address.resource] += 1
 
     def _overwrite(self, item: Parsed) -> None:
         self._batch.foreign += 1

@@ -16,7 +16,7 @@ Layer: application; pure.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from orchestrator.application.gradings import Grade
 from orchestrator.domain.attempts import AttemptState
@@ -28,25 +28,15 @@ if TYPE_CHECKING:
     from orchestrator.domain.endpoints import Attempt, Endpoint
     from orchestrator.domain.versions import Version
 
+    _Face: TypeAlias = tuple[Version | None, Version | None, Version | None, AttemptState | None, str, str, bool]
+    """What of an endpoint is counted: what it runs; of its latest attempt the version, the origin, the state, the
+    reason of a failure or of being unwell, what the gates look at as a label (empty outside stages), and whether it
+    holds a slot. No named tuple: two are made for each message."""
+
 RUNS = frozenset({AttemptState.SOAKING, AttemptState.CONFIRMED})
 FAILED = frozenset({AttemptState.FAILED, AttemptState.REVERTED, AttemptState.EXPIRED})
 MAX_REASON = 120
 """Characters of a failure's reason that tell it apart in the numbers; the whole one is in the history."""
-
-
-class _Face(NamedTuple):
-    """What of an endpoint is counted."""
-
-    running: Version | None
-    version: Version | None = None
-    """Of its latest attempt, as all that follows."""
-    origin: Version | None = None
-    state: AttemptState | None = None
-    reason: str = ""
-    """Of a failure, or of being unwell."""
-    grade: str = ""
-    """What the gates look at, as a label; empty outside stages."""
-    slot: bool = False
 
 
 class CounterKey(NamedTuple):
@@ -101,17 +91,9 @@ def leave_behind(total: Counter[CounterKey], application: int, attempt: Attempt,
 def _face(endpoint: Endpoint) -> _Face:
     attempt = endpoint.attempt
     if attempt is None:
-        return _Face(endpoint.running)
-    state = attempt.state
-    return _Face(
-        endpoint.running,
-        attempt.version,
-        attempt.origin,
-        state,
-        _reason(endpoint, attempt),
-        _graded(attempt),
-        attempt.holds_slot,
-    )
+        return endpoint.running, None, None, None, "", "", False
+    grade, reason = _graded(attempt), _reason(endpoint, attempt)
+    return endpoint.running, attempt.version, attempt.origin, attempt.state, reason, grade, attempt.holds_slot
 
 
 def _reason(endpoint: Endpoint, attempt: Attempt) -> str:
@@ -126,15 +108,16 @@ def _graded(attempt: Attempt) -> str:
 
 
 def _add(total: Counter[CounterKey], application: int, face: _Face, amount: int) -> None:
-    total[CounterKey(application, "running", face.running)] += amount
-    if face.state is None:
+    running, version, origin, state, reason, grade, slot = face
+    total[CounterKey(application, "running", running)] += amount
+    if state is None:
         return
-    total[CounterKey(application, "attempts", face.version, face.origin, face.state.value)] += amount
-    total[CounterKey(application, "latest", face.version, None, face.state.value)] += amount
-    if face.reason:
-        name = "failures" if face.state in FAILED else "unwell"
-        total[CounterKey(application, name, face.version, None, face.reason)] += amount
-    if face.grade:
-        total[CounterKey(application, "stages", face.version, None, face.grade)] += amount
-    if face.slot:
-        total[CounterKey(application, "slots", face.version, face.origin)] += amount
+    total[CounterKey(application, "attempts", version, origin, state.value)] += amount
+    total[CounterKey(application, "latest", version, None, state.value)] += amount
+    if reason:
+        name = "failures" if state in FAILED else "unwell"
+        total[CounterKey(application, name, version, None, reason)] += amount
+    if grade:
+        total[CounterKey(application, "stages", version, None, grade)] += amount
+    if slot:
+        total[CounterKey(application, "slots", version, origin)] += amount

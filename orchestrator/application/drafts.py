@@ -188,8 +188,7 @@ def changed(draft: Draft) -> bool:
 
 def offered(draft: Draft) -> set[Version]:
     """The versions that its endpoint was offered in this batch, those included that did not last."""
-    made = [entry.version for entry in draft.entries if entry.kind is HistoryKind.OFFERED]
-    return {version for version in made if version is not None}
+    return {entry.version for entry in draft.entries if entry.kind is HistoryKind.OFFERED and entry.version is not None}
 
 
 def pushes_needed(draft: Draft, entry: Entry) -> bool:

@@ -49,10 +49,8 @@ class _Happening(NamedTuple):
     registered_at: datetime | None
     told: Event | None
     """The event itself, when it is not about an endpoint's history."""
-
-    @property
-    def size(self) -> int:
-        return 1 if self.told is not None else len(self.entries) + (self.registered_at is not None)
+    size: int
+    """How many they are."""
 
     def events(self) -> Iterator[Event]:
         if self.told is not None:
@@ -168,8 +166,8 @@ class Feed:
         told: Event | None,
     ) -> None:
         ordinal = self._ordinals.get(application, 0)
-        happening = _Happening(self._next, ordinal, application, endpoint_id, entries, registered_at, told)
-        size = happening.size
+        size = 1 if told is not None else len(entries) + (registered_at is not None)
+        happening = _Happening(self._next, ordinal, application, endpoint_id, entries, registered_at, told, size)
         self._next += size
         self._ordinals[application] = ordinal + size
         if told is None or told.kind not in NUMBERS:

@@ -13,6 +13,7 @@ Layer: application; pure.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -87,8 +88,8 @@ class Floods:
                     self._flooding[place] = _Flooding(now)
                     self._begun.append(place)
             full_at[place] = at + missing
-        while len(full_at) > self._remembered:
-            oldest = next(iter(full_at))
+        # All at once: each look for the first one passes by all that were taken out before it.
+        for oldest in list(islice(full_at, max(0, len(full_at) - self._remembered))):
             del full_at[oldest]
             self._flooding.pop(oldest, None)
         return found

@@ -53,6 +53,8 @@ METADATA = (MetadataUpdate, MetadataReplacement, MetadataQuery, MetadataKeysQuer
 class Handling:
     """One request being handled: the endpoint as drafted so far, and the moment."""
 
+    __slots__ = ("_implicit", "_watermark", "attributes", "draft", "entry")
+
     def __init__(
         self, draft: Draft, entry: Entry, *, attributes: dict[str, JsonValue], watermark: int, implicit: bool
     ) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from orchestrator.application.records import PushMode
-from orchestrator.domain.attempts import AttemptState
+from orchestrator.domain.attempts import OPEN, AttemptState
 from orchestrator.domain.endpoints import TokenState
 from protocol import topics
 from protocol.links import Outbound
@@ -140,7 +140,7 @@ class ParkedPush:
 
 def visible(entry: Entry | None, version: Version | None, state: AttemptState | None) -> bool:
     """Whether an attempt is an offer that may be seen: open, and of a software that is not stopped."""
-    if entry is None or version is None or state not in {AttemptState.OFFERED, AttemptState.INSTALLING}:
+    if entry is None or version is None or state not in OPEN:
         return False
     return entry.offerable(version, started=state is AttemptState.INSTALLING)
 

@@ -106,8 +106,7 @@ def _decode_endpoint(
     cohort: int,
 ) -> Endpoint:
     running_id, running_ms, seen_ms, token_state, observe, _, pinned_id, sequence = row[2:_ATTEMPT]
-    *_, soaking, soak_reports, healthy, lapsed, asked_id = row[_AFTER_ATTEMPT:]
-    attempt = (*row[_ATTEMPT:_AFTER_ATTEMPT], soaking, soak_reports, healthy, lapsed)
+    asked_id = row[-1]
     return Endpoint(
         running=dictionary.version(running_id),
         running_since=from_ms_or_none(running_ms),
@@ -117,7 +116,7 @@ def _decode_endpoint(
         token_state=TOKEN_STATES[token_state],
         pinned=None if pinned_id is None else dictionary.version(pinned_id),
         sequence=sequence,
-        attempt=_decode_attempt(attempt, sequence, dictionary),
+        attempt=_decode_attempt(row, dictionary) if row[_ATTEMPT] else None,
         setbacks=setbacks,
         consents=consents,
         asked=dictionary.version(asked_id) if asked_id > 0 else None,
@@ -144,14 +143,17 @@ def grouped(record: EndpointRecord, attributes: str, registered_ms: int, members
     return replace(record, endpoint=endpoint, subject=subject)
 
 
-def _decode_attempt(part: Sequence[Any], sequence: int, dictionary: Dictionary) -> Attempt | None:
-    version_id, origin_id, state, number, stage, offered, reached, settled, percent, progress, *rest = part
-    returns, returned, reason, soaking, soak_reports, healthy, lapsed = rest
-    version = dictionary.version(version_id)
-    if version is None:
-        return None
+def _decode_attempt(row: Sequence[Any], dictionary: Dictionary) -> Attempt:
+    # Taken apart as a whole: slices and remainders would make lists, for every message.
+    # fmt: off
+    (
+        _, _, _, _, _, _, _, _, _, sequence,
+        version_id, origin_id, state, number, stage, offered, reached, settled, percent, progress,
+        returns, returned, reason, _, _, _, _, soaking, soak_reports, healthy, lapsed, _,
+    ) = row
+    # fmt: on
     return Attempt(
-        version=version,
+        version=dictionary.versions[version_id],
         number=number,
         sequence=sequence,
         origin=dictionary.version(origin_id),

@@ -10,6 +10,7 @@ Layer: persistence; no I/O.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -172,24 +173,19 @@ def attempt_row(
 
 def versions_in(drafts: Sequence[Draft]) -> Iterator[tuple[int, Version]]:
     """Every (application, version) that the rows of these drafts name; repeated ones hardly ever."""
-    seen = set[tuple[int, int]]()
+    # The drafts hold them all: no two have the same identity, and to ask a version for its hash takes longer.
+    seen = defaultdict[int, set[int]](set)
     for draft in drafts:
-        application, after = draft.before.application, draft.after
-        named = [
-            after.running,
-            after.pinned,
-            *after.setbacks,
-            *after.consents,
-            *[entry.version for entry in draft.entries],
-            after.asked,
-            draft.held,
-        ]
-        if after.attempt is not None:
-            named += [after.attempt.version, after.attempt.origin]
+        application, after, attempt = draft.before.application, draft.after, draft.after.attempt
+        named = [after.running, after.pinned, after.asked, draft.held, *[entry.version for entry in draft.entries]]
+        if attempt is not None:
+            named += (attempt.version, attempt.origin)
+        if after.setbacks or after.consents:
+            named += (*after.setbacks, *after.consents)
+        known = seen[application]
         for version in named:
-            # The drafts hold them all: no two have the same identity, and to ask a version for its hash takes longer.
-            if version is not None and (application, id(version)) not in seen:
-                seen.add((application, id(version)))
+            if version is not None and id(version) not in known:
+                known.add(id(version))
                 yield application, version
 
 
