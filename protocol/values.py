@@ -2,8 +2,8 @@
 
 Rules:
 - The type checker sees a frozen dataclass, and so do `dataclasses.fields` and `dataclasses.replace`.
-- At run time the class is a `msgspec.Struct` of the same fields: made in half the time (decision 0032), compared and
-  hashed as the dataclass is, and frozen too.
+- At run time the class is a `msgspec.Struct` of the same fields: compared and hashed as the dataclass is, frozen too,
+  and made in a quarter of the time, or three quarters with 17 members (decision 0032).
 - Only what is made for each message is worth it; everything else is a `dataclass` as everywhere.
 
 Layer: protocol; pure.
