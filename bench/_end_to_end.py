@@ -206,7 +206,10 @@ def _spans(name: str, said: dict[str, Any]) -> Figures:
 
 
 async def large(databases: Databases, size: int, starts: int) -> Figures:
-    """A large fleet: memory idle and under full load, starts beside those with nothing stored, and answers."""
+    """A large fleet: memory idle and under full load, and starts beside those with nothing stored.
+
+    Its answers are timed by `answers`, in turns with those of the others; here they are a part of the load.
+    """
     found: dict[str, list[float]] = {"empty_ready_s": [], "ready_s": []}
     async with databases.copy(size, offered=True) as database, Mosquitto(extra_lines=NO_SAVES) as broker:
         async with serving(broker, database) as service:
@@ -223,17 +226,16 @@ async def large(databases: Databases, size: int, starts: int) -> Figures:
             found["ready_s"].append(await _ready_after(broker, database))
         async with serving(broker, database) as service:
             idle = service.memory_mib()
-            asked = await ask(broker, size, 500, 10)
-            moved = await report(broker, service, size, 500, 10)
+            await ask(broker, size, 500, 10)
+            await report(broker, service, size, 500, 10)
             await yardstick(broker, "reports", size, REPORT_TOPIC, REPORT, WINDOW, 0, 200_000, "scattered")
             await service.until_pushed(150_000)
             full = service.memory_mib("VmHWM")
             await service.until_still("otao_pushes_total")
-            amid = await report_amid(broker, service, size, 500, 10)
             save = await _longest_in_a_save(broker, size)
     best = {name: sorted(spans)[len(spans) // 2] for name, spans in found.items()}
     memory = {"idle_mib": idle, "full_mib": max(full, drain_peak)}
-    figures = {"drained": drained, **best, **memory, **asked, **moved, **amid, "broker_save_s": save}
+    figures = {"drained": drained, **best, **memory, "broker_save_s": save}
     return {f"large_{name}": value for name, value in figures.items()}
 
 

@@ -8,9 +8,9 @@ run again. Every repetition does each of these once, in turns, on a fresh broker
 - offers that are decided and stored already, until the broker has all (drain);
 - reports, live from one C publisher, each settles an offer and has it cleared; until the last clear is acknowledged;
 - the same on PostgreSQL;
-- requests at 500 a second, until their answer; and reports, until the next offer, with this fleet and a small one; the
-  latter once more, begun when a software that concerns all is published.
-Once, with a large fleet: memory, start, and the same answers. The broker does not save its store while answers are
+- requests at 500 a second, until their answer; and reports, until the next offer, with this fleet, a small and a large
+  one; the latter once more, begun when a software that concerns all is published.
+Once, with the large fleet: memory and start. The broker does not save its store while answers are
 timed: the longest answer while it does is a figure of its own. What a table calls a ratio is the median of the
 ratios within the repetitions. Decisions a second are measured by `script/bench rollouts`.
 """
@@ -57,8 +57,10 @@ async def measure(flags: argparse.Namespace, folder: Path) -> Samples:
         lambda: runs.drain_and_reports(databases, size),
         lambda: on_postgresql(databases, size),
         lambda: runs.answers(databases, size, RATE, 10),
-        lambda: small(databases),
+        lambda: named("small", runs.answers(databases, SMALL, RATE, 2)),
     ]
+    if flags.large:
+        kinds.append(lambda: named("large", runs.answers(databases, flags.large, RATE, 10)))
     if flags.without_postgresql:
         kinds.pop(3)
     try:
@@ -80,10 +82,9 @@ async def on_postgresql(databases: runs.Databases, size: int) -> runs.Figures:
     return {f"{name}_postgresql": value for name, value in figures.items()}
 
 
-async def small(databases: runs.Databases) -> runs.Figures:
-    """The answers that a small fleet gets."""
-    figures = await runs.answers(databases, SMALL, RATE, 2)
-    return {f"small_{name}": value for name, value in figures.items()}
+async def named(fleet: str, run: Awaitable[runs.Figures]) -> runs.Figures:
+    """The figures of another fleet, with its name before theirs."""
+    return {f"{fleet}_{name}": value for name, value in (await run).items()}
 
 
 def main() -> None:

@@ -97,7 +97,7 @@ class EndToEnd(Measured):
     """Endpoints of the large fleet; 0: it was left out."""
     repetitions: int
     samples: dict[str, list[float]]
-    """One of each repetition, by name; of the large fleet one in all."""
+    """One of each repetition, by name; of the large fleet's memory and start one in all."""
 
     def ratios(self, race: Race) -> list[float]:
         """Return the ratio to the C client in each repetition; empty where it was not measured."""
