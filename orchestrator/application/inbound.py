@@ -4,6 +4,7 @@ Rules:
 - A batch is what arrived while the last one was being committed; there is no timer.
 - Acknowledge after commit, in order of receipt (invariant 2); a database error is tried again without acknowledging.
 - A message that alone makes a batch fail is found by bisection, stored among the dead letters, and acknowledged.
+- What is wrong with the database is never laid on a message: it is tried again, or ends the service by its name.
 - When the broker has no session of ours, nothing will be redelivered, and what was remembered of it is dropped.
 - Until the connection's marker has come, what comes is what had waited for us: see `backlogs` for its answers.
 
@@ -21,7 +22,7 @@ from orchestrator.application import batches
 from orchestrator.application.backlogs import Backlog
 from orchestrator.application.batches import Application, Batch
 from orchestrator.application.leases import LeaseLostError
-from orchestrator.application.ports import StorageError
+from orchestrator.application.ports import StorageError, ValueRefusedError
 from protocol import topics
 from protocol.links import LinkLost
 
@@ -138,9 +139,11 @@ class InboundPipeline:
             except LeaseLostError:
                 # Another replica will have these messages, which are not acknowledged.
                 raise
+            except ValueRefusedError as error:
+                return await self._bisect(parsed, batch, error)
             except StorageError as error:
                 if not error.transient:
-                    return await self._bisect(parsed, batch, error)
+                    raise
                 self._tallies.batch_retries += 1
                 log.warning("batch not committed; trying again", messages=len(parsed), reason=str(error))
                 await _pause(attempt)
@@ -182,14 +185,16 @@ class InboundPipeline:
 
     async def _bisect(self, parsed: Sequence[Parsed], batch: Batch, error: Exception) -> None:
         if len(parsed) == 1:
-            await self._bury(parsed[0], error)
+            await self._bury(parsed[0], error, batch.dropped)
             return self._conclude(batch)
         middle = len(parsed) // 2
         await self._persist(parsed[:middle], batch)
         return await self._persist(parsed[middle:], Batch())
 
-    async def _bury(self, item: Parsed, error: Exception) -> None:
-        inbound = item.inbound
+    async def _bury(self, item: Parsed, error: Exception, dropped: Sequence[tuple[int, int]]) -> None:
+        inbound, deliveries = item.inbound, list(dropped)
+        if inbound.qos:
+            deliveries.append((inbound.packet_id, item.digest))
         log.error("message cannot be processed; kept among the dead letters", topic=inbound.topic, exc_info=error)
         self._tallies.dead_letters += 1
 
@@ -197,11 +202,10 @@ class InboundPipeline:
             await transaction.bury(
                 inbound.topic, inbound.payload, f"{type(error).__name__}: {error}", self._clock.now()
             )
-            if inbound.qos:
-                await transaction.remember([(inbound.packet_id, item.digest)])
+            await transaction.remember(deliveries)
 
         await self._store(bury)
-        self._delivered[inbound.packet_id] = item.digest
+        self._delivered.update(deliveries)
 
     async def _store(self, action: Callable[[Transaction], Awaitable[None]]) -> None:
         """Do something in a transaction of its own, again until what may pass has passed."""

@@ -44,6 +44,16 @@ class StorageError(Exception):
         self.transient = transient
 
 
+class ValueRefusedError(StorageError):
+    """The database does not take a value that it was given; everything else can be stored."""
+
+    code = "value-refused"
+
+    def __init__(self, reason: str) -> None:
+        """Keep what it said; trying again would change nothing."""
+        super().__init__(reason, transient=False)
+
+
 class Clock(Protocol):
     """Time that never goes back."""
 

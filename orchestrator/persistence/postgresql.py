@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+from asyncpg.exceptions._base import DataError as UnfitError  # what the driver cannot write as the server's type
 from sqlalchemy import Boolean, Text
 from sqlalchemy.dialects.postgresql import insert as upserting
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
@@ -22,7 +23,7 @@ from sqlalchemy.engine import Dialect  # noqa: TC002 - mypy needs the name here
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from orchestrator.application.ports import StorageError
+from orchestrator.application.ports import StorageError, ValueRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +45,11 @@ _PASSING = (
     "55P03",  # a lock was not to be had in time
     "57",  # shut down, crashed, starting, or a statement that took too long
     "58",  # the machine below: an error of the disk
+)
+_OF_VALUES = (
+    "22",  # out of range, not a text
+    "23",  # against a constraint
+    "54",  # too large for a row or an index
 )
 _LOST = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, PoolTimeoutError)
 """What a connection that is gone, or cannot be had, is told by without a code of the server."""
@@ -148,8 +154,11 @@ class Postgresql:
         return origin if isinstance(origin, (asyncpg.PostgresError, *_LOST)) else None
 
     def told(self, error: BaseException) -> StorageError:
-        """Tell by its code what concurrency, a restart or want of room may cause from what stays wrong."""
+        """Tell by its code what concurrency, a restart or want of room may cause from what stays wrong, and values."""
+        code = str(getattr(error, "sqlstate", ""))
+        if code.startswith(_OF_VALUES) or isinstance(error, UnfitError):
+            return ValueRefusedError(str(error) or type(error).__name__)
         transient = isinstance(error, _LOST)
         if isinstance(error, asyncpg.PostgresError):
-            transient = str(getattr(error, "sqlstate", "")).startswith(_PASSING)
+            transient = code.startswith(_PASSING)
         return StorageError(str(error) or type(error).__name__, transient=transient)

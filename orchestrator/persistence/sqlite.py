@@ -24,7 +24,7 @@ from sqlalchemy.dialects.sqlite import insert as upserting
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
-from orchestrator.application.ports import StorageError
+from orchestrator.application.ports import StorageError, ValueRefusedError
 from orchestrator.persistence import temporary
 from orchestrator.persistence.functions import FUNCTIONS
 from orchestrator.persistence.refusals import DatabaseDamagedError
@@ -51,6 +51,8 @@ WRITERS_CACHE_KIB = 16_000
 VARIABLES = 32_766
 """Values that a statement of SQLite takes, unless it was built otherwise."""
 
+_OF_VALUES = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
+"""Against a constraint, too large, or nothing that can be bound."""
 
 # Otherwise the driver looks for an adapter of each null that is bound, in vain and holding the interpreter's lock: a
 # third of the time that binding a batch takes. Any quick function that answers null will do.
@@ -183,9 +185,11 @@ class Sqlite:
         return origin if isinstance(origin, sqlite3.Error) else None
 
     def told(self, error: BaseException) -> StorageError:
-        """Tell what concurrency or a full disk may cause from what stays wrong."""
+        """Tell what concurrency or a full disk may cause from what stays wrong, and from a value that is not taken."""
         if damaged(error):
             return DatabaseDamagedError("the database", str(error))
+        if isinstance(error, _OF_VALUES):
+            return ValueRefusedError(str(error))
         return StorageError(str(error), transient=isinstance(error, sqlite3.OperationalError))
 
 

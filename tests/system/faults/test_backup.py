@@ -93,6 +93,40 @@ async def test_a_backup_while_reports_come_in_is_one_consistent_state(tmp_path: 
         assert endpoints == counted
 
 
+def damage(database: Path, table: str) -> None:
+    """Overwrite the indexes of a table, which nobody reads at the start."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        asked = "SELECT rootpage FROM sqlite_master WHERE type = 'index' AND tbl_name = ?"
+        pages = [page for (page,) in connection.execute(asked, (table,))]
+    with database.open("r+b") as file:
+        for page in pages:
+            file.seek((page - 1) * size)
+            file.write(b"\xff" * size)
+
+
+async def test_invariant_2_a_page_that_is_damaged_ends_the_service_and_buries_no_report(tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    async with Mosquitto(tokens=TOKENS) as broker, Service(broker) as service:
+        await offered(broker, service)
+        assert (await otao(service, "backup", str(copy)))[0] == 0
+        await service.terminate()
+        damage(service.database, "endpoint")
+        await service.start()
+        await report(broker, "a", "1.1.0")
+        assert await service.died() == 1
+        assert "the database is damaged (database disk image is malformed)" in service.log()
+        assert "`otao restore FILE --replace`" in service.log()
+        with closing(sqlite3.connect(service.database)) as database:
+            assert database.execute("SELECT count(*) FROM dead_letter").fetchone() == (0,)
+        assert (await otao(service, "restore", str(copy), "--replace"))[0] == 0
+        await service.start()
+        await service.until_running("a", "1.1.0")
+        assert await service.metric("otao_dead_letters_total") == 0
+        await until_retained(broker, {"a": "2.0.0", "b": "1.1.0", "c": "1.1.0"})
+
+
 async def test_a_damaged_database_is_refused_by_name_with_the_way_back(tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     async with Mosquitto(tokens=TOKENS) as broker, Service(broker) as service:

@@ -16,6 +16,8 @@ from tests.services import Service, connect, eventually, report, topic, until_re
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    import asyncpg
+
 FLEET = [f"e{number}" for number in range(40)]
 
 
@@ -126,6 +128,41 @@ async def test_invariant_2_a_commit_cut_before_or_after_it_was_made_applies_its_
             await report(broker, "a", version)
             await service.until_running("a", version)
         assert await reported(service, "a") == ["1.0.0", "1.1.0", "2.0.0"]
+
+
+async def test_invariant_2_what_the_server_finds_damaged_ends_the_service_and_buries_no_report(
+    server: Postgres,
+) -> None:
+    url = await server.fresh("otao")
+    async with Mosquitto(tokens=["a"]) as broker, Service(broker, OTAO_DATABASE_URL=url) as service:
+        await service.define()
+        await report(broker, "a", "1.0.0")
+        await until_retained(broker, {"a": "1.1.0"})
+        await server.ask(damage, "otao")
+        await report(broker, "a", "1.1.0")
+        assert await service.died() == 1
+        assert "invalid page in block 7" in service.log()
+        await server.ask(mend, "otao")
+        await service.start()
+        await service.until_running("a", "1.1.0")
+        assert await reported(service, "a") == ["1.0.0", "1.1.0"]
+        assert await service.metric("otao_dead_letters_total") == 0
+
+
+async def damage(connection: asyncpg.Connection) -> None:
+    """Have every change of an endpoint fail as a page that is damaged does."""
+    await connection.execute(
+        "CREATE FUNCTION damaged() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'invalid page in block 7' USING ERRCODE = 'XX001'; END $$"
+    )
+    await connection.execute(
+        "CREATE TRIGGER damaged BEFORE UPDATE ON endpoint_state FOR EACH ROW EXECUTE FUNCTION damaged()"
+    )
+
+
+async def mend(connection: asyncpg.Connection) -> None:
+    """Undo that."""
+    await connection.execute("DROP TRIGGER damaged ON endpoint_state")
 
 
 async def test_a_service_does_not_start_without_its_server_and_says_so(server: Postgres) -> None:

@@ -6,9 +6,11 @@ import socket
 
 import asyncpg
 import pytest
+from asyncpg.exceptions._base import DataError as UnfitError
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from orchestrator.application.ports import ValueRefusedError
 from orchestrator.persistence import postgresql, schema
 from orchestrator.persistence.postgresql import Postgresql
 
@@ -73,9 +75,30 @@ def test_its_own_error_is_found_in_whatever_holds_it() -> None:
         (asyncpg.InsufficientPrivilegeError(""), False),
         (asyncpg.UniqueViolationError(""), False),
         (asyncpg.UndefinedTableError(""), False),
+        (asyncpg.DataCorruptedError(""), False),
         (asyncpg.CharacterNotInRepertoireError(""), False),
+        (UnfitError("$1: an integer is required"), False),
     ],
 )
 def test_errors_say_whether_trying_again_helps(error: Exception, *, transient: bool) -> None:
     assert Postgresql().own(error) is error
     assert Postgresql().told(error).transient is transient
+
+
+@pytest.mark.parametrize(
+    ("error", "of_a_value"),
+    [
+        (asyncpg.CharacterNotInRepertoireError(""), True),
+        (asyncpg.UniqueViolationError(""), True),
+        (asyncpg.ProgramLimitExceededError(""), True),
+        (UnfitError("$1: an integer is required"), True),
+        (asyncpg.DataCorruptedError(""), False),
+        (asyncpg.IndexCorruptedError(""), False),
+        (asyncpg.InsufficientPrivilegeError(""), False),
+        (asyncpg.UndefinedTableError(""), False),
+        (asyncpg.InternalServerError(""), False),
+        (asyncpg.InterfaceError("connection is closed"), False),
+    ],
+)
+def test_only_what_a_value_has_caused_is_laid_on_it(error: Exception, *, of_a_value: bool) -> None:
+    assert isinstance(Postgresql().told(error), ValueRefusedError) is of_a_value

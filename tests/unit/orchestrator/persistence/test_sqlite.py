@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
+from orchestrator.application.ports import ValueRefusedError
 from orchestrator.persistence import schema, sqlite
 from orchestrator.persistence.sqlite import Sqlite
 
@@ -51,3 +52,18 @@ def test_its_own_error_is_found_in_whatever_holds_it() -> None:
 )
 def test_errors_say_whether_trying_again_helps(error: sqlite3.Error, *, transient: bool) -> None:
     assert Sqlite().told(error).transient is transient
+
+
+@pytest.mark.parametrize(
+    ("error", "of_a_value"),
+    [
+        (sqlite3.IntegrityError("UNIQUE constraint failed"), True),
+        (sqlite3.DataError("string or blob too big"), True),
+        (sqlite3.ProgrammingError("Error binding parameter 1"), True),
+        (sqlite3.OperationalError("database is locked"), False),
+        (sqlite3.DatabaseError("database disk image is malformed"), False),
+        (sqlite3.InternalError(""), False),
+    ],
+)
+def test_only_what_a_value_has_caused_is_laid_on_it(error: sqlite3.Error, *, of_a_value: bool) -> None:
+    assert isinstance(Sqlite().told(error), ValueRefusedError) is of_a_value
