@@ -86,9 +86,9 @@ class InboundPipeline:
 
     async def _note_markers(self, messages: Sequence[Inbound]) -> None:
         for message in messages:
-            if message.topic == self._marker_topic and message.payload.isdigit():
+            if message.topic == self._marker_topic and message.payload == self._presence.marker(self._connection):
                 await self._catch_up()
-                await self._presence.mark(int(message.payload))
+                await self._presence.mark(self._connection)
 
     async def _catch_up(self) -> None:
         """Everything that had waited is committed; answers come before the pushes, which follow the marker."""

@@ -331,11 +331,16 @@ class Publisher:
         return next((message for message in own if message.topic == item.topic), self._left(item.topic, residents))
 
     async def raise_sentinel(self) -> None:
-        """Say to the broker, retained, up to which revision it has all; keep it first."""
+        """Say to the broker, retained, up to which revision it has all; keep it first.
+
+        A connection that came up meanwhile hears nothing: what its broker retains is yet to be read.
+        """
         revision = self.watermark
         async with self._storage.transaction() as transaction:
             await transaction.raise_watermark(revision, self._clock.now())
         self._steps("watermark-stored")
+        if not self._current():
+            return
         payload = orjson.dumps({**self._known_by, "revision": min(revision, self.cursor)})
         await self._link.publish([Outbound(topic=self._sentinel_topic, payload=payload, retain=True)])
         self._steps("sentinel-raised")

@@ -3,6 +3,7 @@
 Rules:
 - Order after a connect: our own marker has come through (everything queued before it is committed), the sentinel is
   read back, pushes go on from the revision it names; timers run only then.
+- Whatever fails is begun again on the newest connection: without a reconciliation no offer leaves.
 - Sentinel absent, foreign, from before a restore, or ahead of this database: everything is rendered. Equal: nothing.
   Lower: everything since.
 - State is never rebuilt from retained messages (invariant 1).
@@ -14,13 +15,14 @@ Layer: application.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import orjson
 import structlog
 
 from protocol import topics
-from protocol.links import LinkLost, Outbound
+from protocol.links import REFUSED, LinkLost, Outbound
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+AGAIN_SECONDS = 30.0
+"""After which a marker that has not come through is sent again: a broker whose queue is full drops it."""
+PAUSE_SECONDS = 1.0
+"""The same, when the broker has refused it; and before any other step is tried again on the same connection."""
 SAMPLE = 100
 """Endpoints whose topics one slow tick reads back."""
 
@@ -67,16 +73,21 @@ class Reconciler:
                 await self._reconcile(connection)
             except LinkLost as lost:
                 log.info("the connection ended while reconciling", reason=lost.reason)
+                if self._link.connection == connection:
+                    # The second one, by which the broker is read.
+                    last = await self._once_more(last)
             except Exception:  # one of the three places: one reconcile step
                 log.exception("reconciling failed; trying again")
-                last -= 1
-                await asyncio.sleep(1)
+                last = await self._once_more(last)
+
+    async def _once_more(self, number: int) -> int:
+        """Pause; return the number after which to begin, so that this connection is taken unless a newer one is up."""
+        await asyncio.sleep(PAUSE_SECONDS)
+        return number - 1
 
     async def _reconcile(self, connection: Connection) -> None:
         await self._end_outage()
-        marker = Outbound(topic=self._marker_topic, payload=str(connection.number).encode())
-        await self._link.publish([marker])
-        await self._presence.wait_marked(connection.number)
+        await self._pass_marker(connection.number)
         self._steps("marker-seen")
         after = await self._resume_point()
         self._publisher.resume(connection.number, after)
@@ -84,6 +95,23 @@ class Reconciler:
         self._steps("reconciled")
         self._signals.work.set()
         self._signals.dates.set()
+
+    async def _pass_marker(self, number: int) -> None:
+        """Send ourselves the marker of connection `number` until it has come through.
+
+        Raises:
+            LinkLost: a newer connection is up.
+        """
+        marker = Outbound(topic=self._marker_topic, payload=self._presence.marker(number))
+        while True:
+            (code,) = await self._link.publish([marker])
+            if code >= REFUSED:
+                log.warning("the broker refuses our marker; no offer leaves before it is through", reason_code=code)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PAUSE_SECONDS if code >= REFUSED else AGAIN_SECONDS):
+                    if not await self._presence.wait_marked(number):
+                        raise LinkLost("a newer one is up")
+                    return
 
     async def _end_outage(self) -> None:
         if self._lost_at is None:

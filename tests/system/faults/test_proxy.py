@@ -26,6 +26,7 @@ REFUSED = [f"r{number}" for number in range(120)]
 """More than are on their way at one time."""
 ALLOWED = [f"t{number}" for number in range(30)]
 MINUTE = 61.0
+MARKER = "otao/v1/partition/main/marker"
 
 
 def push(token: str) -> str:
@@ -56,15 +57,65 @@ class Refusing:
 
     topics: set[str]
     code: int
+    most: int | None = None
+    """How many it refuses; None: all."""
     tries: int = 0
 
     def __call__(self, way: Way, toward: Toward, packet: bytes) -> Sequence[bytes]:
         found = published(packet)
-        if toward is Toward.BROKER and found is not None and found[0] in self.topics:
+        if toward is Toward.BROKER and found is not None and found[0] in self.topics and self.tries != self.most:
             self.tries += 1
             way.send(Toward.CLIENT, puback(found[1], self.code))
             return []
         return [packet]
+
+
+@pytest.mark.parametrize("code", [0x87, 0x97])
+async def test_a_marker_that_the_broker_refuses_is_said_and_sent_again(code: int) -> None:
+    refusing = Refusing({MARKER}, code, most=2)
+    async with (
+        Mosquitto(anonymous=True) as broker,
+        Proxy(broker.port, refusing) as proxy,
+        serving(broker, proxy) as service,
+    ):
+        await service.define()
+        await report(broker, "a", "1.0.0")
+        await until_retained(broker, {"a": "1.1.0"})
+        assert (refusing.tries, service.log().count("the broker refuses our marker")) == (2, 2)
+
+
+@dataclass(slots=True)
+class Losing:
+    """A broker that loses our marker on its way back, as one does that is killed before it has delivered it."""
+
+    lost: int = 0
+
+    def __call__(self, _way: Way, toward: Toward, packet: bytes) -> Sequence[bytes]:
+        found = published(packet)
+        if toward is Toward.CLIENT and found is not None and found[0] == MARKER and not self.lost:
+            self.lost += 1
+            return []
+        return [packet]
+
+
+async def test_invariant_1_a_broker_that_was_killed_and_wiped_before_our_marker_was_through_gets_every_offer() -> None:
+    losing = Losing()
+    async with Mosquitto(anonymous=True) as broker, Proxy(broker.port, losing) as proxy:
+        service = Service(broker, OTAO_MQTT_URL=proxy.url, OTAO_MQTT_KEEP_ALIVE_SECONDS="5")
+        await service.start()
+
+        async def lost() -> bool:
+            return losing.lost == 1
+
+        await eventually(lost, "the marker is lost")
+        await broker.kill()
+        broker.wipe()
+        await broker.start()
+        await service.ready()
+        await service.define()
+        await report(broker, "a", "1.0.0")
+        await until_retained(broker, {"a": "1.1.0"})
+        await service.terminate()
 
 
 @pytest.mark.parametrize("code", [0x87, 0x97])

@@ -123,3 +123,11 @@ async def test_older_messages_of_a_flood_are_known_as_repeats_when_the_newest_is
     assert len(await door.letters()) == 1
     assert sorted(door.delivered) == list(range(1, FLOOD + 2))
     assert set(await door.desk.storage.deliveries()) == set(door.delivered)
+
+
+@pytest.mark.parametrize("payload", [b"1", b"another-process-1", b"9" * 5000, b"", b"\xff"])
+async def test_a_marker_that_is_not_ours_says_nothing(door: Door, payload: bytes) -> None:
+    await door.take(Inbound(topic=MARKER, payload=payload, qos=1, packet_id=1))
+    assert door.parts.presence.marked == 0
+    await door.take(Inbound(topic=MARKER, payload=door.parts.presence.marker(1), qos=1, packet_id=2))
+    assert door.parts.presence.marked == 1

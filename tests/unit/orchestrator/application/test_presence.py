@@ -23,14 +23,29 @@ async def test_a_connection_is_waited_for_and_an_old_one_is_not_taken() -> None:
     assert (await presence.connected(0)).number == 2
 
 
-async def test_a_marker_is_waited_for_and_a_later_connections_will_do() -> None:
+async def test_a_marker_is_waited_for() -> None:
     presence = Presence()
+    await presence.greet(connection(2))
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         waiting = group.create_task(presence.wait_marked(2))
         await presence.mark(1)
         assert not waiting.done()
-        await presence.mark(3)
-    assert waiting.done()
+        await presence.mark(2)
+    assert waiting.result()
+
+
+async def test_a_marker_is_not_waited_for_when_a_newer_connection_is_up() -> None:
+    presence = Presence()
+    await presence.greet(connection(1))
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        waiting = group.create_task(presence.wait_marked(1))
+        await presence.greet(connection(2))
+    assert not waiting.result()
+
+
+def test_two_processes_have_no_marker_in_common() -> None:
+    one, two = Presence(), Presence()
+    assert len({one.marker(1), one.marker(2), two.marker(1), two.marker(2)}) == 4
 
 
 async def test_a_marker_of_an_older_connection_takes_nothing_back() -> None:

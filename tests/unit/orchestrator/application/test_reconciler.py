@@ -1,22 +1,30 @@
 from __future__ import annotations
 
+import asyncio
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from orchestrator.application.outages import Outages
+from orchestrator.application.presence import Presence
 from orchestrator.application.publisher import Publisher
 from orchestrator.application.reconciler import Reconciler
+from protocol.links import LinkLost
 from tests.parts import Retainer, with_link
+from tests.services import eventually
 from tests.unit.orchestrator.application.desks import open_desk
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from orchestrator.application.parts import Parts
+    from protocol.links import Outbound
     from tests.unit.orchestrator.application.desks import Desk
 
+MARKER = "otao/v1/partition/main/marker"
 SENTINEL = "otao/v1/partition/main/sentinel"
 OFFERED = 2
 
@@ -164,3 +172,122 @@ async def test_the_time_without_a_connection_is_kept_as_an_outage(bench: Bench, 
     bench.reconciler.lost()
     await bench.reconcile()
     assert await desk.storage.outages() == [(started, desk.clock.at)]
+
+
+class Echo(Retainer):
+    """A broker that brings our marker back, after it was refused or lost as often as a test says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.presence: Presence
+        self.refusals = 0
+        self.losses = 0
+        self.markers: list[bytes] = []
+        self.failures = 0
+        """How often reading back fails."""
+
+    async def publish(self, messages: Sequence[Outbound]) -> list[int]:
+        if messages[0].topic != MARKER:
+            return await super().publish(messages)
+        self.markers += [message.payload for message in messages]
+        if self.refusals:
+            self.refusals -= 1
+            return [0x97]
+        if self.losses:
+            self.losses -= 1
+        else:
+            assert self.connection is not None
+            await self.presence.mark(self.connection.number)
+        return [0]
+
+    async def read_retained(self, topics: Sequence[str]) -> dict[str, bytes]:
+        if self.failures:
+            self.failures -= 1
+            raise LinkLost("no second connection")
+        return await super().read_retained(topics)
+
+
+class Echoing(Bench):
+    """A broker that has lost everything, and a reconciler that has not begun."""
+
+    link: Echo
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self.link = Echo()
+        self.parts = replace(self.parts, link=self.link, presence=Presence())
+        self.link.presence = self.parts.presence
+        self.publisher = Publisher(self.parts, watermark=0, parked=set())
+        self.reconciler = Reconciler(self.parts, self.publisher, Outages(), lost_at=None)
+
+
+@pytest.fixture
+def echoing(bench: Bench, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Echoing:
+    monkeypatch.setattr("orchestrator.application.reconciler.AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("orchestrator.application.reconciler.PAUSE_SECONDS", 0.01)
+    return Echoing(desk)
+
+
+async def reconciled(bench: Echoing, during: Callable[[], Awaitable[None]] | None = None) -> None:
+    """Let the reconciler run until the broker's present connection is reconciled, and publish."""
+    link, presence = bench.link, bench.parts.presence
+    assert link.connection is not None
+
+    async def until() -> bool:
+        return link.connection is not None and presence.reconciled == link.connection.number
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        running = group.create_task(bench.reconciler.run())
+        await presence.greet(link.connection)
+        if during is not None:
+            await during()
+        await eventually(until, "reconciled")
+        running.cancel()
+    await bench.publish()
+    assert pushed(bench) == [topic("a"), topic("b")]
+
+
+async def test_a_marker_that_the_broker_refuses_is_sent_again(echoing: Echoing) -> None:
+    echoing.link.refusals = 2
+    await reconciled(echoing)
+    assert echoing.link.markers == [echoing.parts.presence.marker(1)] * 3
+
+
+async def test_a_marker_that_the_broker_has_taken_and_lost_is_sent_again(echoing: Echoing) -> None:
+    echoing.link.losses = 2
+    await reconciled(echoing)
+    assert echoing.link.markers == [echoing.parts.presence.marker(1)] * 3
+
+
+async def test_a_marker_that_was_lost_with_its_connection_keeps_the_next_one_from_nothing(
+    echoing: Echoing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.application.reconciler.AGAIN_SECONDS", 60)
+    link, presence = echoing.link, echoing.parts.presence
+    link.losses = 1
+
+    async def sent() -> bool:
+        return bool(link.markers)
+
+    async def connect_anew() -> None:
+        await eventually(sent, "a marker")
+        assert link.connection is not None
+        link.connection = replace(link.connection, number=2)
+        await presence.greet(link.connection)
+
+    await reconciled(echoing, connect_anew)
+    assert link.markers == [presence.marker(1), presence.marker(2)]
+
+
+async def test_a_second_connection_that_fails_is_made_again(echoing: Echoing) -> None:
+    echoing.link.failures = 2
+    await reconciled(echoing)
+    assert echoing.link.failures == 0
+
+
+async def test_invariant_1_a_connection_that_came_up_meanwhile_is_not_told_what_another_has(bench: Bench) -> None:
+    assert bench.link.connection is not None
+    bench.link.retained.clear()
+    bench.link.connection = replace(bench.link.connection, number=2)
+    await bench.publisher.raise_sentinel()
+    assert bench.link.retained == {}
