@@ -47,8 +47,6 @@ class StorageError(Exception):
 class ValueRefusedError(StorageError):
     """The database does not take a value that it was given; everything else can be stored."""
 
-    code = "value-refused"
-
     def __init__(self, reason: str) -> None:
         """Keep what it said; trying again would change nothing."""
         super().__init__(reason, transient=False)

@@ -60,7 +60,7 @@ async def test_what_the_database_forbids_is_not_transient(shelf: SqlShelf, entry
     with pytest.raises(StorageError) as caught:
         await store(shelf, entry, newcomer(entry, "tok"))
     assert not caught.value.transient
-    assert caught.value.code == "value-refused"
+    assert caught.value.code == "storage-error"
 
 
 async def test_an_error_of_reading_is_a_storage_error(shelf: SqlShelf) -> None:
