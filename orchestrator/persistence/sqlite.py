@@ -22,6 +22,7 @@ from sqlalchemy import func
 from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.dialects.sqlite import insert as upserting
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.schema import CreateTable
 
 from orchestrator.application.ports import StorageError, ValueRefusedError
@@ -182,10 +183,12 @@ class Sqlite:
     def own(self, error: BaseException) -> BaseException | None:
         """See `drivers.Driver.own`."""
         origin = error.orig if isinstance(error, DBAPIError) else error
-        return origin if isinstance(origin, sqlite3.Error) else None
+        return origin if isinstance(origin, (sqlite3.Error, PoolTimeoutError)) else None
 
     def told(self, error: BaseException) -> StorageError:
         """Tell what concurrency or a full disk may cause from what stays wrong, and from a value that is not taken."""
+        if isinstance(error, PoolTimeoutError):
+            return StorageError(str(error), transient=True)
         if damaged(error):
             return DatabaseDamagedError("the database", str(error))
         if isinstance(error, _OF_VALUES):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import pytest
 from orchestrator.application.ports import StorageError
 from orchestrator.application.records import AppVersionTakenError
 from orchestrator.domain.endpoints import Endpoint
+from orchestrator.persistence.databases import _READERS
 from tests.contract.storages import APP, NOW, found, newcomer, one, open_sqlite, store
 from tests.unit.orchestrator.domain.builders import v
 
@@ -37,6 +38,17 @@ async def test_a_locked_database_is_transient_and_leaves_nothing(shelf: SqlShelf
     assert await found(shelf, entry, ["tok"]) == []
     await store(shelf, entry, newcomer(entry, "tok"))
     assert len(await found(shelf, entry, ["tok"])) == 1
+
+
+async def test_readers_that_are_all_taken_are_transient(shelf: SqlShelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelf.storage._readers.pool, "_timeout", 0.01)
+    async with AsyncExitStack() as taken:
+        for _ in range(_READERS):
+            await taken.enter_async_context(shelf.storage.reading())
+        with pytest.raises(StorageError, match="QueuePool limit") as caught:
+            await shelf.storage.works()
+        assert caught.value.transient
+    assert await shelf.storage.works() == []
 
 
 async def test_a_full_disk_is_transient_and_leaves_nothing(shelf: SqlShelf, entry: Entry) -> None:
