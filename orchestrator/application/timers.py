@@ -5,7 +5,7 @@ Rules:
 - Time without a broker, and the hour after a jump of the clock, does not count for deadlines.
 - Superseded pushes are looked for beside the writer, and dropped in transactions as short as reports need.
 - Due endpoints are found by an index, in bounded batches; a tick with nothing due reads one index page.
-- A rollout date becomes a work item once, in the transaction that notes it.
+- A rollout date becomes a work item once, in the transaction that notes it, which is one for all applications.
 
 Layer: application.
 """
@@ -145,20 +145,23 @@ class Timers:
             async with self._storage.transaction() as transaction:
                 await transaction.note_dates(now)
             return
-        for entry in self._directory.entries():
-            opened = entry.catalogue.opening_between(since, now)
-            if opened:
-                await self._open(entry, opened, now)
+        found = [(entry, entry.catalogue.opening_between(since, now)) for entry in self._directory.entries()]
+        if any(opened for _, opened in found):
+            await self._open([(entry, opened) for entry, opened in found if opened], now)
 
-    async def _open(self, entry: Entry, opened: frozenset[Version], now: datetime) -> None:
-        counters = await self._editing.counters(entry.application.key)
-        running = [key.version for key in counters if key.name == "running"]
-        touched = concerned_by(entry.catalogue, opened, [version for version in running if version is not None])
+    async def _open(self, openings: Sequence[tuple[Entry, frozenset[Version]]], now: datetime) -> None:
+        works = [(entry.application.key, await self._touched(entry, opened)) for entry, opened in openings]
         async with self._editing.edit() as edit:
-            if touched:
-                await edit.add_work(entry.application.key, touched, now)
+            for application, touched in works:
+                if touched:
+                    await edit.add_work(application, touched, now)
             await edit.note_dates(now)
         self._signals.work.set()
+
+    async def _touched(self, entry: Entry, opened: frozenset[Version]) -> set[Version | None]:
+        counters = await self._editing.counters(entry.application.key)
+        running = [key.version for key in counters if key.name == "running"]
+        return concerned_by(entry.catalogue, opened, [version for version in running if version is not None])
 
     async def _work_off_due(self) -> int:
         now = self._clock.now()

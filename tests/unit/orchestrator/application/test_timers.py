@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from orchestrator.application.timers import PRUNED, Timers
 from orchestrator.domain.facts import Progressed
 from orchestrator.domain.versions import Version
 from tests.parts import Retainer, no_time, with_link
-from tests.unit.orchestrator.application.desks import START
+from tests.unit.orchestrator.application.desks import CREATE, START, application_body, definition
 from tests.unit.orchestrator.application.test_clocks import Machine
 
 if TYPE_CHECKING:
@@ -119,6 +120,32 @@ async def test_a_rollout_date_becomes_one_work_item(desk: Desk, watch: Watch) ->
     (work,) = await desk.storage.works()
     assert work.running is not None
     assert Version.parse("1.0.0") in work.running
+
+
+async def test_kill_after_the_first_commit_of_dates_that_come_at_once_loses_those_of_no_application(
+    desk: Desk, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"upgradableFrom": ["*"], "rolloutStrategy": "general", "specification": {}}
+    dated = json.dumps({**body, "rollout": {"start": (START + MINUTE).isoformat()}})
+    await desk.applications.put("toaster", application_body(appVersions=["toaster-v1"]), CREATE)
+    for name in ("kettle", "toaster"):
+        await desk.definitions.put(name, Version.parse("2.0.0"), definition(dated), CREATE)
+    await desk.sweep()
+    desk.clock.at += MINUTE
+    really = desk.storage.edit
+
+    @asynccontextmanager
+    async def killing() -> AsyncIterator[SqlTransaction]:
+        async with really() as edit:
+            yield edit
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as killed:
+        killed.setattr(desk.storage, "edit", killing)
+        with pytest.raises(ZeroDivisionError):
+            await watch.timers.tick()
+    await Watch(desk).timers.tick()
+    assert {work.application for work in await desk.storage.works()} == {1, 2}
 
 
 async def test_a_sleep_of_a_day_expires_nobody_until_an_hour_has_been_there_to_be_heard(desk: Desk) -> None:
