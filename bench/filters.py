@@ -14,7 +14,7 @@ import statistics
 import tempfile
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
 import _fleets as fleets
@@ -77,9 +77,9 @@ class Clock:
         """Now."""
         return datetime.now(UTC)
 
-    def deadlines_suspended(self) -> bool:
+    def suspension(self) -> timedelta:
         """Never."""
-        return False
+        return timedelta()
 
 
 async def dress(storage: SqlStorage) -> None:

@@ -170,9 +170,9 @@ class Wall:
         """See `ports.Clock.now`."""
         return datetime.now(UTC)
 
-    def deadlines_suspended(self) -> bool:
-        """See `ports.Clock.deadlines_suspended`."""
-        return False
+    def suspension(self) -> timedelta:
+        """See `ports.Clock.suspension`."""
+        return timedelta()
 
 
 async def without_rest(_seconds: float) -> None:

@@ -57,9 +57,9 @@ class Clock:
         """Now."""
         return datetime.now(UTC)
 
-    def deadlines_suspended(self) -> bool:
+    def suspension(self) -> timedelta:
         """Never."""
-        return False
+        return timedelta()
 
 
 def parts_of(storage: SqlStorage, directory: Directory) -> Parts:

@@ -63,9 +63,9 @@ class VirtualClock:
         """See `ports.Clock.now`."""
         return self.at
 
-    def deadlines_suspended(self) -> bool:
-        """See `ports.Clock.deadlines_suspended`."""
-        return False
+    def suspension(self) -> timedelta:
+        """See `ports.Clock.suspension`."""
+        return timedelta()
 
 
 class VirtualLink:

@@ -61,10 +61,12 @@ class SteadyClock:
         self._ticks = ticks
         return self._last
 
-    def deadlines_suspended(self) -> bool:
-        """See `ports.Clock.deadlines_suspended`."""
+    def suspension(self) -> timedelta:
+        """See `ports.Clock.suspension`."""
         self.now()
-        return self._suspended_until is not None and self._monotonic() < self._suspended_until
+        if self._suspended_until is None:
+            return timedelta()
+        return timedelta(seconds=max(self._suspended_until - self._monotonic(), 0))
 
     def _jumped(self, by: timedelta, ticks: float) -> None:
         log.warning("the clock has jumped; deadlines are suspended for an hour", by_seconds=by.total_seconds())

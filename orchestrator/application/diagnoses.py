@@ -140,7 +140,7 @@ class Diagnoses:
         async with self._turn:
             broker = await self._broker()
             inspection = await self._database.inspect()
-        clock = _clock(suspended=self._clock.deadlines_suspended())
+        clock = _clock(suspended=bool(self._clock.suspension()))
         return [*broker, clock, *_database(inspection), _keys(self._door())]
 
     async def _broker(self) -> list[Check]:

@@ -97,7 +97,7 @@ class Housekeeper:
 
     async def _remove_some(self, what: Remains) -> bool:
         """Remove one stretch; return whether there may be another."""
-        if self._clock.deadlines_suspended():
+        if self._clock.suspension():
             return False
         term, begun = self._retention.term(what), self._elapsed()
         before = None if term.span is None else self._clock.now() - term.span

@@ -58,8 +58,8 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """The present instant, aware, UTC."""
 
-    def deadlines_suspended(self) -> bool:
-        """Whether the clock has jumped lately, so that no deadline shall be enforced now."""
+    def suspension(self) -> timedelta:
+        """How much longer no deadline shall be enforced, because the clock has jumped lately; zero: not at all."""
 
 
 class Transaction(Protocol):

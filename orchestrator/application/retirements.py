@@ -176,7 +176,7 @@ class Retirer:
         """Whether silence means anything now."""
         connection = self._link.connection
         heard = connection is not None and self._presence.reconciled == connection.number
-        return heard and not self._clock.deadlines_suspended()
+        return heard and not self._clock.suspension()
 
     async def _retire_some(self, keys: Sequence[int], span: timedelta) -> set[int]:
         now = self._clock.now()

@@ -193,26 +193,27 @@ class Timers:
         draft = drafts.begin(record, ledger.room(entry))
         if entry is None:
             return draft, None
-        pause = self._pause(record, entry, now)
-        if not pause:
+        resumes_at = self._resumes_at(record, entry, now)
+        if resumes_at is None:
             drafts.hear(draft, entry, DeadlinePassed(at=now), watermark=self._publisher.watermark, at=now)
         else:
             drafts.settle(draft, entry, now)
         draft.push = drafts.pushes_needed(draft, entry)
         due = changes.due_at(draft.after, entry.policy_of, now)
         if due is not None and due <= now:
-            due += pause
+            due = resumes_at or now
         return draft, due if due is None or due > now else now + timedelta(seconds=1)
 
-    def _pause(self, record: EndpointRecord, entry: Entry, now: datetime) -> timedelta:
-        """How much later the attempt's term ends than it says; zero when it is over."""
+    def _resumes_at(self, record: EndpointRecord, entry: Entry, now: datetime) -> datetime | None:
+        """When the attempt is looked at again whose term is over and does not count yet; None: it counts."""
         term = trials.term(record.endpoint.attempt, entry.policy_of)
-        if term is None:
-            return timedelta()
-        lost = self._outages.within(term.since, now)
-        if term.until + lost > now:
-            return lost
-        return timedelta(hours=1) if self._clock.deadlines_suspended() else timedelta()
+        if term is None or term.until > now:
+            return None
+        resumes_at = term.until + self._outages.within(term.since, now)
+        if resumes_at > now:
+            return resumes_at
+        suspension = self._clock.suspension()
+        return now + suspension if suspension else None
 
     async def _keep_house(self) -> None:
         now = self._clock.now()

@@ -292,8 +292,8 @@ class HandClock:
     def now(self) -> datetime:
         return self.at
 
-    def deadlines_suspended(self) -> bool:
-        return False
+    def suspension(self) -> timedelta:
+        return timedelta()
 
 
 async def sweep(shelf: Shelf, entry: Entry, clock: HandClock) -> None:

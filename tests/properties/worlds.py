@@ -89,8 +89,8 @@ class Clock:
     def now(self) -> datetime:
         return self.at
 
-    def deadlines_suspended(self) -> bool:
-        return False
+    def suspension(self) -> timedelta:
+        return timedelta()
 
 
 class Post(Retainer):

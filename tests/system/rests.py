@@ -65,8 +65,8 @@ class FakeClock:
     def now(self) -> datetime:
         return self.at
 
-    def deadlines_suspended(self) -> bool:
-        return False
+    def suspension(self) -> timedelta:
+        return timedelta()
 
     def pass_by(self, span: timedelta) -> None:
         self.at += span

@@ -178,7 +178,7 @@ async def test_what_is_refused_is_refused_here_as_well() -> None:
 
 async def test_the_clock_stands_still_and_the_link_takes_everything() -> None:
     clock = VirtualClock(BEGIN)
-    assert (clock.now(), clock.now(), clock.deadlines_suspended()) == (BEGIN, BEGIN, False)
+    assert (clock.now(), clock.now(), clock.suspension()) == (BEGIN, BEGIN, timedelta())
     heard: list[tuple[str, bytes]] = []
     link = VirtualLink(lambda topic, payload: heard.append((topic, payload)))
     assert await link.publish([Outbound(topic="a", payload=b"1"), Outbound(topic="b", payload=b"2")]) == [0, 0]

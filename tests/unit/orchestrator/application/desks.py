@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from orchestrator.application import drafts, preconditions
@@ -70,8 +70,8 @@ class HandClock:
     def now(self) -> datetime:
         return self.at
 
-    def deadlines_suspended(self) -> bool:
-        return False
+    def suspension(self) -> timedelta:
+        return timedelta()
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -63,8 +64,8 @@ class Shelf:
 
 
 class Jumpy(HandClock):
-    def deadlines_suspended(self) -> bool:
-        return True
+    def suspension(self) -> timedelta:
+        return timedelta(hours=1)
 
 
 class Silent(Retainer):

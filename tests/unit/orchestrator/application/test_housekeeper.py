@@ -29,8 +29,8 @@ MOST = 3
 class Jumped(HandClock):
     """A clock that has jumped lately."""
 
-    def deadlines_suspended(self) -> bool:
-        return True
+    def suspension(self) -> timedelta:
+        return timedelta(hours=1)
 
 
 class Failing:

@@ -24,8 +24,8 @@ DAY = timedelta(days=1)
 class Jumped(HandClock):
     """A clock that has jumped lately."""
 
-    def deadlines_suspended(self) -> bool:
-        return True
+    def suspension(self) -> timedelta:
+        return timedelta(hours=1)
 
 
 async def at_once(_seconds: float) -> None:

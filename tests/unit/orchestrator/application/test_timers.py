@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from orchestrator.application.clocks import SUSPENSION
 from orchestrator.application.gatekeeper import Gatekeeper
 from orchestrator.application.outages import Outages
 from orchestrator.application.paces import Pace
@@ -159,6 +160,25 @@ async def test_a_sleep_of_a_day_expires_nobody_until_an_hour_has_been_there_to_b
     assert await desk.offer_of("a") == "1.1.0"
     machine.watch(clock, 61 * MINUTE)
     await watch.timers.tick()
+    assert await desk.offer_of("a") is None
+
+
+async def test_what_is_overdue_after_a_jump_is_looked_at_once_and_again_when_deadlines_count(desk: Desk) -> None:
+    await desk.define("1.1.0", "1.0.0")
+    await desk.enrol("a", "1.0.0")
+    await install(desk)
+    machine = Machine(wall_at=START)
+    watch = Watch(desk, clock := machine.clock())
+    machine.pass_time(3 * DAY)
+    await watch.timers.tick()
+    assert await desk.storage.next_due() == START + 3 * DAY + SUSPENSION
+    machine.watch(clock, SUSPENSION - MINUTE)
+    await watch.timers.tick()
+    assert watch.tallies.deadlines == 1
+    assert await desk.offer_of("a") == "1.1.0"
+    machine.watch(clock, MINUTE)
+    await watch.timers.tick()
+    assert watch.tallies.deadlines == 2
     assert await desk.offer_of("a") is None
 
 
