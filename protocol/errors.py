@@ -22,6 +22,7 @@ ProtocolError
     │   ├── ConfigIdError        config-id-not-semver
     │   ├── AttributeKeyError    attribute-key-invalid
     │   ├── AttributeCountError  attribute-count
+    │   ├── AttributesTooLargeError attributes-too-large (413)
     │   ├── MetricNameError      metric-name-invalid
     │   ├── MetricCountError     metric-count
     │   └── TextError            text-not-storable
@@ -243,6 +244,19 @@ class AttributeCountError(PayloadError):
         """Name the count and the limit."""
         super().__init__(f"the message has {count} metadata keys, it must have 1 to {limit}")
         self.count = count
+        self.limit = limit
+
+
+class AttributesTooLargeError(PayloadError):
+    """An endpoint would have more attributes, or larger ones, than are kept of one."""
+
+    code = "attributes-too-large"
+    status_code = 413
+
+    def __init__(self, amount: int, limit: int, unit: str) -> None:
+        """Name the amount, the limit, and what of: `keys` or `bytes`."""
+        super().__init__(f"the endpoint's attributes would have {amount} {unit}, the limit is {limit}")
+        self.amount = amount
         self.limit = limit
 
 

@@ -3,6 +3,7 @@
 Rules:
 - Keys match `^[a-zA-Z0-9_]+$` and have at most 64 characters; a message holds at most 64 of them, none twice.
 - Values are of any JSON type whose texts can be stored.
+- An endpoint has at most 1,024 attributes, of 64 KiB as JSON: messages cannot make them more, one by one.
 - `get/keys` takes no payload and ignores one; `get` takes an empty one for all keys.
 
 Spec: 10/EPMP "Metadata keys", "Request/response".
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from protocol import fields, payloads
-from protocol.errors import AttributeCountError, AttributeKeyError, MemberTypeError
+from protocol.errors import AttributeCountError, AttributeKeyError, AttributesTooLargeError, MemberTypeError
 from protocol.payloads import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 KEYS_PER_MESSAGE = 64
 KEY_CHARACTERS = 64
+KEYS_PER_ENDPOINT = 1024
+BYTES_PER_ENDPOINT = 64 * 1024
+"""Of all attributes as one JSON text."""
 _KEY = re.compile(r"[a-zA-Z0-9_]+")
 _QUERY_MEMBERS = frozenset({"keys"})
 
@@ -98,6 +102,18 @@ def decode_attributes(payload: bytes, limits: Limits = DEFAULT_LIMITS) -> dict[s
 def encode_attributes(attributes: Mapping[str, JsonValue]) -> bytes:
     """The attributes of an update, and the answer to `get`."""
     return payloads.encode(attributes)
+
+
+def check_all(count: int, size_bytes: int) -> None:
+    """Pass when one endpoint may have so many attributes, whose JSON has so many bytes.
+
+    Raises:
+        AttributesTooLargeError: it may not.
+    """
+    if count > KEYS_PER_ENDPOINT:
+        raise AttributesTooLargeError(count, KEYS_PER_ENDPOINT, "keys")
+    if size_bytes > BYTES_PER_ENDPOINT:
+        raise AttributesTooLargeError(size_bytes, BYTES_PER_ENDPOINT, "bytes")
 
 
 def decode_query(payload: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[str, ...] | None:

@@ -24,7 +24,6 @@ from protocol.errors import (
     NotUtf8Error,
     NumberRangeError,
     PayloadError,
-    PayloadTooLargeError,
     TooDeepError,
 )
 
@@ -46,7 +45,7 @@ def of(error: Exception) -> Failure | None:
     match error:
         case RequestError():
             return Failure(status_code=error.status_code, code=error.code, reason=str(error))
-        case PayloadError() if not isinstance(error, PayloadTooLargeError):
+        case PayloadError() if error.status_code == PayloadError.status_code:
             status_code = 400 if isinstance(error, _UNREADABLE) else 422
             return Failure(status_code=status_code, code=error.code, reason=error.reason)
         case MessageError():

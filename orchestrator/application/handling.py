@@ -11,7 +11,7 @@ Layer: application; pure.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import orjson
 
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from protocol.payloads import JsonValue
     from protocol.requests import Request
 
-MetadataRequest: TypeAlias = MetadataUpdate | MetadataReplacement | MetadataQuery | MetadataKeysQuery | MetadataDeletion
 METADATA = (MetadataUpdate, MetadataReplacement, MetadataQuery, MetadataKeysQuery, MetadataDeletion)
 
 
@@ -70,10 +69,13 @@ class Handling:
 
         Raises:
             OperatorKeyError: it would write an attribute that only operators write.
+            AttributesTooLargeError: it would leave the endpoint with too many attributes, or too large ones.
         """
         match request:
             case MetadataUpdate() | MetadataReplacement():
                 self._refuse_operator_keys(request.attributes)
+                edited = self._edited(request)
+                metadata.check_all(len(edited), len(orjson.dumps(edited)))
             case MetadataDeletion():
                 self._refuse_operator_keys(request.keys)
             case _:
@@ -99,8 +101,11 @@ class Handling:
             case ConsentAnswer():
                 self._consent(request, at)
             case MetadataUpdate() | MetadataReplacement() | MetadataQuery() | MetadataKeysQuery() | MetadataDeletion():
-                if self._edit(request):
-                    self.draft.new_attributes = orjson.dumps(self.attributes).decode()
+                if not isinstance(request, MetadataQuery | MetadataKeysQuery):
+                    edited = self._edited(request)
+                    self.attributes.clear()
+                    self.attributes.update(edited)
+                    self.draft.new_attributes = orjson.dumps(edited).decode()
                     drafts.regroup(self.draft, self.entry)
                 self._hear(Heard(at=at))
             case _:
@@ -128,24 +133,18 @@ class Handling:
     def _hear(self, fact: Fact) -> None:
         drafts.hear(self.draft, self.entry, fact, watermark=self._watermark, at=fact.at)
 
-    def _edit(self, request: MetadataRequest) -> bool:
-        """Edit the attributes in place; return whether there was anything to edit."""
+    def _edited(self, request: MetadataUpdate | MetadataReplacement | MetadataDeletion) -> dict[str, JsonValue]:
+        """The attributes as the request would have them."""
         match request:
             case MetadataUpdate():
-                self.attributes.update(request.attributes)
+                return {**self.attributes, **request.attributes}
             case MetadataReplacement():
                 kept = {key: self.attributes[key] for key in self._operator_keys() if key in self.attributes}
-                self.attributes.update(request.attributes)
-                for key in self.attributes.keys() - request.attributes.keys() - kept.keys():
-                    del self.attributes[key]
+                return {**kept, **request.attributes}
             case MetadataDeletion():
-                for key in request.keys:
-                    self.attributes.pop(key, None)
-            case MetadataQuery() | MetadataKeysQuery():
-                return False
+                return {key: value for key, value in self.attributes.items() if key not in request.keys}
             case _:
                 assert_never(request)
-        return True
 
     def _operator_keys(self) -> tuple[str, ...]:
         return self.entry.application.operator_keys

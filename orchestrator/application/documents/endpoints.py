@@ -24,7 +24,7 @@ from orchestrator.domain.attempts import AttemptState
 from orchestrator.domain.endpoints import TokenState
 from orchestrator.domain.software import Strategy
 from orchestrator.domain.versions import Version
-from protocol import payloads, topics
+from protocol import metadata, payloads, topics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +56,7 @@ def _attributes(text: str) -> str:
     for key in values if isinstance(values, dict) else ():
         if not ATTRIBUTE_KEY.fullmatch(key):
             raise ValueError("each key must consist of at most 64 letters, digits and underscores")
+    metadata.check_all(len(values) if isinstance(values, dict) else 0, len(text.encode()))
     # Databases find members by their names as these are written: an escape in one would hide it from filters.
     return _STRING.sub(_unescaped_name, text) if "\\" in text else text
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from protocol import metadata, payloads
-from protocol.errors import PayloadError
+from protocol.errors import AttributesTooLargeError, PayloadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +47,14 @@ def test_the_largest_message_passes() -> None:
     assert metadata.decode_attributes(metadata.encode_attributes(attributes)) == attributes
     keys = tuple(attributes)
     assert metadata.decode_keys(metadata.encode_keys(keys)) == keys
+
+
+@pytest.mark.parametrize(("count", "size_bytes"), [(1025, 0), (0, 65537)])
+def test_an_endpoint_has_so_many_attributes_of_so_many_bytes_and_no_more(count: int, size_bytes: int) -> None:
+    metadata.check_all(min(count, 1024), min(size_bytes, 65536))
+    with pytest.raises(AttributesTooLargeError) as refused:
+        metadata.check_all(count, size_bytes)
+    assert (refused.value.code, refused.value.status_code) == ("attributes-too-large", 413)
 
 
 def test_queries_name_keys_or_all() -> None:

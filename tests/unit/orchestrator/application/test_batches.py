@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
+import orjson
 import pytest
 import pytest_asyncio
 from hypothesis import given, settings
@@ -539,6 +540,39 @@ async def test_a_retired_endpoint_is_heard_as_anybody_and_is_offered_what_it_sho
     assert woken.token_state is TokenState.ACTIVE
     assert woken.offer is not None
     assert not batch.refused
+
+
+async def attributes_of(desk: Desk) -> dict[str, object]:
+    batch = await desk.take(message("get/9", b""))
+    (told,) = payloads(batch)
+    found: dict[str, object] = orjson.loads(told)
+    return found
+
+
+async def test_an_endpoint_cannot_grow_its_attributes_message_by_message(desk: Desk) -> None:
+    desk.settings = replace(SETTINGS, limits=Limits())
+    large = "x" * 40_000
+
+    def update(key: str, text: str) -> Inbound:
+        return message("update/keys/1", orjson.dumps({key: text}))
+
+    batch = await desk.take(update("a", large), update("b", large))
+    assert batch.refused == {"attributes-too-large": 1}
+    assert batch.accepted == {"update/keys": 1}
+    assert b'"statusCode":413' in payloads(batch)[1]
+    assert await attributes_of(desk) == {"a": large}
+    assert not (await desk.take(update("a", "small"), update("b", large))).refused
+    assert await attributes_of(desk) == {"a": "small", "b": large}
+
+
+async def test_an_endpoint_has_no_more_than_1024_attributes(desk: Desk) -> None:
+    texts = [orjson.dumps({f"k{first + number}": 1 for number in range(64)}) for first in range(0, 1024, 64)]
+    assert not (await desk.take(*(message("update/keys/1", text) for text in texts))).refused
+    assert (await desk.take(message("update/keys/1", '{"more":1}'))).refused == {"attributes-too-large": 1}
+    assert len(await attributes_of(desk)) == 1024
+    batch = await desk.take(message("delete/keys/1", '["k0"]'), message("update/keys/1", '{"more":1,"k1":2}'))
+    assert not batch.refused
+    assert len(await attributes_of(desk)) == 1024
 
 
 def dump(folder: Path) -> list[str]:

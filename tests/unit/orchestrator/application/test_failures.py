@@ -7,7 +7,13 @@ from orchestrator.application.ports import StorageError
 from orchestrator.application.problems import NotFoundError, TokenTakenError
 from orchestrator.application.records import AppVersionTakenError
 from orchestrator.domain.versions import Version
-from protocol.errors import MemberTypeError, NotJsonError, PayloadTooLargeError, ResponseTopicError
+from protocol.errors import (
+    AttributesTooLargeError,
+    MemberTypeError,
+    NotJsonError,
+    PayloadTooLargeError,
+    ResponseTopicError,
+)
 
 
 @pytest.mark.parametrize(
@@ -18,6 +24,7 @@ from protocol.errors import MemberTypeError, NotJsonError, PayloadTooLargeError,
         (NotJsonError("x"), 400, "payload-not-json"),
         (MemberTypeError("a", "a string"), 422, "member-type"),
         (PayloadTooLargeError(2, 1), 413, "payload-too-large"),
+        (AttributesTooLargeError(1025, 1024, "keys"), 413, "attributes-too-large"),
         (ResponseTopicError(), 400, "response-topic-refused"),
         (AppVersionTakenError("kettle-v1"), 409, "app-version-taken"),
         (StorageError("disk full", transient=True), 503, "storage-error"),

@@ -14,7 +14,7 @@ from orchestrator.domain.attempts import Attempt, AttemptState
 from orchestrator.domain.endpoints import HistoryEntry, HistoryKind, TokenState
 from orchestrator.domain.versions import Version
 from protocol import payloads
-from protocol.errors import PayloadError
+from protocol.errors import AttributesTooLargeError, PayloadError
 from tests.unit.orchestrator.application.desks import APP, LIMITS, START, open_desk
 
 if TYPE_CHECKING:
@@ -65,6 +65,15 @@ def test_attributes_are_an_object_with_plain_keys(attributes: str) -> None:
 def test_attributes_that_cannot_be_stored_are_refused(attributes: str) -> None:
     with pytest.raises(PayloadError):
         body(f'{{"attributes":{attributes}}}')
+
+
+def test_attributes_are_no_more_and_no_larger_than_messages_may_make_them() -> None:
+    text, many = "é" * (32 * 1024 - 4), {f"k{number}": 1 for number in range(1024)}
+    assert body(json.dumps({"attributes": {"a": text}}, ensure_ascii=False)).attributes == f'{{"a":"{text}"}}'
+    assert body(json.dumps({"attributes": many})).attributes
+    for attributes in ({"a": text + "é"}, many | {"b": 1}):
+        with pytest.raises(AttributesTooLargeError):
+            body(json.dumps({"attributes": attributes}, ensure_ascii=False))
 
 
 def test_a_tokens_state_is_one_of_three() -> None:
