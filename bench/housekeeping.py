@@ -152,6 +152,10 @@ class Timed:
         """See `retentions.Archive.remove`."""
         return await self._timed(self._storage.remove(stretch))
 
+    async def remove_zeros(self, limit: int) -> int:
+        """See `retentions.Archive.remove_zeros`."""
+        return await self._timed(self._storage.remove_zeros(limit))
+
     async def remove_entries(self, entries: Sequence[int]) -> int:
         """See `retentions.Archive.remove_entries`."""
         return await self._timed(self._storage.remove_entries(entries))

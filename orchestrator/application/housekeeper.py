@@ -4,7 +4,7 @@ Rules:
 - What is to go is found beside the writer; a transaction removes a bounded stretch of it, and is made as small as
   reports need. After each one the housekeeper rests for much longer than it took.
 - Nothing is remembered between steps but what is stored: work that was killed goes on, and doing it twice does nothing.
-- A clock that has jumped lately is not believed: nothing is removed for the hour in which deadlines are suspended.
+- A clock that has jumped lately is not believed: nothing is too old for the hour in which deadlines are suspended.
 
 Layer: application.
 """
@@ -89,11 +89,13 @@ class Housekeeper:
             await self._sleep(seconds)
 
     async def keep_ages(self) -> None:
-        """Remove everything that is older than it is to be kept, or more than is to be kept."""
+        """Remove everything that is older than it is to be kept, or more than is to be kept, or counts nothing."""
         for what in Remains:
             if not self._retention.term(what).endless:
                 while await self._remove_some(what):
                     pass
+        while await self._remove_zeros():
+            pass
 
     async def _remove_some(self, what: Remains) -> bool:
         """Remove one stretch; return whether there may be another."""
@@ -107,6 +109,15 @@ class Housekeeper:
         self._removed[what.value] += await self._archive.remove(stretch)
         await self._rest(begun)
         return True
+
+    async def _remove_zeros(self) -> bool:
+        """Remove some numbers that are zero; return whether there may be more."""
+        begun, size = self._elapsed(), self._rows.size
+        removed = await self._archive.remove_zeros(size)
+        if removed:
+            self._removed["counters"] += removed
+            await self._rest(begun)
+        return removed == size
 
     async def keep_lengths(self) -> None:
         """Remove what endpoints have beyond their newest history entries: one round of all endpoints."""

@@ -114,5 +114,14 @@ class Archive(Protocol):
             StorageError: nothing is removed.
         """
 
+    async def remove_zeros(self, limit: int) -> int:
+        """Remove numbers that are zero, at most `limit`; return how many there were.
+
+        Found beside the writer, and removed in a transaction of their own.
+
+        Raises:
+            StorageError: nothing is removed.
+        """
+
     async def remove_entries(self, entries: Sequence[int]) -> int:
         """The same for history entries by identifier."""

@@ -289,6 +289,10 @@ class SqlEdit(SqlTransaction):
         """Remove rows that are kept for long enough; return how many there were."""
         return await retentions.remove(self._connection, stretch)
 
+    async def remove_zeros(self, found: Sequence[Sequence[object]]) -> int:
+        """The same for numbers that were found to be zero, those that are not any more left aside."""
+        return await retentions.remove_zeros(self._connection, found)
+
     async def remove_entries(self, entries: Sequence[int]) -> int:
         """The same for history entries by number."""
         return await retentions.remove_entries(self._connection, entries)

@@ -5,6 +5,7 @@ Rules:
   stretch is one range of it.
 - Identifiers are not given out again: how far history and attempts are removed is kept (`Numbers`), and the newest row
   of the others always stays.
+- A number that is zero is as good as none: its row goes, and comes back when it counts something again.
 - Attempts leave what they counted for: `attempt_sum` and the rows that are left make the counters (invariant 8).
 
 Layer: persistence; on the connection that is handed in.
@@ -15,7 +16,7 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import and_, case, delete, func, literal, select
+from sqlalchemy import Text, and_, case, delete, func, literal, select, tuple_
 
 from orchestrator.application.retentions import Remains, Stretch, Surplus
 from orchestrator.persistence import dialects, elements, remnants, schema
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _history, _attempt = schema.history.c, schema.attempt.c
 _state = schema.endpoint_state.c
+_NUMBER = list(schema.counter.primary_key.columns)
 
 
 class _Source(NamedTuple):
@@ -152,3 +154,16 @@ async def remove_entries(connection: AsyncConnection, entries: Sequence[int]) ->
     """Remove history entries by number; return how many there were."""
     chosen = _history.id.in_(elements.listed_here(entries))
     return (await connection.execute(delete(schema.history).where(chosen))).rowcount
+
+
+async def zeros(connection: AsyncConnection, limit: int) -> Sequence[Sequence[object]]:
+    """The keys of stored numbers that are zero, at most `limit`."""
+    chosen = select(*_NUMBER).where(schema.counter.c.amount == 0).limit(limit)
+    return [tuple(row) for row in await connection.execute(chosen)]
+
+
+async def remove_zeros(connection: AsyncConnection, found: Sequence[Sequence[object]]) -> int:
+    """Remove those of these numbers that are still zero; return how many there were."""
+    given = elements.listed(literal(elements.listing(found), Text()), "given", int, str, int, int, str)
+    chosen = tuple_(*_NUMBER).in_(select(*given.columns).select_from(given.source))
+    return (await connection.execute(delete(schema.counter).where(schema.counter.c.amount == 0, chosen))).rowcount

@@ -19,7 +19,7 @@ from sqlalchemy import insert, select, text, update
 from orchestrator.application.classes import Look
 from orchestrator.application.partitions import MAIN
 from orchestrator.application.ports import StorageError
-from orchestrator.persistence import departures, dialects, schema, servers
+from orchestrator.persistence import departures, dialects, retentions, schema, servers
 from orchestrator.persistence.checkpoints import Checkpointer
 from orchestrator.persistence.databases import open_database
 from orchestrator.persistence.dictionaries import Dictionary
@@ -166,6 +166,15 @@ class SqlStorage(SqlViews):
         """See `retentions.Archive.remove`."""
         async with self.transaction() as edit:
             return await edit.remove(stretch)
+
+    async def remove_zeros(self, limit: int) -> int:
+        """See `retentions.Archive.remove_zeros`."""
+        async with self.reading() as connection:
+            found = await retentions.zeros(connection, limit)
+        if not found:
+            return 0
+        async with self.transaction() as edit:
+            return await edit.remove_zeros(found)
 
     async def remove_entries(self, entries: Sequence[int]) -> int:
         """See `retentions.Archive.remove_entries`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -11,10 +12,11 @@ from sqlalchemy import func, select
 
 from orchestrator.application.audits import Action, AuditEntry
 from orchestrator.application.authors import ANONYMOUS
+from orchestrator.application.counters import CounterKey
 from orchestrator.application.retentions import Remains, Stretch
 from orchestrator.domain.attempts import Attempt, AttemptState
 from orchestrator.domain.endpoints import Endpoint, HistoryEntry, HistoryKind
-from orchestrator.persistence import remnants
+from orchestrator.persistence import remnants, retentions, schema
 from tests.contract.storages import (
     APP,
     NOW,
@@ -204,3 +206,46 @@ async def test_an_application_takes_its_sums_with_it(shelf: SqlShelf, entry: Ent
     async with shelf.storage.reading() as connection:
         left = (await connection.execute(select(func.count()).select_from(remnants.attempt_sum))).scalar_one()
     assert left == 0
+
+
+async def counted(shelf: SqlShelf) -> Counter[int]:
+    """How many stored numbers have each amount."""
+    async with shelf.storage.reading() as connection:
+        return Counter((await connection.execute(select(schema.counter.c.amount))).scalars())
+
+
+async def test_numbers_that_count_nothing_any_more_go_and_come_back_when_they_do(shelf: SqlShelf, entry: Entry) -> None:
+    key = entry.application.key
+
+    async def fail(token: str, reason: str) -> None:
+        attempt = Attempt(version=v("2.0.0"), number=1, sequence=1, origin=v("1.0.0"), offered_at=NOW)
+        failed = replace(attempt, state=AttemptState.FAILED, settled_at=NOW, reason=reason)
+        draft = newcomer(entry, token, Endpoint(running=v("1.0.0"), registered_at=NOW, attempt=failed, sequence=2))
+        async with shelf.storage.transaction() as transaction:
+            known = await transaction.find([(key, token)], None)
+        await store(shelf, entry, replace(draft, before=known[0]) if known else draft)
+
+    for number in range(5):
+        await fail("a", f"reason {number} läb'\"")
+    assert (await counted(shelf))[0] == 4
+    before = await shelf.counters(key)
+    assert [await shelf.storage.remove_zeros(3) for _ in range(3)] == [3, 1, 0]
+    assert (await counted(shelf))[0] == 0
+    assert await shelf.counters(key) == before == await recount(shelf.storage, key)
+    await fail("b", "reason 0 läb'\"")
+    assert await shelf.counters(key) == await recount(shelf.storage, key) != before
+
+
+async def test_a_number_that_counts_something_again_when_it_is_to_go_stays(shelf: SqlShelf, entry: Entry) -> None:
+    await live(shelf, entry, "a", 0)
+    async with shelf.storage.transaction() as transaction:
+        await transaction.count(Counter({CounterKey(entry.application.key, "running", v("1.0.0")): -1}))
+        async with shelf.storage.reading() as connection:
+            assert await retentions.zeros(connection, 10) == []
+    async with shelf.storage.reading() as connection:
+        found = await retentions.zeros(connection, 10)
+    assert len(found) == 1
+    await live(shelf, entry, "b", 0)
+    async with shelf.storage.edit() as edit:
+        assert await edit.remove_zeros(found) == 0
+    assert (await shelf.counters(entry.application.key)).total() == 1

@@ -3,6 +3,7 @@
 Rules:
 - An open offer of software that is stopped is counted as withdrawn, from the commit of the stop on (invariant 7).
 - Zeros are left out.
+- Reasons are the devices' own words, and as many as they like: the most frequent are listed, the others added up.
 
 Layer: application; pure.
 """
@@ -19,6 +20,7 @@ from orchestrator.domain import graphs
 from orchestrator.domain.attempts import OPEN, AttemptState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from orchestrator.application.counters import CounterKey
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
     from orchestrator.domain.versions import Version
 
     _Edges: TypeAlias = Counter[tuple[Version | None, Version]]
+
+
+MOST_REASONS = 50
+"""Reasons that a list of failures tells apart."""
+OTHER = "other"
+"""The reason of those that it does not."""
 
 
 def running(numbers: Counter[CounterKey]) -> Counter[Version | None]:
@@ -70,10 +78,19 @@ def build_summary(numbers: Counter[CounterKey], entry: Entry, unseen: int | None
         "frozen": freezes.build_optional(entry.application.frozen),
         "byState": _by_state(numbers, entry),
         "failures": [
-            {"version": None if key.version is None else key.version.text, "reason": key.label, "endpoints": amount}
-            for key, amount in failures
+            *(_failure(key.version, key.label, amount) for key, amount in failures[:MOST_REASONS]),
+            *_others([amount for _, amount in failures[MOST_REASONS:]]),
         ],
     }
+
+
+def _failure(version: Version | None, reason: str, endpoints: int) -> Document:
+    return {"version": None if version is None else version.text, "reason": reason, "endpoints": endpoints}
+
+
+def _others(amounts: Sequence[int]) -> Iterator[Document]:
+    if amounts:
+        yield _failure(None, OTHER, sum(amounts))
 
 
 def _by_state(numbers: Counter[CounterKey], entry: Entry) -> dict[str, int]:

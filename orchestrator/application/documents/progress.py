@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from orchestrator.application import rulings as judging
-from orchestrator.application.documents import instants
+from orchestrator.application.documents import fleets, instants
 from orchestrator.application.documents.bodies import REASON_CHARACTERS, Body
 from orchestrator.application.rollouts import served
 from orchestrator.domain import windows
@@ -97,6 +97,8 @@ def build(view: View, now: datetime) -> Document:
 def _reasons(counted: Mapping[str, int], **marks: bool) -> list[Document]:
     """What endpoints have said, the most frequent first."""
     reasons = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+    if rest := reasons[fleets.MOST_REASONS :]:
+        reasons = [*reasons[: fleets.MOST_REASONS], (fleets.OTHER, sum(amount for _, amount in rest))]
     return [{"reason": reason, "endpoints": amount, **marks} for reason, amount in reasons]
 
 

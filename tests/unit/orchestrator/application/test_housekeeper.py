@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.application import housekeeper
 from orchestrator.application.housekeeper import Housekeeper
+from orchestrator.application.paces import Pace
 from orchestrator.application.ports import StorageError
 from orchestrator.application.retentions import Remains, Retention, Stretch, Surplus, Term
 from tests.parts import without_broker
@@ -51,6 +52,9 @@ class Failing:
     async def remove(self, stretch: Stretch) -> int:
         raise NotImplementedError
 
+    async def remove_zeros(self, limit: int) -> int:
+        raise NotImplementedError
+
     async def remove_entries(self, entries: Sequence[int]) -> int:
         raise NotImplementedError
 
@@ -82,7 +86,7 @@ async def test_what_is_too_old_goes_and_is_counted(desk: Desk, parts: Parts) -> 
     await keeper.keep_ages()
     assert await lengths(desk) == (5, 0)
     await keeper.keep_ages()
-    assert parts.tallies.removed == Counter({"history": 6})
+    assert parts.tallies.removed["history"] == 6
 
 
 async def test_what_an_endpoint_has_too_much_of_goes_whatever_its_age(desk: Desk, parts: Parts) -> None:
@@ -90,7 +94,20 @@ async def test_what_an_endpoint_has_too_much_of_goes_whatever_its_age(desk: Desk
     await keeper.keep_ages()
     await keeper.keep_lengths()
     assert await lengths(desk) == (MOST, 1)
-    assert parts.tallies.removed == Counter({"history": 7})
+    assert parts.tallies.removed["history"] == 7
+
+
+async def test_numbers_that_count_nothing_any_more_go_some_at_a_time(desk: Desk, parts: Parts) -> None:
+    for version in ("1.1.0", "1.2.0", "1.3.0", "1.4.0"):
+        await desk.report("a", version)
+    before = await desk.storage.counters(1)
+    keeper = Housekeeper(parts, desk.storage, Retention(), sleep=at_once)
+    keeper._rows = Pace(most=2, size=2)
+    await keeper.keep_ages()
+    assert parts.tallies.removed == Counter({"counters": 4})
+    await keeper.keep_ages()
+    assert parts.tallies.removed == Counter({"counters": 4})
+    assert await desk.storage.counters(1) == before
 
 
 async def test_without_terms_nothing_goes(desk: Desk, parts: Parts) -> None:

@@ -93,6 +93,15 @@ async def test_failures_are_listed_the_most_frequent_first(desk: Desk) -> None:
     ]
 
 
+async def test_failures_of_the_fifty_most_frequent_reasons_are_listed_and_those_of_others_added_up(desk: Desk) -> None:
+    numbers = Counter({key("failures", NEW, f"{number:03}"): 200 - number for number in range(60)})
+    failures = fleets.build_summary(numbers, desk.revisions.entry(APP), None)["failures"]
+    assert isinstance(failures, list)
+    assert len(failures) == 51
+    assert failures[49] == {"version": "1.1.0", "reason": "049", "endpoints": 151}
+    assert failures[50] == {"version": None, "reason": "other", "endpoints": sum(range(141, 151))}
+
+
 async def test_states_are_summed_over_versions_and_offers_of_what_is_gone_are_withdrawn(desk: Desk) -> None:
     await desk.define("1.1.0", "1.0.0")
     numbers = Counter(

@@ -141,6 +141,14 @@ def test_acknowledged_failures_are_shown_and_set_aside() -> None:
     assert (stage["state"], stage["reverted"], stage["settled"], stage["failureRate"]) == ("passed", 50, 50, 0)
 
 
+def test_reasons_beyond_the_fifty_most_frequent_are_added_up() -> None:
+    many = {f"{number:02}": 100 - number for number in range(52)}
+    found = built(view(failures=many, unwell=many))["failures"]
+    assert len(found) == 2 * 51
+    assert found[49:51] == [{"reason": "49", "endpoints": 51}, {"reason": "other", "endpoints": 50 + 49}]
+    assert found[101] == {"reason": "other", "endpoints": 50 + 49, "unhealthy": True}
+
+
 def test_failures_and_those_that_are_not_well_are_told_by_reason_the_most_frequent_first() -> None:
     given = view(failures={"no room": 1, "no link": 1, "dark": 3}, unwell={"too hot": 2, "loud": 5})
     assert built(given)["failures"] == [
