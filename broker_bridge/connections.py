@@ -50,10 +50,10 @@ class BrokerConnection(asyncio.Protocol):
         """Touch nothing yet.
 
         Raises:
-            AddressError: the URL or a TLS file cannot be used.
+            AddressError: the URL cannot be used.
         """
         self._address = Address.parse(profile.options.url)
-        self._tls = profile.tls()
+        self._profile = profile
         self._listener = listener
         self._exchange = Exchange(profile)
         self._loop = asyncio.get_running_loop()
@@ -73,12 +73,14 @@ class BrokerConnection(asyncio.Protocol):
         """Connect, and wait for the broker's answer, which may be a refusal.
 
         Raises:
+            AddressError: a TLS file cannot be used.
             OSError: the broker cannot be reached, or the connection ended before it answered.
         """
         if self._abandoned:
             raise ConnectionAbortedError("closed by us")
+        tls = self._profile.tls()
         try:
-            await self._loop.create_connection(lambda: self, self._address.host, self._address.port, ssl=self._tls)
+            await self._loop.create_connection(lambda: self, self._address.host, self._address.port, ssl=tls)
         except UnicodeError as error:
             raise ConnectionError("the broker's name is none") from error
         except asyncio.CancelledError:

@@ -8,7 +8,8 @@ Rules:
 - With a full queue no new connection is made: there would be no room for what comes with it.
 - Every connection has an exchange of its own: nothing is ever sent again behind the caller's back.
 - Before every attempt to connect somebody else may be asked, who lets it wait for as long as it must.
-- Refused for good on the very first connection ends `run`; later it is a broker being reloaded, and is tried slowly.
+- Refused for good on the very first connection ends `run`; later it is a broker being reloaded, and is tried slowly. So
+  is a TLS file that cannot be used: certificates are being replaced.
 
 Spec: MQTT 5.0 §3.1.2.11.2 session expiry, §4.4, §4.6; MQTT 3.1.1 §3.1.2.4.
 Layer: adapter; implements `protocol.links.Link`.
@@ -26,7 +27,7 @@ import structlog
 
 from broker_bridge import readbacks, reasons
 from broker_bridge.counters import Counters
-from broker_bridge.errors import BrokerRefused
+from broker_bridge.errors import AddressError, BrokerRefused
 from broker_bridge.inboxes import Inbox
 from broker_bridge.options import Address
 from broker_bridge.sessions import LinkSession
@@ -111,7 +112,7 @@ class MqttLink:
 
         Raises:
             BrokerRefused: the broker refuses us for good, and has never accepted us.
-            AddressError: a TLS file cannot be read.
+            AddressError: a TLS file cannot be used, and there was no connection yet.
         """
         failures = 0
         while True:
@@ -194,6 +195,11 @@ class MqttLink:
             if not number:
                 raise
             _log.warning("broker.refused", reason=refused.reason, reason_code=refused.reason_code)
+            return _Attempt(slow=True)
+        except AddressError as error:
+            if not self._number:
+                raise
+            _log.warning("broker.unreachable", host=self._address.host, port=self._address.port, reason=error.reason)
             return _Attempt(slow=True)
         except OSError as error:
             reason = str(error) or type(error).__name__

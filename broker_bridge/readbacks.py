@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from broker_bridge import profiles, reasons
 from broker_bridge.connections import BrokerConnection, Listener
+from broker_bridge.errors import AddressError
 from broker_bridge.packets import Misspelt
 from protocol.links import REFUSED, LinkLost, Outbound, Subscription
 
@@ -45,7 +46,7 @@ async def read_retained(options: LinkOptions, topics: Sequence[str]) -> dict[str
         return await readback.run(list(dict.fromkeys(topics)))
     except TimeoutError as error:
         raise LinkLost("the reading connection did not answer in time") from error
-    except OSError as error:
+    except (AddressError, OSError) as error:
         raise LinkLost(f"the reading connection: {error}") from error
     finally:
         readback.connection.close()

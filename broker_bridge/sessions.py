@@ -84,6 +84,7 @@ class LinkSession:
         """Connect and subscribe; `number` is the connection's own.
 
         Raises:
+            AddressError: a TLS file cannot be used.
             BrokerRefused: the broker will not have us, however often we come.
             OSError: it cannot be reached, is busy, or the connection ended.
         """

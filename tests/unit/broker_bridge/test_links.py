@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import ssl
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -13,12 +15,14 @@ from broker_bridge.backoffs import Backoff
 from broker_bridge.errors import AddressError, BrokerRefused
 from broker_bridge.links import MqttLink
 from broker_bridge.options import LinkOptions
-from protocol.links import Subscription
+from protocol.links import LinkLost, Subscription
+from tests.brokers import self_signed
 from tests.contract.deadlines import eventually
 from tests.unit.broker_bridge.scripted_brokers import SUBSCRIBE, ScriptedBroker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 
 def made(
@@ -233,3 +237,29 @@ async def test_who_is_not_admitted_ends() -> None:
         with pytest.raises(ZeroDivisionError):
             await link.run()
         assert link.counters.connects == 0
+
+
+async def test_a_tls_file_that_cannot_be_used_ends_run_only_before_the_first_connection(tmp_path: Path) -> None:
+    certificate, key = await asyncio.to_thread(self_signed, tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    trusted = tmp_path / "trusted.pem"
+    async with ScriptedBroker(tls=tls) as broker:
+        options = LinkOptions(
+            url=broker.url, client_id="c", ca_file=trusted, backoff=Backoff(longest=timedelta(seconds=0.05))
+        )
+        with pytest.raises(AddressError):
+            await asyncio.wait_for(MqttLink(options).run(), 5)
+        await asyncio.to_thread(shutil.copy, certificate, trusted)
+        link = MqttLink(options, random=lambda: 0.0)
+        with capture_logs() as logs:
+            async with running(link):
+                await asyncio.wait_for(link.receive(1), 5)
+                await asyncio.to_thread(trusted.unlink)
+                with pytest.raises(LinkLost, match="TLS file"):
+                    await link.read_retained(["t"])
+                broker.cut()
+                await eventually(lambda: "broker.unreachable" in [entry["event"] for entry in logs], "an attempt")
+                await asyncio.to_thread(shutil.copy, certificate, trusted)
+                assert (await asyncio.wait_for(link.receive(1), 5)).connection.number == 2
+    assert any("TLS file" in str(entry.get("reason")) for entry in logs)
