@@ -13,7 +13,7 @@ from sqlalchemy import insert, select, update
 from orchestrator.application.audits import Action, AuditEntry, StoredAudit
 from orchestrator.application.authors import Author, Via
 from orchestrator.domain.freezes import Freeze
-from orchestrator.persistence import schema
+from orchestrator.persistence import elements, schema
 from orchestrator.persistence.instants import from_ms, to_ms
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ async def listed(
     """Entries, newest first."""
     chosen = select(_table).order_by(_table.c.id.desc()).limit(limit)
     if application is not None:
-        chosen = chosen.where(_table.c.application == application)
+        chosen = chosen.where(elements.same(_table.c.application, application))
     if before is not None:
         chosen = chosen.where(_table.c.id < before)
     return [from_row(row) for row in await connection.execute(chosen)]

@@ -45,7 +45,7 @@ async def one(
     connection: AsyncConnection, entry: Entry, endpoint_id: str, dictionary: Dictionary
 ) -> EndpointDocument | None:
     """One endpoint of an application; None when there is none."""
-    chosen = (_endpoint.application_id == entry.application.key) & (_endpoint.endpoint_id == endpoint_id)
+    chosen = (_endpoint.application_id == entry.application.key) & elements.same(_endpoint.endpoint_id, endpoint_id)
     found = await _read(connection, _DOCUMENT.where(chosen), entry, dictionary)
     return found[0] if found else None
 
@@ -107,7 +107,10 @@ def _conditions(entry: Entry, query: EndpointQuery, dictionary: Dictionary) -> l
     if query.silent_since is not None:
         conditions.append(func.coalesce(_state.seen_ms, _endpoint.registered_ms) < to_ms(query.silent_since))
     if query.token is not None:
-        conditions += [_endpoint.application_id == entry.application.key, _endpoint.token == query.token]
+        conditions += [
+            _endpoint.application_id == entry.application.key,
+            elements.same(_endpoint.token, query.token),
+        ]
     if query.filter is not None:
         conditions.append(filters.condition(query.filter, dictionary.names(entry.application.key)))
     return conditions

@@ -143,6 +143,11 @@ def listed_here(items: Sequence[int]) -> Select[Any]:
     return listed(literal(listing(items), Text()), "given", int).values
 
 
+def same(column: ColumnElement[str], given: str) -> ColumnElement[bool]:
+    """Whether a column holds a text that somebody asks for; none holds U+0000, and PostgreSQL cannot be asked."""
+    return false() if "\0" in given else column == given
+
+
 def one_of(number: ColumnElement[int], values: Collection[int]) -> ColumnElement[bool]:
     """Whether a number of our own is one of these."""
     # Written out: there may be more than a statement takes parameters.

@@ -140,3 +140,16 @@ async def test_addresses_and_names_that_were_set_up_are_served(rest: Rest, host:
 async def test_nothing_is_to_be_kept_on_the_way(rest: Rest) -> None:
     for method, path in (("GET", KETTLE), ("GET", "/api/v1/applications"), ("DELETE", KETTLE), ("GET", "/metrics")):
         assert (await rest.send(method, path)).headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("asked", ["endpoints/%00", "endpoints/%00/explain", "endpoints/a%00b/history"])
+async def test_nobody_has_a_name_that_no_database_can_hold(rest: Rest, asked: str) -> None:
+    await add_application(rest)
+    assert await rest.refused("GET", f"{KETTLE}/{asked}") == (404, "endpoint-not-found")
+
+
+@pytest.mark.parametrize("asked", [f"{KETTLE}/endpoints?token=%00", "/api/v1/audit?application=%00"])
+async def test_lists_of_what_has_a_text_that_no_database_can_hold_are_empty(rest: Rest, asked: str) -> None:
+    await add_application(rest)
+    answer = await rest.client.get(asked)
+    assert (answer.status_code, answer.json()["items"]) == (200, [])
