@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import os
 import pwd
@@ -20,7 +21,7 @@ import time
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
@@ -45,9 +46,13 @@ def binaries() -> Path:
 
 
 class Postgres:
-    """One server."""
+    """One server.
 
-    def __init__(self) -> None:
+    Args:
+        primary: the port of a server whose standby this is to be; 0: it is a server of its own.
+    """
+
+    def __init__(self, primary: int = 0) -> None:
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="otao-postgres-"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -55,6 +60,17 @@ class Postgres:
         self._logged_at_start = 0
         self._template = False
         self._own()
+        if primary:
+            self._copy(primary)
+        else:
+            self._make_cluster()
+
+    def _copy(self, primary: int) -> None:
+        reached = f"host=127.0.0.1 port={primary} user={USER} password={PASSWORD} application_name=standby"
+        options = ("--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+        self._run("pg_basebackup", "-D", str(self._data), "-d", reached, *options)
+
+    def _make_cluster(self) -> None:
         self._run(
             "initdb",
             "-D",
@@ -109,6 +125,32 @@ class Postgres:
             self.kill()
         shutil.rmtree(self.folder)
 
+    async def follow(self, standby: Postgres) -> None:
+        """From now on, commits wait for a standby that was made of this server; return when it has caught up."""
+        await self.run("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+        await self.run("SELECT pg_reload_conf()")
+        deadline = time.monotonic() + _DEADLINE_SECONDS
+        while not await self.value("SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')"):
+            assert time.monotonic() < deadline, f"the standby does not follow:\n{standby.log()}"
+            await asyncio.sleep(0.02)
+
+    async def promote(self) -> None:
+        """Have a standby take over."""
+        assert await self.value("SELECT pg_promote(true, 60)"), self.log()
+
+    def dump(self, name: str) -> Path:
+        """Write a database to a file with `pg_dump`."""
+        path = self.folder / f"{name}.dump"
+        self._run("pg_dump", "--format=custom", f"--file={path}", f"--dbname={self._address(name)}")
+        return path
+
+    def restore(self, path: Path, name: str, *options: str) -> None:
+        """Have `pg_restore` put what is in a file into a database."""
+        self._run("pg_restore", *options, "--exit-on-error", f"--dbname={self._address(name)}", str(path))
+
+    def _address(self, name: str) -> str:
+        return f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{name}"
+
     async def fresh(self, name: str) -> str:
         """Make a database with all tables, if there is none of this name; return its address."""
         if not self._template:
@@ -156,6 +198,16 @@ class Postgres:
 
         await self.ask(act, database)
 
+    async def value(self, query: str, database: str = "postgres") -> Any:  # noqa: ANN401 - of whatever type
+        """The one value that a query answers."""
+        found: list[Any] = []
+
+        async def act(connection: asyncpg.Connection) -> None:
+            found.append(await connection.fetchval(query))
+
+        await self.ask(act, database)
+        return found[0]
+
     async def ask(self, act: Callable[[asyncpg.Connection], Awaitable[None]], database: str = "postgres") -> None:
         """Do something with a connection of its own."""
         address = {"host": "127.0.0.1", "port": self.port, "user": USER, "password": PASSWORD}
@@ -200,7 +252,8 @@ class Postgres:
     def _accepts(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, f"PostgreSQL ended:\n{self.log()}"
-        return "ready to accept connections" in self.log()[self._logged_at_start :]
+        log = self.log()[self._logged_at_start :]
+        return any(f"ready to accept {which}connections" in log for which in ("", "read-only "))
 
 
 @cache

@@ -59,6 +59,8 @@ installation = Table(
     Column("freeze", Text),
     Column("generation", Integer, nullable=False, default=0, server_default=text("0")),
     Column("secret", Text),
+    Column("ticket", Key),
+    Column("site", Text),
 )
 
 application = Table(

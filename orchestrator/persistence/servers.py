@@ -8,19 +8,29 @@ Rules:
 - Every transaction, of the writer and of readers, begins with a look at the epoch: with another one than its own it has
   been replaced. What it has begun before ends with its session, so none of it is committed after its successor begins.
 - A commit is durable before it is answered, whatever the server's own setting is.
-- When a commit is not answered, the server is asked for its outcome until it knows: neither side of "committed" may be
-  guessed.
+- A transaction of the writer begins by storing a ticket of its own in the one row of `installation`, so that it is
+  committed with all that it does, or not at all. When a commit is not answered, the ticket that is stored is asked for
+  until there is an answer: neither side of "committed" may be guessed. Its number on the server would not do: a server
+  that has taken over gives the same numbers to other transactions.
+- The question is a write to that row, and committed. So it waits for a transaction that still has the row: when it is
+  answered, the one that is asked about has ended, also where its connection is open yet. A standby that has not taken
+  over refuses it. One that has knows all that it will ever get of the server before it, and what it does not have is
+  not committed, whatever that server does in a connection that it keeps. And what is answered is on the standbys that a
+  commit waits for, though the wait of the commit itself was broken off.
+- Nobody else's ticket is taken for a rollback: another writer has another epoch, which is looked at with the ticket.
 - A statement that takes more than a minute is given up; migrations and what is only read may take longer.
 
-Spec: PostgreSQL 15, §13.3.5 (advisory locks), §9.27.10 (transaction identifiers), §20.5 (synchronous_commit).
+Spec: PostgreSQL 15, §13.3 (locks of rows, advisory locks), §20.5 (synchronous_commit), §27.2.8 (synchronous standbys).
 Layer: persistence.
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -38,7 +48,7 @@ from orchestrator.persistence.postgresql import DIALECT, ERRORS
 from orchestrator.persistence.refusals import DatabaseBusyError, DatabaseUnusableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
@@ -56,7 +66,7 @@ READERS = 4
 OLDEST = 150_000
 LEASE_SECONDS = 1.0
 """In which a statement about leases is answered, or given up."""
-_TICKET = "otao.ticket"
+_TICKET, _ASKING = "otao.ticket", "otao_asking"
 # In pg_locks a key of 64 bits is two of 32: the upper half tells the partition, 0 is `main`.
 _END_OTHERS = (
     "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database"  # noqa: S608 - our number
@@ -89,6 +99,8 @@ class Claim:
     """What stands before names of tables of `main`, where connections do not find them by themselves."""
     epoch: int | None = None
     """None: not taken yet."""
+    tickets: Iterator[int] = field(default_factory=lambda: count(secrets.randbits(62)))
+    """No other process has any of them."""
 
     @property
     def schema(self) -> str | None:
@@ -191,8 +203,9 @@ async def open_engines(url: URL, claim: Claim) -> AsyncIterator[tuple[AsyncEngin
         if claim.epoch is None:
             connection.exec_driver_sql("SELECT 1")
             return
-        begun = f"SELECT pg_current_xact_id()::text, ({claim.epoch_text})"
-        connection.info[_TICKET], epoch = connection.exec_driver_sql(begun).one()
+        given = None if connection.get_execution_options().get(_ASKING) else next(claim.tickets)
+        begun = f"UPDATE installation SET ticket = coalesce($1, ticket) RETURNING ticket, ({claim.epoch_text})"  # noqa: S608 - ours
+        connection.info[_TICKET], epoch = connection.exec_driver_sql(begun, (given,)).one()
         claim.check(epoch)
 
     @event.listens_for(readers.sync_engine, "begin")
@@ -248,31 +261,30 @@ def _engine(
     return engine
 
 
-def ticket(connection: AsyncConnection) -> str | None:
+def ticket(connection: AsyncConnection) -> int | None:
     """What the transaction of a connection can be asked for by after a commit that was not answered."""
     sync = connection.sync_connection
-    found: str | None = None if sync is None else sync.info.get(_TICKET)
+    found: int | None = None if sync is None else sync.info.get(_TICKET)
     return found
 
 
-async def committed(writer: AsyncEngine, number: str) -> bool:
-    """Whether a transaction has committed; waits until the server answers, and its session of then has ended.
+async def committed(writer: AsyncEngine, wanted: int) -> bool:
+    """Whether the transaction with a ticket, the writer's last one, has committed; waits until the server answers.
 
     Raises:
         StorageError: the server will never tell.
     """
-    asked = text("SELECT pg_xact_status(CAST(CAST(:number AS text) AS xid8))")
+    asking = writer.execution_options(**{_ASKING: True})
     attempt = 0
     while True:
         try:
-            async with writer.connect() as connection:
-                status = (await connection.execute(asked, {"number": number})).scalar()
+            async with asking.begin() as connection:
+                found = ticket(connection)
         except (StorageError, *ERRORS) as error:
             _raise_unless_passing(writer, error)
             log.warning("a commit was not answered; asking for its outcome", reason=str(error))
         else:
-            if status != "in progress":
-                return status == "committed"
+            return found == wanted
         await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
         attempt += 1
 

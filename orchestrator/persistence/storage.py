@@ -92,7 +92,7 @@ class SqlStorage(SqlViews):
         """See `ports.Storage.transaction`."""
         async with self._turn:
             edit: SqlEdit | None = None
-            ticket: str | None = None
+            ticket: int | None = None
             try:
                 async with self._writer.begin() as connection:
                     if self._stale:
@@ -119,7 +119,7 @@ class SqlStorage(SqlViews):
         self._committed = self._numbers.revision
         self._commits += 1
 
-    async def _has_committed(self, ticket: str, told: StorageError) -> bool:
+    async def _has_committed(self, ticket: int, told: StorageError) -> bool:
         """Whether a commit that was answered by an error has its effect nevertheless."""
         return told.transient and await servers.committed(self._writer, ticket)
 

@@ -10,7 +10,7 @@ class Forwarder:
     """Listens on a port of its own and passes bytes both ways; use it as an asynchronous context manager.
 
     Args:
-        target_port: where the broker listens.
+        target_port: where the server listens.
         piece: the most bytes that arrive at once.
     """
 
@@ -42,6 +42,11 @@ class Forwarder:
             writer.transport.abort()
         self._writers.clear()
 
+    def move(self, target_port: int) -> None:
+        """From now on lead to another server; connections to the one before end."""
+        self._target_port = target_port
+        self.cut()
+
     def silence(self) -> None:
         """Pass nothing on any more, as a network does that is cut: connections stay open, new ones too."""
         self._passing.clear()
@@ -52,7 +57,11 @@ class Forwarder:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._passing.wait()
-        onward_reader, onward_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+        try:
+            onward_reader, onward_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+        except OSError:
+            writer.transport.abort()
+            return
         self._writers += [writer, onward_writer]
         async with asyncio.TaskGroup() as group:
             group.create_task(self._pass(reader, onward_writer))

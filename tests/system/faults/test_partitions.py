@@ -236,7 +236,7 @@ async def test_kill_in_an_upgrade_leaves_what_is_newer_to_newer_replicas_and_the
                 codes = [(await client.get(f"/api/v1/applications/{name}")).status_code for name in names]
             assert codes == [200, 503, 200, 200]
             # As if what comes back were of the newer version.
-            await server.run("UPDATE otao_p2.alembic_version SET version_num = '0009'", database)
+            await server.run("UPDATE otao_p2.alembic_version SET version_num = '0010'", database)
             await newer.start()
             await until_held([newer, older], [1, 3], SHARES_SECONDS * crowding())
             for application in names:

@@ -77,7 +77,8 @@ async def test_what_was_there_before_there_were_partitions_is_in_the_first_one(t
     with closing(sqlite3.connect(tmp_path / "otao.db")) as database:
         database.executescript(
             "DROP TABLE place; DROP TABLE replica; DROP TABLE sign_out;"
-            "ALTER TABLE installation DROP COLUMN secret; UPDATE alembic_version SET version_num = '0007'"
+            "ALTER TABLE installation DROP COLUMN secret; ALTER TABLE installation DROP COLUMN ticket;"
+            "ALTER TABLE installation DROP COLUMN site; UPDATE alembic_version SET version_num = '0007'"
         )
     async with open_database(f"sqlite+aiosqlite:///{tmp_path}/otao.db") as reopened, reopened.writer.begin() as opened:
         assert await names(opened) == [("kettle-v1", "main"), ("kettle-v2", "main"), ("kettle", "main")]
