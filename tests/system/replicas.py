@@ -151,6 +151,8 @@ class Load:
     acknowledged: dict[str, list[str]] = field(default_factory=dict)
     """Token → the versions whose reports the broker has acknowledged, in order."""
     ended: bool = False
+    numbered: bool = False
+    """Whether reports have request identifiers, 0 and so on for each token, so that the service confirms them."""
 
     @property
     def amount(self) -> int:
@@ -165,7 +167,8 @@ class Load:
                     return
                 version = f"3.0.{number}"
                 for token in self.tokens:
-                    await client.publish(topic(token, "applied/json"), json.dumps({"configId": version}), qos=1)
+                    resource = f"applied/json/{number}" if self.numbered else "applied/json"
+                    await client.publish(topic(token, resource), json.dumps({"configId": version}), qos=1)
                     self.acknowledged.setdefault(token, []).append(version)
                     await asyncio.sleep(PACE_SECONDS)
 
@@ -180,9 +183,9 @@ class Load:
 
 
 @asynccontextmanager
-async def under_load(broker: Mosquitto, tokens: Sequence[str]) -> AsyncIterator[Load]:
+async def under_load(broker: Mosquitto, tokens: Sequence[str], *, numbered: bool = False) -> AsyncIterator[Load]:
     """A load that ends with the block."""
-    load = Load(tokens)
+    load = Load(tokens, numbered=numbered)
     async with asyncio.TaskGroup() as group:
         group.create_task(load.send(broker))
         yield load
