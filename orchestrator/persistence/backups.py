@@ -3,8 +3,7 @@
 Rules:
 - A copy is whole or it is not there: it is written beside its name, read through, made durable, and then named.
 - Nothing is overwritten: an existing copy is refused; a database that gives way to a restored one is moved aside.
-- What is restored knows less than the broker was told since. So it counts itself a generation older (`generation`), and
-  asks for every endpoint's topic to be rendered.
+- What is restored knows less than the broker was told since: see `restorations`.
 
 Layer: persistence; SQLite. PostgreSQL brings its own tools.
 """
@@ -20,22 +19,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from sqlalchemy import func, insert, literal, select, update
-
 from orchestrator.application.ports import StorageError
-from orchestrator.persistence import schema
+from orchestrator.persistence import restorations
 from orchestrator.persistence.databases import (
     address_of_file,
     file_of,
     locked,
     open_database,
 )
-from orchestrator.persistence.schema import KEY_SPAN
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
 SIDES = ("-wal", "-shm")
 """Files that SQLite keeps beside a database."""
@@ -136,26 +130,8 @@ def _copy(source: Path, target: Path) -> str | None:
 
 async def _rejuvenate(path: Path) -> int:
     """Bring a copy to the present schema, and have it tell the broker everything; return how many endpoints it has."""
-    older = update(schema.installation).values(generation=schema.installation.c.generation + 1)
     async with open_database(address_of_file(path)) as database, database.writer.begin() as connection:
-        await connection.execute(older)
-        return await _render_all(connection)
-
-
-async def _render_all(connection: AsyncConnection) -> int:
-    """Give every endpoint of an application that retains its offers a new push."""
-    state, push = schema.endpoint_state, schema.push
-    last = max(
-        (await connection.execute(select(func.max(push.c.revision)))).scalar() or 0,
-        (await connection.execute(select(func.max(schema.installation.c.watermark)))).scalar() or 0,
-    )
-    retaining = select(schema.application.c.id).where(schema.application.c.push == "retained")
-    revision = (literal(last) + func.row_number().over(order_by=state.c.id)).label("revision")
-    numbered = select(state.c.id, revision).where((state.c.id // KEY_SPAN).in_(retaining)).subquery()
-    await connection.execute(update(state).values(push_revision=numbered.c.revision).where(state.c.id == numbered.c.id))
-    renewed = select(state.c.push_revision, state.c.id).where(state.c.push_revision > last)
-    await connection.execute(insert(push).from_select(["revision", "endpoint_id"], renewed))
-    return int((await connection.execute(select(func.count()).select_from(state))).scalar_one())
+        return await restorations.renew(connection)
 
 
 def _put(fresh: Path, target: Path, at: datetime) -> Path | None:

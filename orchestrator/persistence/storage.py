@@ -19,7 +19,7 @@ from sqlalchemy import insert, select, text, update
 from orchestrator.application.classes import Look
 from orchestrator.application.partitions import MAIN
 from orchestrator.application.ports import StorageError
-from orchestrator.persistence import departures, dialects, retentions, schema, servers
+from orchestrator.persistence import departures, dialects, restorations, retentions, schema, servers
 from orchestrator.persistence.checkpoints import Checkpointer
 from orchestrator.persistence.databases import open_database
 from orchestrator.persistence.dictionaries import Dictionary
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 
 
 class Identity(NamedTuple):
-    """What is the same in all partitions of an installation."""
+    """What an installation is known by; its name and secret are the same in all partitions."""
 
     name: str
     """Made when the database was."""
     generation: int
-    """How often it was restored from a backup."""
+    """How often the partition was restored from a backup."""
     secret: str
     """What replicas sign with for each other."""
 
@@ -209,6 +209,8 @@ async def _loaded(database: Database) -> SqlStorage:
             identity = await _identity(connection, places(database))
             if database.claim is not None:
                 await database.claim.begin(connection)
+                if await restorations.notice(connection):
+                    identity = await _identity(connection, places(database))
             await dictionary.load(connection)
             await numbers.load(connection)
     except Exception as error:

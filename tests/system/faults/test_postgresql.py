@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
+import pytest
 import pytest_asyncio
 
 from tests.brokers import Mosquitto
@@ -163,6 +164,39 @@ async def damage(connection: asyncpg.Connection) -> None:
 async def mend(connection: asyncpg.Connection) -> None:
     """Undo that."""
     await connection.execute("DROP TRIGGER damaged ON endpoint_state")
+
+
+@pytest.mark.parametrize("place", ["a new database", "the same database"])
+async def test_invariant_1_after_pg_restore_every_topic_is_what_the_older_database_says(
+    server: Postgres, place: str
+) -> None:
+    url = await server.fresh("otao")
+    async with Mosquitto(tokens=list("abcde")) as broker, Service(broker, OTAO_DATABASE_URL=url) as service:
+        await service.define()
+        for token, version in (("a", "1.0.0"), ("b", "1.0.0"), ("c", "1.0.0"), ("d", "2.0.0")):
+            await report(broker, token, version)
+        await until_retained(broker, dict.fromkeys("abc", "1.1.0"))
+        dump = await asyncio.to_thread(server.dump, "otao")
+        # Since then: two move on, one is offered something for the first time, one arrives.
+        await report(broker, "a", "1.1.0")
+        await report(broker, "b", "2.0.0")
+        await report(broker, "e", "1.0.0")
+        await service.software("3.0.0", ["2.0.0"])
+        await until_retained(broker, {"a": "2.0.0", "b": "3.0.0", "c": "1.1.0", "d": "3.0.0", "e": "1.1.0"})
+        await service.terminate()
+        if place == "a new database":
+            service.environment["OTAO_DATABASE_URL"] = await server.empty("restored")
+            await asyncio.to_thread(server.restore, dump, "restored")
+        else:
+            await asyncio.to_thread(server.restore, dump, "otao", "--clean")
+        await service.start()
+        await service.ready()
+        # What the dump does not know of keeps what it was given, until it says something.
+        await until_retained(broker, dict.fromkeys("abce", "1.1.0"))
+        await report(broker, "e", "1.1.0")
+        await report(broker, "b", "2.0.0")
+        await report(broker, "a", "1.1.0")
+        await until_retained(broker, {"a": "2.0.0", "c": "1.1.0", "e": "2.0.0"})
 
 
 async def test_a_service_does_not_start_without_its_server_and_says_so(server: Postgres) -> None:
