@@ -129,6 +129,8 @@ class Assembly:
         try:
             async with self.storage.transaction() as transaction:
                 await transaction.raise_watermark(self.engine.publisher.watermark, self.engine.parts.clock.now())
+                self.engine.parts.steps("leave-written")
+            self.engine.parts.steps("leave-committed")
         except StorageError as error:
             if not error.transient:
                 raise
@@ -148,6 +150,7 @@ async def assemble(
     `others` gives the numbers of applications in other partitions.
     """
     settings, access = surroundings.settings, surroundings.access
+    storage.steps = surroundings.steps
     clock = SteadyClock(surroundings.wall, time.monotonic, floor=await storage.alive_at())
     directory = Directory(await storage.entries(), complete=settings.partitions == 1)
     if not directory.complete:

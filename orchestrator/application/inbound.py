@@ -70,19 +70,24 @@ class InboundPipeline:
             received = await self._link.receive(self._batch_size)
             if received.connection.number != self._connection:
                 await self._greet(received.connection)
-            self._steps("batch-received")
             await self.process(received.messages)
             self._link.acknowledge(received)
-            self._steps("batch-acknowledged")
+            if any(message.topic != self._marker_topic for message in received.messages):
+                self._steps("batch-acknowledged")
             await self._note_markers(received.messages)
 
     async def _greet(self, connection: Connection) -> None:
         self._connection = connection.number
         self._count_dropped(LinkLost.code)
         if not connection.session_present and self._delivered:
-            await self._store(lambda transaction: transaction.forget_deliveries())
+            await self._store(self._forget)
+            self._steps("deliveries-forgotten")
             self._delivered.clear()
         await self._presence.greet(connection)
+
+    async def _forget(self, transaction: Transaction) -> None:
+        await transaction.forget_deliveries()
+        self._steps("forgetting-written")
 
     async def _note_markers(self, messages: Sequence[Inbound]) -> None:
         for message in messages:
@@ -108,6 +113,8 @@ class InboundPipeline:
         """Let messages have their effect, all of them in one transaction, unless one makes that fail."""
         batch = Batch()
         mine = [message for message in messages if message.topic != self._marker_topic]
+        if mine:
+            self._steps("batch-received")
         parsed = batches.parse(
             mine,
             self._directory,
@@ -203,8 +210,10 @@ class InboundPipeline:
                 inbound.topic, inbound.payload, f"{type(error).__name__}: {error}", self._clock.now()
             )
             await transaction.remember(deliveries)
+            self._steps("burial-written")
 
         await self._store(bury)
+        self._steps("burial-committed")
         self._delivered.update(deliveries)
 
     async def _store(self, action: Callable[[Transaction], Awaitable[None]]) -> None:

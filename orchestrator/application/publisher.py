@@ -303,6 +303,8 @@ class Publisher:
         async with self._storage.transaction() as transaction:
             await transaction.park(refused)
             await transaction.unpark(taken)
+            self._steps("parking-written")
+        self._steps("parking-committed")
         self._tallies.parked += len(refused)
         self._parked.update(push.topic for push in refused)
         self._parked.difference_update(taken)
@@ -338,6 +340,7 @@ class Publisher:
         revision = self.watermark
         async with self._storage.transaction() as transaction:
             await transaction.raise_watermark(revision, self._clock.now())
+            self._steps("watermark-written")
         self._steps("watermark-stored")
         if not self._current():
             return

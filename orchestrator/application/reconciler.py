@@ -92,7 +92,7 @@ class Reconciler:
         after = await self._resume_point()
         self._publisher.resume(connection.number, after)
         self._presence.reconciled = connection.number
-        self._steps("reconciled")
+        self._steps("connection-reconciled")
         self._signals.work.set()
         self._signals.dates.set()
 
@@ -120,6 +120,8 @@ class Reconciler:
         self._outages.add(self._lost_at, now)
         async with self._storage.transaction() as transaction:
             await transaction.add_outage(self._lost_at, now)
+            self._steps("outage-written")
+        self._steps("outage-committed")
         self._lost_at = None
 
     def lost(self) -> None:

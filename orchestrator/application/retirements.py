@@ -190,6 +190,7 @@ class Retirer:
             worked = [self._put_aside(record, ledger, now) for record in records]
             done = [draft for draft, _ in worked]
             await transaction.store(done, [due for _, due in worked], now)
+            self._steps("retirement-written")
         self._steps("endpoints-retired")
         self._feed.note(done, self._directory)
         self._tallies.retired += len(done)

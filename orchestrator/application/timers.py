@@ -144,6 +144,8 @@ class Timers:
         if since is None:
             async with self._storage.transaction() as transaction:
                 await transaction.note_dates(now)
+                self._steps("dates-written")
+            self._steps("dates-committed")
             return
         found = [(entry, entry.catalogue.opening_between(since, now)) for entry in self._directory.entries()]
         if any(opened for _, opened in found):
@@ -156,6 +158,8 @@ class Timers:
                 if touched:
                     await edit.add_work(application, touched, now)
             await edit.note_dates(now)
+            self._steps("dates-written")
+        self._steps("dates-committed")
         self._signals.work.set()
 
     async def _touched(self, entry: Entry, opened: frozenset[Version]) -> set[Version | None]:
@@ -244,5 +248,7 @@ class Timers:
             async with self._storage.transaction() as transaction:
                 begun = self._elapsed()
                 await transaction.drop_pushes(revisions[:size])
+                self._steps("pruning-written")
+            self._steps("pruning-committed")
             self._dropping.took(self._elapsed() - begun)
             revisions = revisions[size:]

@@ -18,6 +18,7 @@ from sqlalchemy import insert, select, text, update
 
 from orchestrator.application.classes import Look
 from orchestrator.application.partitions import MAIN
+from orchestrator.application.parts import no_steps
 from orchestrator.application.ports import StorageError
 from orchestrator.persistence import departures, dialects, restorations, retentions, schema, servers
 from orchestrator.persistence.checkpoints import Checkpointer
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from orchestrator.application.classes import Work
     from orchestrator.application.directory import Entry
+    from orchestrator.application.ports import Steps
     from orchestrator.application.retentions import Stretch
     from orchestrator.persistence.databases import Database
 
@@ -70,6 +72,8 @@ class SqlStorage(SqlViews):
         self._scans = Scans(dictionary)
         self._places = places(database)
         self._turn = asyncio.Lock()
+        self.steps: Steps = no_steps
+        """Told before and after the commit of what operators, and housekeeping, change."""
         self._stale = False
         """Whether the dictionary holds names of a transaction that failed, and could not be read since."""
         self.checkpointer: Checkpointer | None = None
@@ -113,7 +117,13 @@ class SqlStorage(SqlViews):
                     raise
                 raise told from error
 
-    edit = transaction
+    @asynccontextmanager
+    async def edit(self) -> AsyncIterator[SqlEdit]:
+        """See `editing.EditingStorage.edit`."""
+        async with self.transaction() as edit:
+            yield edit
+            self.steps("change-written")
+        self.steps("change-committed")
 
     def _note_commit(self) -> None:
         self._committed = self._numbers.revision
@@ -143,7 +153,7 @@ class SqlStorage(SqlViews):
 
     async def sign_out(self, session: str, until: datetime, now: datetime) -> None:
         """Keep that a shared session was signed out of, for all partitions, until it would have ended."""
-        async with self.transaction() as edit:
+        async with self.edit() as edit:
             await edit.sign_out(session, until, now)
 
     async def signed_out(self) -> dict[str, datetime]:
@@ -165,7 +175,9 @@ class SqlStorage(SqlViews):
     async def remove(self, stretch: Stretch) -> int:
         """See `retentions.Archive.remove`."""
         async with self.transaction() as edit:
-            return await edit.remove(stretch)
+            removed = await edit.remove(stretch)
+            self.steps("removal-written")
+        return removed
 
     async def remove_zeros(self, limit: int) -> int:
         """See `retentions.Archive.remove_zeros`."""
@@ -179,7 +191,9 @@ class SqlStorage(SqlViews):
     async def remove_entries(self, entries: Sequence[int]) -> int:
         """See `retentions.Archive.remove_entries`."""
         async with self.transaction() as edit:
-            return await edit.remove_entries(entries)
+            removed = await edit.remove_entries(entries)
+            self.steps("removal-written")
+        return removed
 
     def loops(self) -> Mapping[str, Callable[[], Coroutine[None, None, None]]]:
         """What whoever keeps the storage open for long runs, by name."""

@@ -30,6 +30,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 # A decoded answer, which tests index as they please.
 Json = Any
 
+COMMAND_STEPS = ["command-executed:2", "command-answered:2"]
+"""The connection's greeting is the first of each."""
 _properties: Callable[[int], Properties] = Properties
 """Paho leaves its constructor without types."""
 
@@ -316,19 +318,18 @@ async def test_mqtt_3_1_1_on_both_sides() -> None:
             assert (await someone.done("kettle", "fleet.summary/2"))["frozen"]["reason"] == "x"
 
 
-@pytest.mark.parametrize("step", ["command-executed", "command-answered"])
+@pytest.mark.parametrize("step", COMMAND_STEPS)
 async def test_kill_before_a_command_is_acknowledged_answers_it_after_the_restart(step: str) -> None:
     """Kill -9 between the effect, the answer and the PUBACK: the command comes again, and has its effect once."""
     async with Mosquitto() as broker, Service(broker) as service, operator(broker) as someone:
         await service.define()
         await service.kill()
-        # The connection's greeting is the first of each step.
-        await service.start(KILL_AT=f"{step}:2")
+        await service.start(KILL_AT=step)
         await service.subscribed()
         topic = "otao/v1/kettle/control/freeze/5"
         await someone.send(topic, {"reason": "leaks"})
         await service.died()
-        if step == "command-answered":
+        if step == "command-answered:2":
             await someone.read(f"{topic}/status")
         await service.start()
         message = await someone.read(f"{topic}/status")

@@ -9,7 +9,8 @@ import pytest
 from tests.brokers import Mosquitto
 from tests.services import Service, report, until_retained
 
-BEFORE_THE_COMMIT = ["catalogue-application-written", "catalogue-filters-written", "catalogue-written"]
+WRITTEN_STEPS = ["catalogue-application-written", "catalogue-filters-written", "catalogue-written"]
+ALL_STEPS = [*WRITTEN_STEPS, "catalogue-committed"]
 PATH = "/applications/kettle/catalogue"
 CATALOGUE = {
     "appVersions": ["kettle-v1", "kettle-v2"],
@@ -45,7 +46,7 @@ async def apply_quietly(service: Service) -> None:
         return
 
 
-@pytest.mark.parametrize("step", BEFORE_THE_COMMIT)
+@pytest.mark.parametrize("step", WRITTEN_STEPS)
 async def test_kill_before_the_commit_of_a_catalogue_leaves_nothing_of_it(step: str) -> None:
     async with Mosquitto(tokens=["a"]) as broker, Service(broker) as service:
         await service.terminate()
@@ -56,7 +57,7 @@ async def test_kill_before_the_commit_of_a_catalogue_leaves_nothing_of_it(step: 
         await until_retained(broker, {"a": "3.0.0"})
 
 
-@pytest.mark.parametrize("step", [*BEFORE_THE_COMMIT, "catalogue-committed"])
+@pytest.mark.parametrize("step", ALL_STEPS)
 async def test_kill_while_a_catalogue_changes_an_application_is_all_or_nothing(step: str) -> None:
     async with Mosquitto(tokens=["a"]) as broker, Service(broker) as service:
         await service.define()

@@ -13,6 +13,8 @@ from tests.system.rollouts import check_recount
 if TYPE_CHECKING:
     from pathlib import Path
 
+REMOVAL_STEPS = [("removal-written", "attempts"), ("rows-removed", "attempts"), ("rows-removed:2", "audit")]
+"""And what is left to be removed then."""
 HALF_A_YEAR_AND_A_BIT = 200 * 86400
 
 
@@ -20,7 +22,7 @@ async def _removed(service: Service, kind: str) -> bool:
     return await service.metric(f'otao_removed_rows_total{{kind="{kind}"}}') > 0
 
 
-@pytest.mark.parametrize(("step", "left"), [("rows-removed", "attempts"), ("rows-removed:2", "audit")])
+@pytest.mark.parametrize(("step", "left"), REMOVAL_STEPS)
 async def test_invariant_8_kill_between_two_removals_keeps_numbers_offers_and_the_rest_of_history(
     step: str, left: str, tmp_path: Path
 ) -> None:

@@ -10,28 +10,30 @@ import pytest
 from tests import databases
 from tests.brokers import Mosquitto
 from tests.services import Service, connect, eventually, report, topic, until_retained
+from tests.system.kills import stored
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FLEET = ["t0", "t1", "t2", "t3", "t4"]
+COMMIT_STEPS = ["batch-received", "batch-read", "message-applied", "message-applied:3", "batch-decided", "batch-stored"]
+"""Before the commit of the messages that are in hand."""
 BATCH_STEPS = [
-    "batch-received:3",
-    "batch-read",
-    "message-applied",
-    "message-applied:3",
-    "batch-decided",
-    "batch-stored",
+    *COMMIT_STEPS,
     "batch-committed",
-    "batch-acknowledged:3",
+    "batch-acknowledged",
     "answers-published",
     "pushes-rendered:2",
     "pushes-acknowledged:2",
-    "watermark-stored",
-    "sentinel-raised",
+    "watermark-stored:2",
+    "sentinel-raised:2",
 ]
+"""What has `:2` happens once while the service becomes ready."""
+REPORTS = 4
+"""That are sent to be in hand; two were stored before."""
 SWEEP_STEPS = ["sweep-read", "sweep-written", "sweep-committed", "pushes-rendered", "pushes-acknowledged"]
-START_STEPS = ["marker-seen", "reconciled"]
+ASK_STEPS = ["batch-committed", "pushes-rendered", "pushes-acknowledged"]
+START_STEPS = ["marker-seen", "connection-reconciled"]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,6 @@ async def _prepared(folder: Path, running: dict[str, str]) -> Path:
 async def test_invariant_2_kill_at_each_step_of_a_batch_loses_and_repeats_nothing(step: str, under_way: Path) -> None:
     async with Mosquitto(tokens=["a", "b", "c"]) as broker, Service(broker, template=under_way) as service:
         await service.start(KILL_AT=step)
-        # What is counted twice happens once while the service becomes ready.
         await (service.ready() if step.endswith(":2") else service.subscribed())
         async with connect(broker, "a") as a, connect(broker, "b") as b, connect(broker, "c") as c:
             await a.publish(topic("a", "applied/json/1"), '{"configId":"1.0.0"}', qos=1)
@@ -68,9 +69,15 @@ async def test_invariant_2_kill_at_each_step_of_a_batch_loses_and_repeats_nothin
             await b.publish(topic("b", "applied/json/1"), '{"configId":"1.0.0"}', qos=1)
             await c.publish(topic("c", "applied/json/1"), '{"configId":"1.1.0","statusCode":500}', qos=1)
             assert await service.died() == -9
+        told = await stored(service) - 2
+        # Something was in hand: not stored yet, or stored already.
+        assert told < REPORTS if step in COMMIT_STEPS else told > 0
         await service.start()
         await service.ready()
         await until_retained(broker, {"a": "2.0.0", "b": "1.1.0"})
+        if step == "batch-committed":
+            # None of them was acknowledged.
+            await eventually(lambda: _repeated(service, told), "what was in hand came again")
         histories = {name: await service.history(name) for name in ("a", "b", "c")}
         for name, reports in (("a", 3), ("b", 1), ("c", 2)):
             kinds = [kind for kind, _ in histories[name]]
@@ -97,6 +104,10 @@ async def test_invariant_3_kill_during_a_change_of_software_leaves_every_offer_p
         await until_retained(broker, dict.fromkeys(FLEET, "3.0.0"))
         for token in FLEET:
             assert [kind for kind, _ in await service.history(token)].count("offered") == 1
+
+
+async def _repeated(service: Service, times: int) -> bool:
+    return await service.metric("otao_repeats_total") == times
 
 
 async def _put_quietly(service: Service) -> None:
@@ -148,7 +159,7 @@ async def test_kill_between_commit_and_puback_applies_the_report_once() -> None:
         assert kinds.count("confirmed") == 2
 
 
-@pytest.mark.parametrize("step", ["batch-committed", "pushes-rendered", "pushes-acknowledged"])
+@pytest.mark.parametrize("step", ASK_STEPS)
 async def test_invariant_3_kill_between_commit_and_publish_loses_no_ask(step: str) -> None:
     async with Mosquitto(tokens=["a"]) as broker, Service(broker) as service:
         await service.define(consent="required")

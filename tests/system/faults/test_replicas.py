@@ -17,7 +17,8 @@ from orchestrator.persistence.storage import open_storage
 from tests import postgres
 from tests.brokers import Mosquitto
 from tests.properties.recounts import recount
-from tests.services import connect, eventually, report, topic, until_retained
+from tests.services import connect, report, topic, until_retained
+from tests.system.kills import until_stopped
 from tests.system.replicas import (
     Replica,
     begin,
@@ -151,16 +152,6 @@ async def test_invariant_8_a_holder_stopped_while_a_stage_begins_does_not_begin_
             for entry in await storage.entries():
                 key = entry.application.key
                 assert await storage.counters(key) == await recount(storage, key)
-
-
-async def until_stopped(replica: Replica) -> None:
-    """Wait until a process has stopped itself."""
-
-    async def stopped() -> bool:
-        with open(f"/proc/{replica.pid}/stat") as file:  # noqa: ASYNC230, PTH123 - no disk, at once
-            return file.read().rpartition(")")[2].split()[0] == "T"
-
-    await eventually(stopped, "it has stopped")
 
 
 async def test_a_holder_that_ends_hands_over_and_the_others_pass_requests_on(server: Postgres, database: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests import databases
 from tests.brokers import Mosquitto
 from tests.services import Service, connect, eventually, report, topic, until_retained, until_sentinel
+from tests.system.kills import stored
 from tests.system.rollouts import (
     NEW,
     ROLLOUT,
@@ -41,11 +42,12 @@ TOLD_ONCE = [
     ("reported", NEW),
     ("soaking", NEW),
 ]
-KILLS = [
+KILL_STEPS = [
     ("batch-received", "batch-committed", "5"),
     ("batch-committed", "batch-stored", "3.1.1"),
     ("batch-acknowledged:2", "batch-committed:2", "5"),
 ]
+BATCH = 5
 
 
 async def _report_all(broker: Mosquitto, service: Service, number: int) -> None:
@@ -131,12 +133,12 @@ async def _prepared(folder: Path) -> Path:
         return await databases.keep(service.database, folder)
 
 
-@pytest.mark.parametrize(("first", "second", "protocol"), KILLS)
+@pytest.mark.parametrize(("first", "second", "protocol"), KILL_STEPS)
 async def test_invariant_2_kill_twice_while_a_fleet_reports_old_and_new_versions_invents_no_revert(
     first: str, second: str, protocol: str, offered: Path
 ) -> None:
     """Both reports of an endpoint may be redelivered; the older one would look like a fall back from the newer."""
-    settings = {"OTAO_BATCH_SIZE": "5", "OTAO_MQTT_PROTOCOL": protocol}
+    settings = {"OTAO_BATCH_SIZE": str(BATCH), "OTAO_MQTT_PROTOCOL": protocol}
     async with Mosquitto(anonymous=True) as broker, Service(broker, template=offered, **settings) as service:
         await service.start(KILL_AT=first)
         await service.subscribed()
@@ -144,10 +146,14 @@ async def test_invariant_2_kill_twice_while_a_fleet_reports_old_and_new_versions
             for token in DOZEN:
                 for version in ("1.0.0", NEW):
                     await client.publish(topic(token, "applied/json"), f'{{"configId":"{version}"}}', qos=1)
-        assert await service.died() == -9
-        await service.start(KILL_AT=second)
-        assert await service.died() == -9
-        await service.start()
+        told = [await stored(service)]
+        for then in (second, ""):
+            assert await service.died() == -9
+            told.append(await stored(service))
+            await service.start(KILL_AT=then)
+        # Reports were in hand each time: of the first batch, before or after its commit, and not the last ones.
+        assert (told[1] > told[0]) is (first != "batch-received")
+        assert told[1] <= told[2] < told[0] + 2 * len(DOZEN)
         await service.ready()
         await until(service, lambda shown: shown["stages"][0]["soaking"] == len(DOZEN), "everybody soaks")
         shown = await progress(service)

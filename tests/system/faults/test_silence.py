@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.domain.endpoints import HistoryKind
+from orchestrator.persistence.rows import HISTORY_CODES
 from tests.brokers import Mosquitto
 from tests.services import Service, eventually, report, until_retained
+from tests.system.kills import count, die_at
 from tests.system.rollouts import check_recount
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+RETIREMENT_STEPS = [("retirement-written", 0), ("endpoints-retired", 2)]
+"""And how many are retired then."""
+RETIRED = f"kind = {HISTORY_CODES[HistoryKind.RETIRED]}"
 HUNDRED_DAYS = 100 * 86400
 
 
@@ -39,8 +45,9 @@ async def test_kill_after_a_retirement_was_stored_clears_its_topic_and_time_with
         await eventually(lambda: _looked(service), "endpoints were looked at")
         assert [await _state(service, token) for token in ("a", "b")] == ["active", "active"]
         await service.kill()
-        await service.start(OTAO_RETIRE_AFTER="PT1S", KILL_AT="endpoints-retired")
-        assert await service.died() == -9
+        for step, retired in RETIREMENT_STEPS:
+            await die_at(service, step, OTAO_RETIRE_AFTER="PT1S")
+            assert await count(service, "history", RETIRED) == retired
         await service.start(OTAO_RETIRE_AFTER="PT1S")
         await service.ready()
 

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 LAB = ["l0", "l1"]
 FIELD = ["f0", "f1", "f2", "f3", "f4"]
 MOVE_STEPS = ["revision-written", "revision-committed"]
-SWEEP_STEPS = ["sweep-read", "sweep-written", "sweep-committed"]
-PUSH_STEPS = ["pushes-rendered", "pushes-acknowledged"]
+GATE_STEPS = [*MOVE_STEPS, "rollout-moved", "sweep-read", "sweep-written", "sweep-committed"]
+APPROVAL_STEPS = ["revision-committed", "pushes-rendered", "pushes-acknowledged"]
+ABORT_STEPS = [*MOVE_STEPS, "sweep-written", "pushes-rendered"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +98,7 @@ async def _check_begun_once(broker: Mosquitto, service: Service, begun: str) -> 
     await check_recount(service)
 
 
-@pytest.mark.parametrize("step", [*MOVE_STEPS, "rollout-moved", *SWEEP_STEPS])
+@pytest.mark.parametrize("step", GATE_STEPS)
 async def test_invariant_8_kill_at_each_step_at_which_a_gate_opens_a_stage_begins_it_once(
     step: str, offered: Scene
 ) -> None:
@@ -115,7 +116,7 @@ async def test_invariant_8_kill_at_each_step_at_which_a_gate_opens_a_stage_begin
             assert seen.events["rollout.advance"] <= 1
 
 
-@pytest.mark.parametrize("step", ["revision-committed", *PUSH_STEPS])
+@pytest.mark.parametrize("step", APPROVAL_STEPS)
 async def test_kill_at_a_step_of_an_approval_that_is_sent_again_begins_one_stage(step: str, waiting: Scene) -> None:
     async with waiting.open() as (broker, service):
         await service.start(KILL_AT=step)
@@ -136,7 +137,7 @@ async def test_kill_at_a_step_of_an_approval_that_is_sent_again_begins_one_stage
             assert seen.tokens == set(FIELD)
 
 
-@pytest.mark.parametrize("step", [*MOVE_STEPS, "sweep-written", "pushes-rendered"])
+@pytest.mark.parametrize("step", ABORT_STEPS)
 async def test_invariant_7_kill_at_a_step_of_an_abort_leaves_all_offers_or_none(step: str, offered: Scene) -> None:
     async with offered.open() as (broker, service):
         await service.start(KILL_AT=step)
