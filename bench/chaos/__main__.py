@@ -100,15 +100,22 @@ class Run:
             await asyncio.sleep(max(0.0, self.begun + fault.at - time.monotonic()))
             if time.monotonic() - self.begun > seconds:
                 break
+            # One that has ended by itself must not be taken for one that the fault has killed.
+            await self.notice(f"before {fault.kind}")
             self.tell(f"FAULT {fault.kind} ({fault.seconds:.1f} s)")
             await self.world.do(fault)
             self.done[fault.kind] += 1
-            for service in self.world.services:
-                if not service.running:
-                    self.ended.append(f"after {fault.kind}: {service.log()[-LOG_CHARACTERS:]}")
-                    await service.died()
-                    await service.start()
+            await self.notice(f"after {fault.kind}")
         await asyncio.sleep(max(0.0, self.begun + seconds - time.monotonic()))
+        await self.notice("after the last fault")
+
+    async def notice(self, when: str) -> None:
+        """Note which services have ended by themselves, and start them again."""
+        for service in self.world.services:
+            if not service.running:
+                self.ended.append(f"{when}: {service.log()[-LOG_CHARACTERS:]}")
+                await service.died()
+                await service.start()
 
     async def measure(self) -> None:
         """Say every now and then what the load is."""
@@ -287,14 +294,13 @@ async def _compare(verdict: Verdict, run: Run) -> None:
         await verdicts.check_history(verdict, run.database, party)
         await verdicts.check_offers(verdict, run.database, party)
         await verdicts.check_stages(verdict, run.database, party)
-        verdict.told.append(f"operator's calls: {_counted(party.operator.answers)}")
-        if unwell := party.operator.answers["500"]:
-            verdict.wrong.append(f"calls of the operator that were answered with 500: {unwell}")
-    for each in run.world.services:
-        await each.terminate()
+        verdicts.judge_calls(verdict, party.operator.answers)
+    await verdicts.check_strays(verdict, broker, run.parties)
+    await run.notice("quiet")
+    codes = [await each.terminate() for each in run.world.services]
     for party in run.parties:
         await verdicts.check_numbers(verdict, run.database, party)
-    verdict.differ("times that a service ended by itself", run.ended)
+    verdicts.judge_ends(verdict, run.ended, codes)
 
 
 def _conclude(verdict: Verdict, run: Run, given: argparse.Namespace) -> int:
@@ -313,10 +319,6 @@ def _conclude(verdict: Verdict, run: Run, given: argparse.Namespace) -> int:
     print("\n".join(verdict.told))
     print("\n".join(f"WRONG {sentence}" for sentence in verdict.wrong) or "nothing lost, nothing wrong")
     return DIFFERS if verdict.wrong else 0
-
-
-def _counted(counter: Counter[str]) -> str:
-    return ", ".join(f"{amount} {name}" for name, amount in sorted(counter.items()))
 
 
 def main() -> int:

@@ -1,6 +1,8 @@
 """When it is quiet again: devices, database and broker compared, message by message.
 
 Rules:
+- What is read and what is judged are apart: `read_…` and `check_…` bring the evidence, `judge_…` look at it.
+- Where there is no evidence, nothing is proved: that no report was acknowledged is wrong, too.
 - A report whose `applied/json/<number>/status` its device has got is in the history, once, at its endpoint; reports of
   one device are there in the order in which it sent them.
 - A report may be there twice, or late, if it was sent before a store was saved with which the broker came back later:
@@ -10,6 +12,7 @@ Rules:
 - What was offered on an endpoint's topic follows the offers of its history, in their order: an older one after a newer
   one would be of a replica that had been replaced. A stage begins once.
 - The numbers equal a recount.
+- No service ends by itself, nor ends badly, and none answers with an error of its own but that it is away (503).
 """
 
 from __future__ import annotations
@@ -36,19 +39,21 @@ from tests.services import connect, topic
 from tests.system.rollouts import documents
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from bench.chaos.faults import Return
     from bench.chaos.fleets import Ledger
     from bench.chaos.parties import Party
     from device_sim.devices import Device
+    from orchestrator.application.counters import CounterKey
     from tests.brokers import Mosquitto
     from tests.services import Service
 
 SHOWN = 5
 """Of each kind of difference, how many are told."""
 ANSWER_SECONDS = 60.0
+AWAY_CODE = "503"
 AWAY = {State.GONE, State.OFF}
 
 
@@ -72,6 +77,11 @@ class Verdict:
     """Sentences; empty: everything is as promised."""
     told: list[str] = field(default_factory=list)
     """What else is worth saying."""
+
+    def need(self, amount: int, what: str) -> None:
+        """Note that there is nothing to compare, if so."""
+        if not amount:
+            self.wrong.append(f"nothing to compare: no {what}")
 
     def differ(self, what: str, found: Sequence[object]) -> None:
         """Note differences, if there are any."""
@@ -134,35 +144,60 @@ async def check_reports(verdict: Verdict, database: Path, party: Party, returns:
         "SELECT h.reason, e.token, h.at_ms FROM @history h JOIN @endpoint e ON e.id = h.endpoint_id"
         f" WHERE h.kind = {HISTORY_CODES[HistoryKind.REPORTED]} AND h.reason LIKE '{MARK}%' ORDER BY h.id"
     )
-    ledger, tokens = party.ledger, [device.model.token for device in party.devices]
+    tokens = [device.model.token for device in party.devices]
+    judge_reports(verdict, await _read(database, party, query), party.ledger, tokens, returns)
+
+
+def judge_reports(
+    verdict: Verdict,
+    rows: Iterable[tuple[str, str, int]],
+    ledger: Ledger,
+    tokens: Sequence[str],
+    returns: Sequence[Return] = (),
+) -> None:
+    """Judge the reports of the history in its order: reason, token of the endpoint, milliseconds of the wall clock.
+
+    `tokens` are those of the devices, by number.
+    """
     story = _Story(ledger=ledger, returns=returns)
-    for reason, token, at_ms in await _read(database, party, query):
+    for reason, token, at_ms in rows:
         number = int(reason[len(MARK) :])
         story.read(number, token, tokens[ledger.devices[number]], at_ms / 1000)
+    verdict.need(len(ledger.acknowledged), "report was acknowledged")
     lost = sorted(ledger.acknowledged - story.times.keys())
     verdict.differ("acknowledged reports that are not in the history", lost)
     verdict.differ("reports that are in the history more than once", story.doubled)
     verdict.differ("reports that are in the history after a younger one of their device", story.late)
     verdict.differ("reports in the history of another endpoint", story.foreign)
     sent, known, stored = len(ledger.devices), len(ledger.acknowledged), len(story.times)
-    verdict.told.append(f"reports: {sent:,} sent, {known:,} acknowledged, {stored:,} stored")
+    refused = len(ledger.refused)
+    verdict.told.append(f"reports: {sent:,} sent, {known:,} acknowledged, {refused:,} refused, {stored:,} stored")
     verdict.told.append(f"delivered again by an older store of the broker, and stored again: {story.again:,}")
 
 
 async def check_endpoints(verdict: Verdict, service: Service, party: Party) -> list[Any]:
-    """What endpoints run; return their documents.
+    """What endpoints run; return their documents."""
+    shown = await _answered(lambda: documents(service, party.application))
+    judge_endpoints(verdict, shown, party.devices)
+    return shown
+
+
+def judge_endpoints(verdict: Verdict, shown: Sequence[Any], devices: Sequence[Device]) -> None:
+    """Judge the documents of endpoints by what devices run.
 
     A device that is in the middle of an update, because it has just woken, may have said so already or not.
     """
-    shown = await _answered(lambda: documents(service, party.application))
     running = {document["token"]: document["runningVersion"] for document in shown}
     wrong = [
         f"{device.model.token} runs {device.running}, stored {running.get(device.model.token)}"
-        for device in party.devices
+        for device in devices
         if running.get(device.model.token) not in _versions(device)
     ]
+    verdict.need(len(shown), "endpoint is stored")
     verdict.differ("endpoints that run another version than is stored", wrong)
-    return shown
+    verdict.differ("endpoints that are no device", sorted(running.keys() - {each.model.token for each in devices}))
+    doubled = [token for token, times in Counter(document["token"] for document in shown).items() if times > 1]
+    verdict.differ("devices that are several endpoints", doubled)
 
 
 def _versions(device: Device) -> set[str | None]:
@@ -175,27 +210,56 @@ async def check_retained(
 ) -> None:
     """The offers, topic by topic and member by member."""
     path = f"/applications/{party.application}/software"
-    software = {item["version"]: item for item in await _answered(lambda: service.get(path))}
+    software = {item["version"]: item["specification"] for item in await _answered(lambda: service.get(path))}
+    judge_retained(verdict, await _retained(broker, f"kp1/{party.app_version}/#"), party.app_version, shown, software)
+
+
+def judge_retained(
+    verdict: Verdict,
+    retained: Mapping[str, bytes],
+    app_version: str,
+    shown: Sequence[Any],
+    specifications: Mapping[str, object],
+) -> None:
+    """Judge payloads by topic; `specifications` are those of all software, by version."""
     expected = {
-        topic(document["token"], "config/json/status", app_version=party.app_version): {
+        topic(document["token"], "config/json/status", app_version=app_version): {
             "configId": document["offer"]["version"],
             "statusCode": 200,
             "reasonPhrase": "OK",
-            "config": software[document["offer"]["version"]]["specification"],
+            "config": specifications.get(document["offer"]["version"]),
         }
         for document in shown
         if document["offer"] is not None
     }
-    found = {name: json.loads(payload) for name, payload in (await _retained(broker, party)).items()}
+    found = {name: _decoded(payload) for name, payload in retained.items()}
     wrong = [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]
     verdict.differ("topics that do not retain their endpoint's offer", sorted(wrong))
-    verdict.told.append(f"retained: {len(found):,} topics below kp1/{party.app_version}/, {len(expected):,} offers")
+    verdict.told.append(f"retained: {len(found):,} topics below kp1/{app_version}/, {len(expected):,} offers")
 
 
-async def _retained(broker: Mosquitto, party: Party) -> dict[str, bytes]:
+def _decoded(payload: bytes) -> object:
+    try:
+        return json.loads(payload)
+    except ValueError:
+        return payload
+
+
+async def check_strays(verdict: Verdict, broker: Mosquitto, parties: Sequence[Party]) -> None:
+    """What is retained below topics that are nobody's."""
+    judge_strays(verdict, await _retained(broker, "kp1/#"), {party.app_version for party in parties})
+
+
+def judge_strays(verdict: Verdict, retained: Collection[str], app_versions: Collection[str]) -> None:
+    """Judge retained topics by the application versions that there are."""
+    strays = sorted(name for name in retained if name.split("/")[1] not in app_versions)
+    verdict.differ("topics that are retained for an application version that there is not", strays)
+
+
+async def _retained(broker: Mosquitto, topics: str) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     async with connect(broker, "verdict") as client:
-        await client.subscribe(f"kp1/{party.app_version}/#", qos=1)
+        await client.subscribe(topics, qos=1)
         await client.subscribe("otao/verdict", qos=1)
         await client.publish("otao/verdict", b"end", qos=1)
         async for message in client.messages:
@@ -219,18 +283,23 @@ async def check_offers(verdict: Verdict, database: Path, party: Party) -> None:
         "SELECT e.token, v.text FROM @history h JOIN @endpoint e ON e.id = h.endpoint_id"
         f" JOIN @version v ON v.id = h.version_id WHERE h.kind = {HISTORY_CODES[HistoryKind.OFFERED]} ORDER BY h.id"
     )
+    judge_offers(verdict, await _read(database, party, query), party.offered)
+
+
+def judge_offers(verdict: Verdict, rows: Iterable[tuple[str, str]], offered: Mapping[str, Sequence[str]]) -> None:
+    """Judge what was heard to be offered by the offers of the history in its order: token and version."""
     decided: dict[str, list[str]] = {}
-    for token, version in await _read(database, party, query):
+    for token, version in rows:
         decided.setdefault(token, []).append(version)
     wrong = [
         f"{token} was offered {stale}, of {seen}, decided {decided.get(token)}"
-        for token, seen in party.offered.items()
+        for token, seen in offered.items()
         if (stale := _stale(seen, decided.get(token, []))) is not None
     ]
     verdict.differ("offers that were not, or not any more, to be made", wrong)
-    verdict.told.append(
-        f"offers: {sum(map(len, party.offered.values())):,} heard of {sum(map(len, decided.values())):,}"
-    )
+    heard, made = (sum(map(len, each.values())) for each in (offered, decided))
+    verdict.need(heard, "offer was heard")
+    verdict.told.append(f"offers: {heard:,} heard of {made:,}")
 
 
 def _stale(seen: Sequence[str], decided: Sequence[str]) -> str | None:
@@ -247,7 +316,12 @@ def _stale(seen: Sequence[str], decided: Sequence[str]) -> str | None:
 async def check_stages(verdict: Verdict, database: Path, party: Party) -> None:
     """Each stage of each rollout has begun once at most."""
     query = f"SELECT resource, after FROM @audit WHERE action = '{Action.ROLLOUT_ADVANCE.value}'"
-    begun = Counter((resource, json.loads(after)["stage"]) for resource, after in await _read(database, party, query))
+    judge_stages(verdict, await _read(database, party, query))
+
+
+def judge_stages(verdict: Verdict, rows: Iterable[tuple[str, str]]) -> None:
+    """Judge what the audit says of advances: the resource, and as JSON text what it was afterwards."""
+    begun = Counter((resource, json.loads(after)["stage"]) for resource, after in rows)
     verdict.differ("stages that began more than once", [stage for stage, times in begun.items() if times > 1])
     verdict.told.append(f"stages: {len(begun):,} begun after another one")
 
@@ -256,11 +330,35 @@ async def check_numbers(verdict: Verdict, database: Path, party: Party) -> None:
     """The numbers; nobody serves the database any more."""
     partition = await partition_of(database, party)
     async with open_storage(await databases.address(database), partition=partition) as storage:
-        for entry in await storage.entries():
-            kept = await storage.counters(entry.application.key)
-            counted = await recount(storage, entry.application.key)
-            differ = [key for key in kept.keys() | counted.keys() if kept[key] != counted[key]]
-            verdict.differ("numbers that differ from a recount", differ)
+        entries = await storage.entries()
+        verdict.need(len(entries), "application is stored")
+        for entry in entries:
+            key = entry.application.key
+            judge_numbers(verdict, await storage.counters(key), await recount(storage, key))
+
+
+def judge_numbers(verdict: Verdict, kept: Counter[CounterKey], counted: Counter[CounterKey]) -> None:
+    """Judge stored numbers by those that were counted."""
+    verdict.need(len(counted), "number was counted")
+    differ = [key for key in kept.keys() | counted.keys() if kept[key] != counted[key]]
+    verdict.differ("numbers that differ from a recount", differ)
+
+
+def judge_calls(verdict: Verdict, answers: Counter[str]) -> None:
+    """Judge how calls of an operator ended: that a service is away may be, an error of its own may not."""
+    told = ", ".join(f"{amount} {name}" for name, amount in sorted(answers.items()))
+    verdict.told.append(f"operator's calls: {told}")
+    verdict.need(sum(amount for answer, amount in answers.items() if answer.startswith("2")), "call was answered well")
+    unwell = [
+        f"{amount} with {name}" for name, amount in sorted(answers.items()) if name[0] == "5" and name != AWAY_CODE
+    ]
+    verdict.differ("calls of the operator that were answered with an error of the service", unwell)
+
+
+def judge_ends(verdict: Verdict, ended: Sequence[str], codes: Sequence[int]) -> None:
+    """Judge when services ended by themselves, and with which exit codes they ended when they were asked to."""
+    verdict.differ("times that a service ended by itself", ended)
+    verdict.differ("services that did not end well when they were asked to", [code for code in codes if code])
 
 
 def unsettled(devices: Sequence[Device]) -> list[str]:
