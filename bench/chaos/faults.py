@@ -2,6 +2,7 @@
 
 Rules:
 - Kinds are drawn as from a shuffled pack, so that a long run has about as much of each.
+- Rarely a broker is stopped for as long as a minute.
 - One fault after the other; nobody waits until the service is well again.
 """
 
@@ -15,11 +16,11 @@ import signal
 import sqlite3
 import time
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from tests import databases
+from tests import databases, postgres
 from tests.proxies import prompt
 from tests.system.replicas import Replica
 
@@ -34,6 +35,9 @@ FILE_BYTES = 4096
 """No file may grow beyond it: the next commit fails as on a full disk."""
 
 LATENCY_SECONDS = 0.1
+LONG_STOPS = 0.2
+"""How often a stopped broker is stopped for long, where the run is long enough."""
+LONG_SECONDS = (45.0, 70.0)
 
 
 class Kind(StrEnum):
@@ -52,10 +56,13 @@ class Kind(StrEnum):
     SLOW = "connections slow"
     FULL_DISK = "disk full"
     LOCKED = "database locked"
+    KILL_SERVER = "PostgreSQL killed"
 
 
 ON_SQLITE = {Kind.FULL_DISK, Kind.LOCKED}
 """What is done to the database's file."""
+ON_POSTGRESQL = {Kind.KILL_SERVER}
+"""What is done to its server, which replicas would lose their leases by."""
 ON_SERVICE = {Kind.KILL_SERVICE, Kind.STOP_SERVICE, Kind.KILL_BOTH, Kind.CUT_OFF}
 """What is done to one service."""
 THROUGH_PROXY = {Kind.CUT, Kind.STRAND, Kind.SLOW}
@@ -77,14 +84,16 @@ class Fault:
 
 def kinds_for(replicas: int) -> list[Kind]:
     """What can go wrong with so many replicas."""
-    without = ON_SQLITE if databases.ON_POSTGRESQL else set()
-    return [kind for kind in Kind if kind not in without | (THROUGH_PROXY if replicas > 1 else {Kind.CUT_OFF})]
+    without = ON_SQLITE if databases.ON_POSTGRESQL else ON_POSTGRESQL
+    alone = THROUGH_PROXY | ON_POSTGRESQL
+    return [kind for kind in Kind if kind not in without | (alone if replicas > 1 else {Kind.CUT_OFF})]
 
 
 def draw(seed: int, seconds: float, replicas: int = 1) -> Iterator[Fault]:
     """Every fault of a run of so many seconds, in order."""
     chance = random.Random(f"{seed}/faults")
     which = random.Random(f"{seed}/replicas")
+    long = random.Random(f"{seed}/long")
     kinds = kinds_for(replicas)
     at = 5.0
     while True:
@@ -92,6 +101,9 @@ def draw(seed: int, seconds: float, replicas: int = 1) -> Iterator[Fault]:
         chance.shuffle(pack)
         for kind in pack:
             fault = Fault(at=at, kind=kind, seconds=chance.uniform(0.5, 6.0), share=which.random())
+            if kind is Kind.STOP_BROKER and long.random() < LONG_STOPS:
+                longer = long.uniform(*LONG_SECONDS)
+                fault = replace(fault, seconds=longer) if at + longer <= seconds else fault
             if at + fault.seconds > seconds:
                 return
             yield fault
@@ -144,10 +156,8 @@ class Faults:
                 await self._stop(fault, service)
             case Kind.CUT | Kind.STRAND | Kind.SLOW:
                 await self._disturb(fault)
-            case Kind.FULL_DISK:
-                await _fill_disk(service, fault.seconds)
-            case Kind.LOCKED:
-                await _lock_database(service, fault.seconds)
+            case Kind.FULL_DISK | Kind.LOCKED | Kind.KILL_SERVER:
+                await _harm_database(fault, service)
             case _:
                 await self._replace_broker(fault, service)
 
@@ -195,12 +205,29 @@ class Faults:
         return path.stat().st_mtime if path.exists() else None
 
 
+async def _harm_database(fault: Fault, service: Service) -> None:
+    if fault.kind is Kind.FULL_DISK:
+        await _fill_disk(service, fault.seconds)
+    elif fault.kind is Kind.LOCKED:
+        await _lock_database(service, fault.seconds)
+    else:
+        await _kill_server(fault.seconds)
+
+
 async def _fill_disk(service: Service, seconds: float) -> None:
     soft, hard = resource.prlimit(service.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (FILE_BYTES, hard))
     await asyncio.sleep(seconds)
     if service.running:
         resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def _kill_server(seconds: float) -> None:
+    server = postgres.shared()
+    server.kill()
+    await asyncio.sleep(seconds)
+    # Here and not in a thread: the server ends with the thread that has started it.
+    server.start()
 
 
 async def _lock_database(service: Service, seconds: float) -> None:
