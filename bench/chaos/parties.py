@@ -1,23 +1,14 @@
-"""An application under load: its fleet, its operator, what was reported and what was offered.
-
-Rules:
-- What endpoints are offered is noted by somebody who only listens, message by message, in the broker's order. What is
-  retained when the listener comes counts for nothing: it may be of an older store of the broker.
-"""
+"""An application under load: its fleet, its operator, what was reported and what was offered."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import aiomqtt
 
 from bench.chaos import fleets
 from bench.chaos.fleets import Ledger
 from bench.chaos.operators import Operator
-from tests.services import connect, topic
+from tests.system.hearings import Hearing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +19,6 @@ if TYPE_CHECKING:
     from tests.services import Service
 
 NAMES = ("kettle", "toaster", "lamp", "oven", "fridge", "heater")
-_PAUSE_SECONDS = 0.2
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,8 +29,8 @@ class Party:
     fleet: Fleet
     ledger: Ledger
     operator: Operator
-    offered: dict[str, list[str]] = field(default_factory=dict)
-    """Token → the versions that were offered on its topic, in the broker's order, repetitions aside."""
+    hearing: Hearing
+    """What its endpoints were offered."""
 
     @property
     def app_version(self) -> str:
@@ -54,22 +44,7 @@ class Party:
 
     async def listen(self, broker: Mosquitto) -> None:
         """Note what is offered, until cancelled."""
-        while True:
-            try:
-                await self._listen(broker)
-            except aiomqtt.MqttError:
-                await asyncio.sleep(_PAUSE_SECONDS)
-
-    async def _listen(self, broker: Mosquitto) -> None:
-        async with connect(broker, f"listener-{self.application}") as client:
-            await client.subscribe(topic("+", "config/json/status", app_version=self.app_version), qos=1)
-            async for message in client.messages:
-                if message.payload and not message.retain:
-                    assert isinstance(message.payload, bytes)
-                    version = json.loads(message.payload)["configId"]
-                    before = self.offered.setdefault(str(message.topic).split("/")[3], [])
-                    if before[-1:] != [version]:
-                        before.append(version)
+        await self.hearing.listen(broker)
 
 
 def build(
@@ -95,5 +70,7 @@ def build(
             ledger=ledger,
         )
         operator = Operator(application=application, reach=reach, seed=seed, tell=tell)
-        parties.append(Party(application=application, fleet=fleet, ledger=ledger, operator=operator))
+        hearing = Hearing(fleets.app_version_of(application))
+        party = Party(application=application, fleet=fleet, ledger=ledger, operator=operator, hearing=hearing)
+        parties.append(party)
     return parties

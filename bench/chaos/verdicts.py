@@ -22,20 +22,20 @@ import json
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 
 from bench.chaos.fleets import MARK
 from device_sim.devices import State
-from orchestrator.application.audits import Action
-from orchestrator.application.partitions import MAIN
 from orchestrator.domain.endpoints import HistoryKind
 from orchestrator.persistence.rows import HISTORY_CODES
 from orchestrator.persistence.storage import open_storage
 from tests import databases
 from tests.properties.recounts import recount
 from tests.services import connect, topic
+from tests.system import hearings
 from tests.system.rollouts import documents
 
 if TYPE_CHECKING:
@@ -128,14 +128,11 @@ class _Story:
 
 async def partition_of(database: Path, party: Party) -> str:
     """Where an application is."""
-    query = f"SELECT partition FROM place WHERE kind = 'application' AND name = '{party.application}'"
-    return str((await databases.read(database, query))[0][0])
+    return await hearings.partition_of(partial(databases.read, database), party.application)
 
 
 async def _read(database: Path, party: Party, query: str) -> list[tuple[Any, ...]]:
-    """The rows of a query in the tables of an application's partition, whose names have `@` before them."""
-    partition = await partition_of(database, party)
-    return await databases.read(database, query.replace("@", "" if partition == MAIN else f"otao_{partition}."))
+    return await hearings.rows_of(partial(databases.read, database), party.application, query)
 
 
 async def check_reports(verdict: Verdict, database: Path, party: Party, returns: Sequence[Return]) -> None:
@@ -278,50 +275,26 @@ async def check_history(verdict: Verdict, database: Path, party: Party) -> None:
 
 
 async def check_offers(verdict: Verdict, database: Path, party: Party) -> None:
-    """What was offered, by who was to offer it."""
-    query = (
-        "SELECT e.token, v.text FROM @history h JOIN @endpoint e ON e.id = h.endpoint_id"
-        f" JOIN @version v ON v.id = h.version_id WHERE h.kind = {HISTORY_CODES[HistoryKind.OFFERED]} ORDER BY h.id"
-    )
-    judge_offers(verdict, await _read(database, party, query), party.offered)
+    """What was offered, by who was to offer it; a freeze takes offers away for a while, so they may come again."""
+    decided = await hearings.decided(partial(databases.read, database), party.application)
+    judge_offers(verdict, decided, party.hearing.offered)
 
 
-def judge_offers(verdict: Verdict, rows: Iterable[tuple[str, str]], offered: Mapping[str, Sequence[str]]) -> None:
-    """Judge what was heard to be offered by the offers of the history in its order: token and version."""
-    decided: dict[str, list[str]] = {}
-    for token, version in rows:
-        decided.setdefault(token, []).append(version)
-    wrong = [
-        f"{token} was offered {stale}, of {seen}, decided {decided.get(token)}"
-        for token, seen in offered.items()
-        if (stale := _stale(seen, decided.get(token, []))) is not None
-    ]
-    verdict.differ("offers that were not, or not any more, to be made", wrong)
+def judge_offers(verdict: Verdict, decided: Mapping[str, Sequence[str]], offered: Mapping[str, Sequence[str]]) -> None:
+    """Judge what was heard to be offered by the offers of the history in its order: token → versions, of both."""
+    verdict.differ("offers that were not, or not any more, to be made", hearings.strays(offered, decided))
     heard, made = (sum(map(len, each.values())) for each in (offered, decided))
     verdict.need(heard, "offer was heard")
     verdict.told.append(f"offers: {heard:,} heard of {made:,}")
 
 
-def _stale(seen: Sequence[str], decided: Sequence[str]) -> str | None:
-    """The first offer that does not follow what was decided, some of which may not have been heard."""
-    place = 0
-    for version in seen:
-        try:
-            place = decided.index(version, place)
-        except ValueError:
-            return version
-    return None
-
-
 async def check_stages(verdict: Verdict, database: Path, party: Party) -> None:
     """Each stage of each rollout has begun once at most."""
-    query = f"SELECT resource, after FROM @audit WHERE action = '{Action.ROLLOUT_ADVANCE.value}'"
-    judge_stages(verdict, await _read(database, party, query))
+    judge_stages(verdict, await hearings.begun(partial(databases.read, database), party.application))
 
 
-def judge_stages(verdict: Verdict, rows: Iterable[tuple[str, str]]) -> None:
-    """Judge what the audit says of advances: the resource, and as JSON text what it was afterwards."""
-    begun = Counter((resource, json.loads(after)["stage"]) for resource, after in rows)
+def judge_stages(verdict: Verdict, begun: Mapping[tuple[str, int], int]) -> None:
+    """Judge how often each stage has begun after another one, by software and number of the stage."""
     verdict.differ("stages that began more than once", [stage for stage, times in begun.items() if times > 1])
     verdict.told.append(f"stages: {len(begun):,} begun after another one")
 

@@ -21,8 +21,8 @@ TOKENS = ["kettle-0", "kettle-1"]
 REPORTS = [("r0", TOKENS[0], 1_000), ("r1", TOKENS[1], 2_000), ("r2", TOKENS[0], 3_000), ("r3", TOKENS[1], 4_000)]
 """Reason, token and milliseconds, as the history has them."""
 SPECIFICATIONS = {"1.0.1": {"link": "https://firmware.example/1"}, "1.0.2": {"link": "https://firmware.example/2"}}
-OFFERED = [(TOKENS[0], "1.0.1"), (TOKENS[1], "1.0.1"), (TOKENS[0], "1.0.2"), (TOKENS[1], "1.0.2")]
-ADVANCED = [("software/1.0.1", '{"stage":1}'), ("software/1.0.2", '{"stage":1}'), ("software/1.0.2", '{"stage":2}')]
+OFFERED = {token: ["1.0.1", "1.0.2"] for token in TOKENS[:2]}
+BEGUN = Counter([("software/1.0.1", 1), ("software/1.0.2", 1), ("software/1.0.2", 2)])
 RUNNING = CounterKey(1, "running")
 NUMBERS = Counter({RUNNING: 2, CounterKey(1, "attempts", label="confirmed"): 4})
 
@@ -226,9 +226,9 @@ def test_where_no_offer_was_heard_nothing_is_proved() -> None:
 
 def test_a_stage_that_began_twice_is_found() -> None:
     verdict = Verdict()
-    verdicts.judge_stages(verdict, ADVANCED)
+    verdicts.judge_stages(verdict, BEGUN)
     assert verdict.wrong == []
-    verdicts.judge_stages(verdict, [*ADVANCED, ADVANCED[1]])
+    verdicts.judge_stages(verdict, BEGUN + Counter([("software/1.0.2", 1)]))
     assert verdict.wrong == ["stages that began more than once: 1, such as ('software/1.0.2', 1)"]
 
 
