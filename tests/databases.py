@@ -68,13 +68,7 @@ async def read(place: Path, query: str) -> list[tuple[Any, ...]]:
     if not ON_POSTGRESQL:
         with closing(sqlite3.connect(place)) as connection:
             return connection.execute(query).fetchall()
-    found: list[tuple[Any, ...]] = []
-
-    async def ask(connection: asyncpg.Connection) -> None:
-        found.extend(tuple(row) for row in await connection.fetch(query))
-
-    await postgres.shared().ask(ask, postgres.name_for(place))
-    return found
+    return await postgres.shared().rows(query, postgres.name_for(place))
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -115,6 +116,21 @@ class Postgres:
         """SIGQUIT, PostgreSQL's immediate shutdown: no connection is ended properly, nothing is written back."""
         self._stop(signal.SIGQUIT)
 
+    def crash(self) -> None:
+        """SIGKILL to each of its processes, as when its machine goes: nothing is ended properly, nothing written."""
+        assert self._process is not None
+        ours = [self._process.pid, *_children(self._process.pid)]
+        for pid in ours:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait(_DEADLINE_SECONDS)
+        self._process = None
+        # Its shared memory is free for the next start when all are gone.
+        deadline = time.monotonic() + _DEADLINE_SECONDS
+        while any(_lives(pid) for pid in ours):
+            assert time.monotonic() < deadline, "its processes do not end"
+            time.sleep(0.01)
+
     def terminate(self) -> None:
         """SIGINT, its fast shutdown."""
         self._stop(signal.SIGINT)
@@ -208,6 +224,16 @@ class Postgres:
         await self.ask(act, database)
         return found[0]
 
+    async def rows(self, query: str, database: str) -> list[tuple[Any, ...]]:
+        """The rows of a query on a connection of its own."""
+        found: list[tuple[Any, ...]] = []
+
+        async def read(connection: asyncpg.Connection) -> None:
+            found.extend(tuple(row) for row in await connection.fetch(query))
+
+        await self.ask(read, database)
+        return found
+
     async def ask(self, act: Callable[[asyncpg.Connection], Awaitable[None]], database: str = "postgres") -> None:
         """Do something with a connection of its own."""
         address = {"host": "127.0.0.1", "port": self.port, "user": USER, "password": PASSWORD}
@@ -254,6 +280,18 @@ class Postgres:
         assert self._process.poll() is None, f"PostgreSQL ended:\n{self.log()}"
         log = self.log()[self._logged_at_start :]
         return any(f"ready to accept {which}connections" in log for which in ("", "read-only "))
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
 
 
 @cache

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 SECONDS = 20.0
 PROCESS_SECONDS = 60.0
 """In which a process begins or ends: beside other work that takes much longer than the two seconds on an idle core."""
+STOP_SECONDS = 5.0
+"""In which a service ends after SIGTERM, whatever else there is to do."""
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Of HTTP without TLS: a client that reads the machine's certificates takes 30 ms to make."""
 
@@ -240,6 +242,15 @@ class Service:
             return (None if offer is None else offer["version"]) == version
 
         await eventually(offered, f"{endpoint_id} is offered {version}")
+
+
+async def stop(service: Service) -> None:
+    """Have it end as an operator does, and hold it to its time."""
+    begun = time.monotonic()
+    code = await service.terminate()
+    took = time.monotonic() - begun
+    assert code == 0, service.log()
+    assert took < STOP_SECONDS, f"{took:.1f} s; its log:\n{service.log()}"
 
 
 def topic(token: str, resource: str, *, app_version: str = "kettle-v1", instance: str = "cmx_ota") -> str:

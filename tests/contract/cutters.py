@@ -35,7 +35,7 @@ class CommitCutter(Forwarder):
             return
         await super()._serve(reader, writer)
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _passing: asyncio.Event) -> None:
         within = False
         try:
             while chunk := await reader.read(65536):

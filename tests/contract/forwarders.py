@@ -18,8 +18,8 @@ class Forwarder:
         self._target_port = target_port
         self._piece = piece
         self._writers: list[asyncio.StreamWriter] = []
-        self._passing = asyncio.Event()
-        self._passing.set()
+        self._onward, self._back = asyncio.Event(), asyncio.Event()
+        self.restore()
         self.port = 0
 
     async def __aenter__(self) -> Self:
@@ -31,7 +31,7 @@ class Forwarder:
         # asyncio leaks a connection that it has accepted and not yet set up when its server closes: let it finish.
         for _turn in range(20):
             await asyncio.sleep(0)
-        self._passing.set()
+        self.restore()
         self._server.close()
         self.cut()
         await self._server.wait_closed()
@@ -47,16 +47,22 @@ class Forwarder:
         self._target_port = target_port
         self.cut()
 
-    def silence(self) -> None:
-        """Pass nothing on any more, as a network does that is cut: connections stay open, new ones too."""
-        self._passing.clear()
+    def silence(self, *, onward: bool = True) -> None:
+        """Pass nothing on any more, as a network does that is cut: connections stay open, new ones too.
+
+        Without `onward` the server goes on to hear everything, and only nothing comes back.
+        """
+        self._back.clear()
+        if onward:
+            self._onward.clear()
 
     def restore(self) -> None:
         """Pass on everything, also what has come meanwhile."""
-        self._passing.set()
+        self._onward.set()
+        self._back.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._passing.wait()
+        await self._onward.wait()
         try:
             onward_reader, onward_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
         except OSError:
@@ -64,13 +70,13 @@ class Forwarder:
             return
         self._writers += [writer, onward_writer]
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._pass(reader, onward_writer))
-            group.create_task(self._pass(onward_reader, writer))
+            group.create_task(self._pass(reader, onward_writer, self._onward))
+            group.create_task(self._pass(onward_reader, writer, self._back))
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passing: asyncio.Event) -> None:
         try:
             while chunk := await reader.read(self._piece):
-                await self._passing.wait()
+                await passing.wait()
                 writer.write(chunk)
                 await writer.drain()
                 await asyncio.sleep(0)  # the other side's turn, which reads what is there

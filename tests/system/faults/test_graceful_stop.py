@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections import Counter
 from contextlib import asynccontextmanager, suppress
 from itertools import cycle
@@ -14,24 +13,14 @@ import httpx2
 
 from tests import databases
 from tests.brokers import Mosquitto
-from tests.services import Service, connect, eventually, report, topic, until_retained
+from tests.services import Service, connect, eventually, report, stop, topic, until_retained
 from tests.system.rollouts import check_recount, documents
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
-STOP_SECONDS = 5.0
 FLEET = 300
 STREAMS = 5
-
-
-async def stop(service: Service) -> None:
-    """Have it end as an operator does, and hold it to its time."""
-    begun = time.monotonic()
-    code = await service.terminate()
-    took = time.monotonic() - begun
-    assert code == 0, service.log()
-    assert took < STOP_SECONDS, f"{took:.1f} s; its log:\n{service.log()}"
 
 
 async def enrol(broker: Mosquitto, service: Service) -> None:

@@ -11,10 +11,9 @@ import asyncio
 import json
 import time
 from collections import Counter
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from itertools import count
+from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -27,17 +26,20 @@ from orchestrator.persistence.storage import open_storage
 from tests import postgres
 from tests.brokers import Mosquitto
 from tests.properties.recounts import recount
-from tests.services import SECONDS, connect, eventually, topic, until_retained
+from tests.services import SECONDS, connect, eventually, retained, stop, topic, until_retained
+from tests.system.loads import check_offers, under_load
 from tests.system.replicas import (
-    PACE_SECONDS,
     TAKE_OVER_SECONDS,
     Replica,
     begin,
+    check_vacancies,
     crowding,
     end,
+    keep_journal,
     open_replicas,
     reported,
 )
+from tests.system.rollouts import documents
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     import aiomqtt
 
     from tests.postgres import Postgres
+    from tests.system.loads import Load
 
 PARTITIONS = ("main", "p2", "p3", "p4", "p5", "p6")
 APPLICATIONS = ("kettle", "toaster", "lamp", "oven", "fridge", "heater")
@@ -88,86 +91,47 @@ async def until_held(replicas: Sequence[Replica], amounts: list[int], seconds: f
     return time.monotonic() - begun_at
 
 
-@dataclass(slots=True)
-class Load:
-    """Fleets of all applications that report one version after the other."""
-
-    acknowledged: dict[tuple[str, str], list[str]] = field(default_factory=dict)
-    """Application and token → the versions whose reports the broker has acknowledged, in order."""
-    ended: bool = False
-
-    @property
-    def amount(self) -> int:
-        return sum(map(len, self.acknowledged.values()))
-
-    async def send(self, broker: Mosquitto) -> None:
-        async with connect(broker, "fleet") as client:
-            for number in count():
-                for application in APPLICATIONS:
-                    for token in TOKENS:
-                        if self.ended:
-                            return
-                        await self._report(client, application, token, f"3.0.{number}")
-                        await asyncio.sleep(PACE_SECONDS)
-
-    async def _report(self, client: object, application: str, token: str, version: str) -> None:
-        where = topic(token, "applied/json", app_version=f"{application}-v1")
-        await client.publish(where, json.dumps({"configId": version}), qos=1)  # type: ignore[attr-defined] # aiomqtt's
-        self.acknowledged.setdefault((application, token), []).append(version)
-
-    async def more(self, amount: int) -> None:
-        wanted = self.amount + amount
-
-        async def come() -> bool:
-            return self.amount >= wanted
-
-        await eventually(come, f"{amount} more reports", 60)
-
-
-@asynccontextmanager
-async def under_load(broker: Mosquitto) -> AsyncIterator[Load]:
-    load = Load()
-    async with asyncio.TaskGroup() as group:
-        group.create_task(load.send(broker))
-        yield load
-        load.ended = True
-
-
-async def last_of(service: Replica, application: str, token: str, version: str) -> None:
-    await service.until_running(token, version, application=application)
-    assert (await service.endpoint(token, application=application))["offer"] is None
-
-
 async def test_replicas_share_partitions_and_take_them_over_from_one_that_is_lost_under_load(
     server: Postgres, database: str
 ) -> None:
-    amount = {"OTAO_PARTITIONS": str(len(PARTITIONS))}
-    async with Mosquitto(anonymous=True) as broker, open_replicas(broker, server, database, 3, **amount) as replicas:
+    given = {"OTAO_PARTITIONS": str(len(PARTITIONS)), "OTAO_HISTORY_PER_ENDPOINT": "0"}
+    async with Mosquitto(anonymous=True) as broker, open_replicas(broker, server, database, 3, **given) as replicas:
         await until_held(replicas, [2, 2, 2], SHARES_SECONDS * crowding())
         for number, application in enumerate(APPLICATIONS):
             await replicas[number % 3].define(application)
         listed = await replicas[0].get("/applications")
         assert [item["name"] for item in listed["items"]] == sorted(APPLICATIONS)
-        async with under_load(broker) as load:
-            await load.more(200)
+        await keep_journal(server, database)
+        async with under_load(broker, replicas[0], dict.fromkeys(APPLICATIONS, TOKENS)) as load:
+            await load.more(100)
             for fault, lost in zip(("killed", "stopped", "cut off"), replicas, strict=True):
                 await followed_by_the_others(fault, lost, replicas, load)
         for (application, token), versions in load.acknowledged.items():
-            await last_of(replicas[0], application, token, versions[-1])
+            await replicas[0].until_running(token, versions[-1], application=application)
             assert await reported(replicas[1], token, application=application) == versions
+        await check_offers(partial(server.rows, database=database), load)
+        await check_vacancies(server, database, 3 * 2)
         for application in APPLICATIONS:
-            await until_retained(broker, {}, app_version=f"{application}-v1")
+            await eventually(partial(retains_offers, broker, replicas[2], application), "the broker holds the offers")
         assert [await replica.metric("otao_dead_letters_total") for replica in replicas] == [0, 0, 0]
         assert all(replica.running for replica in replicas)
         for replica in replicas:
-            assert await replica.terminate() == 0
+            await stop(replica)
     await counters_equal_rows(server.url(database))
+
+
+async def retains_offers(broker: Mosquitto, service: Replica, application: str) -> bool:
+    """Whether the broker retains what the endpoints of an application are offered, and nothing else."""
+    shown = await documents(service, application)
+    offers = {document["token"]: document["offer"]["version"] for document in shown if document["offer"] is not None}
+    return await retained(broker, app_version=f"{application}-v1") == offers
 
 
 async def followed_by_the_others(fault: str, lost: Replica, replicas: Sequence[Replica], load: Load) -> None:
     """Lose a replica and have it back: the others take over what it had, lose nothing of theirs, and share again."""
     others = [replica for replica in replicas if replica is not lost]
     before = [await replica.metric("otao_leases_lost") for replica in others]
+    load.ask = others[0]
     begun_at = time.monotonic()
     await begin(fault, lost)
     crowd = crowding()
@@ -177,7 +141,7 @@ async def followed_by_the_others(fault: str, lost: Replica, replicas: Sequence[R
     await load.more(100)
     # What is about an application that has moved is answered by whoever is asked.
     for application in APPLICATIONS:
-        await others[0].software("9.0.0", ["3.0.0"], application=application)
+        await others[1].software("0.2.0", ["0.1.0"], application=application)
     await end(fault, lost)
     await until_held(replicas, [2, 2, 2], SHARES_SECONDS * crowding())
     assert [await replica.metric("otao_leases_lost") for replica in others] == before
@@ -211,7 +175,7 @@ async def test_the_number_of_partitions_is_raised_replica_by_replica_and_a_lower
             assert (await replica.get("/freeze"))["frozen"]
             assert len((await replica.get("/applications"))["items"]) == 4
         for replica in (third, lower, second, first):
-            assert await replica.terminate() == 0
+            await stop(replica)
 
 
 async def test_kill_in_an_upgrade_leaves_what_is_newer_to_newer_replicas_and_the_older_ones_serve_on(
@@ -241,7 +205,7 @@ async def test_kill_in_an_upgrade_leaves_what_is_newer_to_newer_replicas_and_the
             await until_held([newer, older], [1, 3], SHARES_SECONDS * crowding())
             for application in names:
                 await older.get(f"/applications/{application}")
-            assert await older.terminate() == 0
+            await stop(older)
             await until_held([newer], [4], SHARES_SECONDS * crowding())
 
 

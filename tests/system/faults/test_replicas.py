@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,17 +18,19 @@ from orchestrator.persistence.storage import open_storage
 from tests import postgres
 from tests.brokers import Mosquitto
 from tests.properties.recounts import recount
-from tests.services import connect, report, topic, until_retained
+from tests.services import connect, eventually, report, stop, topic, until_retained
 from tests.system.kills import until_stopped
+from tests.system.loads import check_load, check_offers, under_load
 from tests.system.replicas import (
     Replica,
     begin,
+    check_vacancies,
     end,
     holder_of,
+    keep_journal,
     open_replicas,
     reported,
     took_over,
-    under_load,
     until_all_running,
 )
 from tests.system.rollouts import NEW, define, documents, lookout, moves, until
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
     from tests.postgres import Postgres
 
 FLEET = [f"e{number}" for number in range(20)]
+ALL = {"OTAO_HISTORY_PER_ENDPOINT": "0"}
+"""Settings by which all history is kept."""
 LAB, FIELD = ["l0", "l1"], ["f0", "f1", "f2", "f3", "f4"]
 
 
@@ -55,30 +60,56 @@ async def database(server: Postgres, tmp_path: Path) -> AsyncIterator[str]:
     await server.drop(name)
 
 
-@pytest.mark.parametrize("fault", ["killed", "stopped", "cut off"])
-async def test_a_holder_lost_under_load_is_followed_in_5_s_and_each_report_is_applied_once(
+@pytest.mark.parametrize("fault", ["killed", "stopped", "cut off", "cut off from the database", "deaf"])
+async def test_a_holder_lost_under_load_is_followed_in_5_s_each_report_applied_and_each_offer_made_once(
     fault: str, server: Postgres, database: str
 ) -> None:
-    async with Mosquitto(anonymous=True) as broker, open_replicas(broker, server, database, 3) as replicas:
+    async with Mosquitto(anonymous=True) as broker, open_replicas(broker, server, database, 3, **ALL) as replicas:
+        await keep_journal(server, database)
         old = await holder_of(replicas)
         others = [replica for replica in replicas if replica is not old]
         await old.define()
-        async with under_load(broker, FLEET) as load:
-            await load.more(200)
+        async with under_load(broker, others[0], {"kettle": FLEET}) as load:
+            await load.more(100)
             begun_at = time.monotonic()
             await begin(fault, old)
             new = await took_over(others, begun_at, fault)
-            await load.more(200)
+            await load.more(100)
             await end(fault, old)
             await old.until_standing_by()
-            await load.more(200)
+            await load.more(100)
         # The old one answers as well, for the new one.
-        await until_all_running(old, {token: versions[-1] for token, versions in load.acknowledged.items()})
-        for token, versions in load.acknowledged.items():
-            assert await reported(old, token) == versions
+        await check_load(old, load)
+        await check_offers(partial(server.rows, database=database), load)
+        await check_vacancies(server, database, 1)
         assert [replica for replica in replicas if await replica.holds()] == [new]
         assert [await replica.metric("otao_dead_letters_total") for replica in replicas] == [0, 0, 0]
         assert all(replica.running for replica in replicas)
+
+
+async def test_a_holder_cut_off_from_the_broker_alone_keeps_the_lease_and_goes_on_as_if_nothing_had_been(
+    server: Postgres, database: str
+) -> None:
+    given = ALL | {"OTAO_MQTT_KEEP_ALIVE_SECONDS": "5"}
+    async with Mosquitto(anonymous=True) as broker, open_replicas(broker, server, database, 3, **given) as replicas:
+        holder = await holder_of(replicas)
+        others = [replica for replica in replicas if replica is not holder]
+        await holder.define()
+        async with under_load(broker, others[0], {"kettle": FLEET}) as load:
+            await load.more(100)
+            await begin("cut off from the broker", holder)
+            await eventually(partial(unready, holder), "it has noticed that")
+            assert await holder.metric("otao_leases_held") == 1
+            await end("cut off from the broker", holder)
+            await load.more(100)
+        await check_load(others[0], load)
+        await check_offers(partial(server.rows, database=database), load)
+        assert [replica for replica in replicas if await replica.holds()] == [holder]
+
+
+async def unready(replica: Replica) -> bool:
+    """Whether the broker may not hold what the database says."""
+    return await replica.metric("otao_ready") == 0
 
 
 @asynccontextmanager
@@ -169,7 +200,7 @@ async def test_a_holder_that_ends_hands_over_and_the_others_pass_requests_on(ser
             kinds = [json.loads(line[6:])["type"] async for line in take(lines, "endpoint.offered")]
             assert "summary" in kinds
             begun_at = time.monotonic()
-            assert await old.terminate() == 0
+            await stop(old)
             new = await took_over(others, begun_at, "ended")
             # The stream ends with its holder; the reader opens it again.
             assert [line async for line in lines if line.startswith("event:")] == []
