@@ -36,6 +36,7 @@ from tests.unit.orchestrator.application.desks import Bells
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from orchestrator.application.directory import Entry
@@ -308,13 +309,18 @@ async def live(shelf: SqlShelf, application: Application, fleet: list[fleets.Mem
         assert await shelf.counters(key) == await recount(shelf, key)
 
 
-def test_invariant_8_counters_equal_rows(tmp_path: Path) -> None:
+def hold_over_stories(opening: AbstractAsyncContextManager[SqlShelf], examples: int) -> None:
+    """Compare numbers and rows over so many stories, all in one database."""
     numbers = count(1)
-    with fleets.shared(open_sqlite(tmp_path)) as (runner, shelf):
+    with fleets.shared(opening) as (runner, shelf):
 
-        @settings(max_examples=50, deadline=None)
+        @settings(max_examples=examples, deadline=None)
         @given(application=fleets.applications, fleet=fleets.fleets, story=events)
         def check(application: Application, fleet: list[fleets.Member], story: list[Event]) -> None:
             runner.run(live(shelf, fleets.fresh(application, next(numbers)), fleet, story))
 
         check()
+
+
+def test_invariant_8_counters_equal_rows(tmp_path: Path) -> None:
+    hold_over_stories(open_sqlite(tmp_path), 50)

@@ -30,6 +30,7 @@ from tests.properties import fleets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
     from datetime import datetime
     from pathlib import Path
 
@@ -312,16 +313,21 @@ def newly_offered(before: Sequence[EndpointRecord], after: Sequence[EndpointReco
     return made
 
 
-def test_a_plan_and_the_fleet_that_obeys_agree(tmp_path: Path) -> None:
+def agree_over_cases(opening: AbstractAsyncContextManager[SqlShelf], examples: int) -> None:
+    """Compare plan and fleet over so many cases, all in one database."""
     numbers = count(1)
-    with fleets.shared(open_sqlite(tmp_path)) as (runner, shelf):
+    with fleets.shared(opening) as (runner, shelf):
 
-        @settings(max_examples=15, deadline=None)
+        @settings(max_examples=examples, deadline=None)
         @given(case=cases)
         def check(case: Case) -> None:
             runner.run(plan_and_obey(shelf, case, next(numbers)))
 
         check()
+
+
+def test_a_plan_and_the_fleet_that_obeys_agree(tmp_path: Path) -> None:
+    agree_over_cases(open_sqlite(tmp_path), 15)
 
 
 def run(endpoint: Endpoint, catalogue: Catalogue, *, waiting: bool) -> tuple[Endpoint, list[Edge], set[Version]]:
