@@ -109,6 +109,36 @@ async def test_the_reason_and_the_author_are_kept(desk: Desk) -> None:
         await run(desk, "software.put", version="1.1.0", reason="x" * 501, **BODY)
 
 
+WRITES: list[tuple[str, dict[str, object], str]] = [
+    ("software.put", {"version": "1.1.0", "upgradableFrom": ["1.0.0"], **BODY}, "software.put"),
+    ("software.put", {"version": "3.0.0", **BODY}, "software.put"),
+    ("endpoint.retry", {"endpointId": "e1"}, "endpoint.retry"),
+    ("freeze", {}, "freeze.set"),
+    ("unfreeze", {}, "freeze.lift"),
+    ("rollout.pause", {"version": "1.1.0"}, "rollout.pause"),
+    ("rollout.resume", {"version": "1.1.0"}, "rollout.resume"),
+    ("rollout.approve", {"version": "1.1.0"}, "rollout.approve"),
+    ("rollout.abort", {"version": "1.1.0"}, "rollout.abort"),
+    ("software.recall", {"version": "1.1.0"}, "software.recall"),
+    ("software.delete", {"version": "3.0.0"}, "software.delete"),
+]
+"""Commands with their members, in an order in which each changes something, and what the audit calls them."""
+
+
+async def test_invariant_11_every_command_that_writes_leaves_an_entry_of_its_author(desk: Desk) -> None:
+    assert {command for command, _, _ in WRITES} == {command.value for command in set(Command) - controls.READING}
+    for command, members, action in WRITES:
+        if command == "endpoint.retry":
+            await desk.enrol("e1", "1.0.0")
+            await desk.report("e1", "1.1.0", 500)
+        before = len(await desk.audits.list(APP, None, 100))
+        await run(desk, command, reason=f"because of {action}", **members)
+        entries = await desk.audits.list(APP, None, 100)
+        fresh = [stored.entry for stored in entries[: len(entries) - before]]
+        told = [(entry.action.value, entry.author.name, entry.author.via.value, entry.author.reason) for entry in fresh]
+        assert told == [(action, "mqtt", "mqtt", f"because of {action}")]
+
+
 async def test_an_endpoint_is_answered_with_its_tag(desk: Desk) -> None:
     document = await desk.enrol("e1", "1.0.0")
     for command in ("endpoint.get", "endpoint.retry"):
