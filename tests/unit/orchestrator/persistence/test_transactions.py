@@ -2,18 +2,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.application import batches
-from orchestrator.application.batches import Batch, Settings
-from orchestrator.application.directory import Directory
-from orchestrator.application.floods import Floods
-from orchestrator.application.rooms import Rooms
 from orchestrator.domain.endpoints import Endpoint, Setback
 from orchestrator.persistence.sqlite import Sqlite
-from protocol.links import Inbound
-from protocol.payloads import Limits
-from protocol.topics import Instances
+from tests.contract.batches import of_every_kind, process, waiting
 from tests.contract.storages import MINUTE, NOW, newcomer, store
-from tests.unit.orchestrator.domain.builders import offer, v
+from tests.unit.orchestrator.domain.builders import v
 from tests.unit.orchestrator.persistence.statements import counted
 
 if TYPE_CHECKING:
@@ -23,37 +16,18 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from orchestrator.application.directory import Entry
-    from orchestrator.application.records import Draft
     from orchestrator.persistence.drivers import Statement
+    from tests.contract.batches import Said
     from tests.contract.storages import SqlShelf
 
-SETTINGS = Settings(instances=Instances(), limits=Limits())
 MOST = 10
 """Statements of a batch, begin and commit apart (DESIGN §7)."""
 
 
-def waiting(entry: Entry, number: int) -> Draft:
-    """An endpoint on 1.0.0 that is offered 1.1.0."""
-    state = Endpoint(running=v("1.0.0"), registered_at=NOW, attempt=offer("1.1.0"), sequence=1)
-    draft = newcomer(entry, f"tok{number}", state)
-    draft.push = True
-    return draft
-
-
-async def run(shelf: SqlShelf, entry: Entry, said: Sequence[tuple[str, str, str]]) -> list[str]:
-    """Process (instance and token, resource, payload) as one batch; return the statements."""
-    app_version = entry.application.app_versions[0]
-    messages = [
-        Inbound(topic=f"kp1/{app_version}/{place}/{resource}", payload=payload.encode(), qos=1, packet_id=number)
-        for number, (place, resource, payload) in enumerate(said, 1)
-    ]
-    directory, batch = Directory([entry]), Batch()
-    parsed = batches.parse(messages, directory, SETTINGS, {}, batch, floods=Floods(), at=NOW)
-    async with counted(shelf) as statements, shelf.storage.transaction() as transaction:
-        application = batches.Application(transaction, directory, SETTINGS, batch, rooms=Rooms(), watermark=2**40)
-        await application.run(parsed, NOW, lambda _: None)
-    assert batch.accepted.total() == len(said)
-    entry.freeze(batch.offered.get(entry.application.key, set()), NOW)
+async def run(shelf: SqlShelf, entry: Entry, said: Sequence[Said]) -> list[str]:
+    """Process messages as one batch; return the statements."""
+    async with counted(shelf) as statements:
+        await process(shelf, entry, said)
     return statements
 
 
@@ -83,20 +57,9 @@ async def test_what_a_batch_writes_is_handed_to_the_database_at_once(
 
 
 async def everything(shelf: SqlShelf, entry: Entry, first: int, size: int) -> list[str]:
-    """Let each of eight endpoints per round do something else, new endpoints and versions never heard of included."""
-    said = []
-    for number in range(first, first + 8 * size, 8):
-        said += [
-            (f"cmx_ota/tok{number}", "applied/json/1", '{"configId":"1.1.0"}'),
-            (f"cmx_ota/tok{number + 1}", "applied/json/1", '{"configId":"1.1.0","statusCode":500}'),
-            (f"cmx_ota/tok{number + 2}", "applied/json/1", f'{{"configId":"7.{number}.0"}}'),
-            (f"cmx_ota/tok{number + 3}", "config/json/1", '{"observe":false}'),
-            (f"cmx_ota/tok{number + 4}", "progress/json/1", '{"configId":"1.1.0","state":"installing"}'),
-            (f"epmx/tok{number + 5}", "update/keys/1", '{"site":"lab"}'),
-            (f"cmx_ota/set-back{number}", "config/json/1", "{}"),
-            (f"cmx_ota/new{number}", "config/json/1", '{"configId":"1.0.0"}'),
-        ]
-    return await run(shelf, entry, said)
+    """Let each of eight endpoints per round do something else."""
+    numbers = range(first, first + 8 * size, 8)
+    return await run(shelf, entry, [said for number in numbers for said in of_every_kind(number)])
 
 
 async def test_invariant_9_statements_per_batch_are_constant(shelf: SqlShelf, entry: Entry) -> None:
