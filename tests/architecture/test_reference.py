@@ -7,16 +7,21 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.application.documents.endpoints import build_explanation
 from orchestrator.application.documents.rollouts import RolloutBody
+from orchestrator.domain.explanations import explain
+from orchestrator.domain.outcomes import Outcome
 from orchestrator.domain.policies import STANDARD
 from orchestrator.settings import Settings
 from protocol import payloads
-from tests.architecture.sources import PACKAGES, ROOT, modules
+from tests.architecture.pages import REFERENCE, rows, section
+from tests.architecture.pages import named as named_in
+from tests.architecture.sources import PACKAGES, modules
+from tests.unit.orchestrator.domain.builders import NOW, catalogue, endpoint, general
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-REFERENCE = ROOT / "docs" / "reference"
 NAMED = re.compile(r"`([a-z0-9_-]+)`")
 KNOB = re.compile(r"^\| `(?P<path>[A-Za-z.\[\]]+)` \| (?P<default>[^|]*)\| (?P<bounds>[^|]*)\|", re.MULTILINE)
 EXAMPLE = re.compile(r"^```json (?P<what>rollout|stages)\n(?P<text>.*?)\n```$", re.MULTILINE | re.DOTALL)
@@ -109,3 +114,14 @@ def test_the_examples_of_rollouts_are_read_and_the_preset_is_what_it_says() -> N
     found = {match["what"]: match["text"] for match in EXAMPLE.finditer(spreading())}
     RolloutBody.read(payloads.members(found["rollout"], LIMITS), LIMITS)
     assert RolloutBody.read({"stages": found["stages"]}, LIMITS).policy.stages == STANDARD
+
+
+def test_every_outcome_and_rule_of_an_explanation_is_in_the_reference_in_its_order_and_no_other() -> None:
+    listed = list(rows(section("rest-api.md", "### Why")))
+    explanation = explain(endpoint("1.0.0"), catalogue(general("1.0.0"), general("1.1.0", "1.0.0")), NOW)
+    for software in build_explanation("kettle-7", explanation, ())["software"]:
+        assert software.keys() == {"version", "eligible", "open", "reachable", "rules"}
+        names = [rule["rule"] for rule in software["rules"]]
+        assert [name for cells in listed if len(cells) == 3 for name in named_in(cells[0])] == names
+    outcomes = [name for cells in listed if len(cells) == 2 for name in named_in(cells[0])]
+    assert sorted(outcomes) == sorted(outcome.value for outcome in Outcome)
