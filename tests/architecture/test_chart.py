@@ -4,22 +4,41 @@ from __future__ import annotations
 
 import copy
 import json
-from typing import TYPE_CHECKING, Any
+import re
+from importlib import import_module
+from pkgutil import iter_modules
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import yaml
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
 from kubernetes_validate.utils import ValidationError, validate
 
+from orchestrator import api, dashboard
 from tests.architecture.charts import CHART, NAMESPACE, RELEASE, Manifest, Rendered, Values, render
-from tests.architecture.sources import project
+from tests.architecture.sources import ROOT, project
 from tests.architecture.test_deploy import PORT, STATE, USER, names_of_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from orchestrator.api import ApiContext
+
 SECRET: Values = {"secret": {"name": "otao"}}
 KUBERNETES = ("1.29", "1.37")
 """The oldest that Chart.yaml names, and the newest whose schemas are at hand."""
+
+
+def monitored() -> Values:
+    """The values by which the page on monitoring lets Prometheus in."""
+    page = (ROOT / "docs" / "how-to" / "monitor.md").read_text()
+    (text,) = re.findall(r"^```yaml\n(networkPolicy:\n.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    values = yaml.safe_load(text)
+    assert isinstance(values, dict)
+    return values
+
 
 GOOD: dict[str, Values] = {
     "plain": SECRET,
@@ -44,6 +63,7 @@ GOOD: dict[str, Values] = {
     "open": {**SECRET, "networkPolicy": {"enabled": False}},
     "postgresql": {**SECRET, "database": "postgresql"},
     "replicas": {**SECRET, "database": "postgresql", "replicas": 3},
+    "monitored": {**SECRET, **monitored()},
 }
 BAD: dict[str, tuple[Values, str]] = {
     "no secret": ({}, "/secret/name"),
@@ -210,6 +230,25 @@ def test_requests_may_come_by_the_names_of_service_and_ingress(
     assert set(hosts) <= set(allowed)
 
 
+def test_the_pod_of_a_restore_reaches_the_volume_as_otao_does_and_may_no_more(
+    plain: dict[str, Manifest], pod: dict[str, Any]
+) -> None:
+    manifest = yaml.safe_load((CHART.parents[1] / "restore-pod.yaml").read_text())
+    for version in KUBERNETES:
+        assert validate(manifest, version, strict=True) == version
+    spec, own, theirs = manifest["spec"], container(manifest["spec"]), container(pod)
+    for name in ("securityContext", "automountServiceAccountToken", "enableServiceLinks"):
+        assert spec[name] == pod[name]
+    assert own["securityContext"] == theirs["securityContext"]
+    assert own["env"] == [variable for variable in theirs["env"] if variable["name"] == "OTAO_DATABASE_URL"]
+    assert own["volumeMounts"] == [mount for mount in theirs["volumeMounts"] if mount["name"] != "secret"]
+    assert own["image"] == f"registry.example/otao:{project()['version']}"
+    # Of a release called `otao`, whose full name is that of the chart alone.
+    (template,) = plain["StatefulSet"]["spec"]["volumeClaimTemplates"]
+    claim = f"{template['metadata']['name']}-otao-0"
+    assert {"name": "data", "persistentVolumeClaim": {"claimName": claim}} in spec["volumes"]
+
+
 def test_one_service_has_the_file_of_sqlite(plain: dict[str, Manifest]) -> None:
     spec = plain["StatefulSet"]["spec"]
     assert spec["replicas"] == 1
@@ -224,6 +263,41 @@ def test_only_the_own_namespace_comes_in_and_only_names_and_broker_are_reached(p
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     assert policy["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}], "from": [{"podSelector": {}}]}]
     assert [port["port"] for rule in policy["egress"] for port in rule["ports"]] == [53, 53, 1883, 8883]
+
+
+def test_the_values_of_the_page_on_monitoring_let_prometheus_in_and_the_own_namespace_still(
+    rendered: dict[str, Rendered],
+) -> None:
+    (rule,) = rendered["monitored"].manifests["NetworkPolicy"]["spec"]["ingress"]
+    assert rule["from"] == monitored()["networkPolicy"]["from"]
+    assert {"podSelector": {}} in rule["from"]
+    assert [set(peer) for peer in rule["from"]].count({"namespaceSelector", "podSelector"}) == 1
+
+
+def served_paths() -> set[str]:
+    """Every path of REST, and of the pages, which its document leaves out; nothing is served here."""
+    rest = api.build(cast("ApiContext", SimpleNamespace(failed=int))).openapi()["paths"]
+    names = [f"{dashboard.__name__}.{found.name}" for found in iter_modules(dashboard.__path__)]
+    routers = [module.router for module in map(import_module, names) if hasattr(module, "router")]
+    routes = [route for router in routers if isinstance(router, APIRouter) for route in router.routes]
+    pages = [route.path for route in routes if isinstance(route, APIRoute)]
+    return {"/api/v1/openapi.json", *rest, *pages}
+
+
+def test_the_ingress_passes_on_every_path_that_is_served_but_the_metrics(rendered: dict[str, Rendered]) -> None:
+    (rule,) = rendered["all"].manifests["Ingress"]["spec"]["rules"]
+    passed = {(path["path"], path["pathType"]) for path in rule["http"]["paths"]}
+
+    def passes(path: str) -> bool:
+        """As Kubernetes' Ingress matches: element by element."""
+        above = path.split("/")
+        prefixes = {"/".join(above[: number + 1]) for number in range(1, len(above))}
+        return (path, "Exact") in passed or any((prefix, "Prefix") in passed for prefix in prefixes)
+
+    served = served_paths()
+    assert len(served) > 40
+    assert {path for path in served if not passes(path)} == {"/metrics"}
+    assert [path for path, _ in passed if not any(route.startswith(path) for route in served)] == []
 
 
 def test_with_postgresql_nothing_is_kept_here_and_a_new_one_stands_by_before_the_old_one_goes(
