@@ -15,11 +15,17 @@ from tests.architecture.sources import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 HEADING = re.compile(r"^#{3,4} (otao [a-z -]+)$", re.MULTILINE)
 OPTION = re.compile(r"`(--[a-z-]+)`")
 GIVEN = re.compile(r"(?<!\S)--[a-z-]+")
 EXAMPLE = re.compile(r"^ *Example: (.*)\Z", re.MULTILINE)
+FENCED = re.compile(r"^ *```(?:sh|console)?\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+PROGRAM = re.compile(r"(?:/opt/otao/bin/)?otao(?::\S+)?")
+ENDS = re.compile(r"[|;&<>]+|\d?>.*|\|\|")
+PAGES = [ROOT / "README.md", *(path for path in (ROOT / "docs").rglob("*.md") if path.parent.name != "decisions")]
 
 
 def walk(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[str, click.Command]]:
@@ -68,3 +74,50 @@ def test_help_says_what_it_does_and_ends_with_an_example(path: str) -> None:
     # A command that stands in two groups has one example.
     assert any(name in example[1] for name, other in LEAVES.items() if other is command)
     assert set(GIVEN.findall(example[1])) <= options(command)
+
+
+def typed(page: str) -> Iterator[list[str]]:
+    """Yield the words of every line to type, and of every command in a sentence."""
+    for block in FENCED.findall(page):
+        for line in block.replace("\\\n", " ").splitlines():
+            yield line.strip().removeprefix("$ ").removeprefix("# ").split()
+    for span in INLINE.findall(FENCED.sub("", page)):
+        yield span.split()
+
+
+def commands(words: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each command of Otao's in a line, by its path, with its options, and what stands where one is expected."""
+    for place, word in enumerate(words):
+        if not PROGRAM.fullmatch(word):
+            continue
+        path = "otao"
+        rest = words[place + 1 :]
+        while rest and f"{path} {rest[0]}" in COMMANDS:
+            path = f"{path} {rest.pop(0)}"
+        end = next((number for number, other in enumerate(rest) if ENDS.fullmatch(other)), len(rest))
+        given = [name.partition("=")[0] for name in rest[:end] if GIVEN.match(name)]
+        # A name of a container, a volume or a database is followed by nothing of ours.
+        if (place == 0 or path != "otao") and path not in LEAVES and rest and re.fullmatch(r"[a-z][a-z-]*", rest[0]):
+            yield f"{path} {rest[0]}", given
+        elif path != "otao":
+            yield path, given
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_command_on_the_page_is_one_that_there_is_with_options_that_it_has(page: Path) -> None:
+    for words in typed(page.read_text()):
+        for path, given in commands(words):
+            assert path in COMMANDS, " ".join(words)
+            assert set(given) <= options(COMMANDS[path]) | {"--help"}, " ".join(words)
+
+
+def test_a_command_or_an_option_that_there_is_not_is_found() -> None:
+    good = ["docker", "exec", "otao", "otao", "backup", "/var/lib/otao/monday.db"]
+    assert list(commands(good)) == [("otao backup", [])]
+    assert list(commands(["otao", "endpoint", "retri", "kettle-7"])) == [("otao endpoint retri", [])]
+    assert list(commands(["otao", "recal", "1.1.0"])) == [("otao recal", [])]
+    assert not {"otao endpoint retri", "otao recal"} & COMMANDS.keys()
+    assert list(commands(["docker", "stop", "otao"])) == []
+    (found,) = commands(["docker", "run", "otao:0.1.0", "restore", "copy.db", "--replac", ">", "log", "--other"])
+    assert found == ("otao restore", ["--replac"])
+    assert "--replac" not in options(COMMANDS["otao restore"])
