@@ -119,7 +119,8 @@ def test_the_examples_of_rollouts_are_read_and_the_preset_is_what_it_says() -> N
 def test_every_outcome_and_rule_of_an_explanation_is_in_the_reference_in_its_order_and_no_other() -> None:
     listed = list(rows(section("rest-api.md", "### Why")))
     explanation = explain(endpoint("1.0.0"), catalogue(general("1.0.0"), general("1.1.0", "1.0.0")), NOW)
-    for software in build_explanation("kettle-7", explanation, ())["software"]:
+    document: Any = build_explanation("kettle-7", explanation, ())
+    for software in document["software"]:
         assert software.keys() == {"version", "eligible", "open", "reachable", "rules"}
         names = [rule["rule"] for rule in software["rules"]]
         assert [name for cells in listed if len(cells) == 3 for name in named_in(cells[0])] == names
