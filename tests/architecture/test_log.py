@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from typing import TYPE_CHECKING
 
 from tests.architecture.pages import REFERENCE, named, rows
@@ -28,10 +29,11 @@ def calls(tree: ast.Module) -> Iterator[tuple[str, str]]:
                 pass
 
 
-def logged() -> list[tuple[str, str]]:
+@cache
+def logged() -> tuple[tuple[str, str], ...]:
     paths = [path for package in ("orchestrator", "broker_bridge") for path in (ROOT / package).rglob("*.py")]
     trees = [ast.parse(path.read_text()) for path in paths if "get_logger" in path.read_text()]
-    return [found for tree in trees for found in calls(tree)]
+    return tuple(found for tree in trees for found in calls(tree))
 
 
 def test_the_page_has_every_event_with_its_level_and_no_other() -> None:
