@@ -271,6 +271,7 @@ def _plans(settings: Settings, parts: Parts) -> Plans:
         parts.clock,
         HttpDownloads(Allowances.parse(settings.link_check_allow)),
         registration=settings.registration,
+        instances=settings.instances,
         offer_bytes=settings.offer_bytes_warning,
     )
 

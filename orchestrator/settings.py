@@ -200,7 +200,7 @@ class Settings(BaseSettings):
     """Longest payload of an endpoint's message."""
     payload_depth: Annotated[int, Field(ge=1, le=200)] = 32
     offer_bytes_warning: Annotated[int, Field(ge=64, le=16_777_216)] = 1023
-    """Plans warn of offers with longer payloads; the packet buffer of Kaa's ESP32 sketch."""
+    """Plans warn of offers with larger packets; the buffer of Kaa's ESP32 sketch."""
     endpoint_messages_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = PER_MINUTE
     """What one endpoint may send for good; of more only its newest messages are taken."""
     batch_size: Annotated[int, Field(ge=1, le=5000)] = 1000

@@ -124,7 +124,13 @@ class VirtualEngine:
         parts = self._engine.parts
         closed = HttpDownloads(Allowances.parse(()))
         plans = Plans(
-            parts.editing, parts.directory, parts.clock, closed, registration=Registration.OPEN, offer_bytes=2**20
+            parts.editing,
+            parts.directory,
+            parts.clock,
+            closed,
+            registration=Registration.OPEN,
+            instances=parts.instances,
+            offer_bytes=2**20,
         )
         declarations = Declarations(
             parts.editing, self._engine.revisions, plans, parts.clock, registration=Registration.OPEN

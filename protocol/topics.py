@@ -26,16 +26,19 @@ TOPIC_CHARACTERS = 512
 # Besides MQTT's own characters: controls, and surrogates, which have no UTF-8 form (MQTT 5.0 §1.5.4).
 _UNFIT = r"+#/\x00-\x1f\x7f-\x9f\ud800-\udfff"
 
-TOKEN = re.compile(rf"[^.{_UNFIT}]{{1,64}}")
+NAME_CHARACTERS = 64
+"""Longest name of an application, of a version of it, of an endpoint, and longest token."""
+TOKEN = re.compile(rf"[^.{_UNFIT}]{{1,{NAME_CHARACTERS}}}")
 """Names an endpoint in topics; to be used with `fullmatch`, as all patterns here."""
-APPLICATION = re.compile(r"[a-z0-9_-]{1,64}")
-APP_VERSION = re.compile(rf"[^{_UNFIT}]{{1,64}}")
-ENDPOINT_ID = re.compile(r"[a-zA-Z0-9._~-]{1,64}")
+APPLICATION = re.compile(rf"[a-z0-9_-]{{1,{NAME_CHARACTERS}}}")
+APP_VERSION = re.compile(rf"[^{_UNFIT}]{{1,{NAME_CHARACTERS}}}")
+ENDPOINT_ID = re.compile(rf"[a-zA-Z0-9._~-]{{1,{NAME_CHARACTERS}}}")
 _LEVEL = APP_VERSION
 _LEVELS = 5
 """The prefix, three names, and everything below the token."""
 _REST = re.compile(rf"[^{_UNFIT}]+(?:/[^{_UNFIT}]+)*+")
-_REQUEST_ID = re.compile(r"[0-9]{1,20}")
+_REQUEST_DIGITS = 20
+_REQUEST_ID = re.compile(rf"[0-9]{{1,{_REQUEST_DIGITS}}}")
 
 _STATUS = "/status"
 _ERROR = "/error"
@@ -168,6 +171,11 @@ def error_topic(topic: str) -> str:
 def push_topic(instances: Instances, app_version: str, token: str) -> str:
     """Where the offer of one endpoint is published, retained."""
     return f"kp1/{app_version}/{instances.software}/{token}/{Resource.CONFIG}{_STATUS}"
+
+
+def longest_offer(instances: Instances, app_version: str, token: str) -> str:
+    """The longest topic on which an offer is published: that of an answer to a request ID of 20 digits."""
+    return f"kp1/{app_version}/{instances.software}/{token}/{Resource.CONFIG}/{'9' * _REQUEST_DIGITS}{_STATUS}"
 
 
 def consent_topic(instances: Instances, app_version: str, token: str) -> str:

@@ -158,6 +158,9 @@ class EditingStorage(Protocol):
     async def app_version_used(self, application: int, name: str) -> bool:
         """Whether an endpoint of the application has this application version."""
 
+    async def longest_token(self, application: int) -> int:
+        """The bytes of the longest token of an application's endpoints; 0 without endpoints."""
+
     async def census(self, application: int, inquiry: Inquiry) -> Mapping[Kind, Crowd]:
         """How many endpoints of each kind an application has, as far as it is asked for."""
 

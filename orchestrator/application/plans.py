@@ -22,8 +22,9 @@ from orchestrator.application.rooms import Ledger
 from orchestrator.domain import cautions, estimates
 from orchestrator.domain.expressions import Name
 from orchestrator.domain.plans import Planner
-from protocol import configurations
+from protocol import configurations, packets, topics
 from protocol.configurations import Profile
+from protocol.topics import NAME_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from orchestrator.application.records import Registration
     from orchestrator.domain.catalogues import Catalogue
     from orchestrator.domain.versions import Version
+    from protocol.topics import Instances
 
 
 class Plans:
@@ -53,14 +55,16 @@ class Plans:
         downloads: Downloads,
         *,
         registration: Registration,
+        instances: Instances,
         offer_bytes: int,
     ) -> None:
-        """Take what a plan looks at; larger offers than `offer_bytes` are warned of."""
+        """Take what a plan looks at; offers whose packets are larger than `offer_bytes` are warned of."""
         self._storage = storage
         self._directory = directory
         self._clock = clock
         self._downloads = downloads
         self._registration = registration
+        self._instances = instances
         self._offer_bytes = offer_bytes
 
     async def plan(self, application: str, proposal: Proposal) -> Document:
@@ -112,7 +116,8 @@ class Plans:
         if outline.before is not None:
             asked = [outline.all_filters[name].filter for name in sorted(catalogue.filters_in_use)]
             await surveys.survey(planner, self._storage, outline.before.application.key, asked, now)
-        warnings = [*_set_aside(outline, catalogue), *cautions.of(planner, about, now), *self._large(outline, about)]
+        warnings = [*_set_aside(outline, catalogue), *cautions.of(planner, about, now)]
+        warnings += self._large(outline, about, await self._longest_topic(outline))
         if check_links:
             linked = [(version, outline.software[version].specification) for version in about]
             warnings += await downloads.check(self._downloads, linked)
@@ -134,17 +139,26 @@ class Plans:
             found[edge.target] += ledger.take(entry, edge.source, edge.target, wanted[edge])
         return +found
 
-    def _large(self, outline: Outline, about: list[Version]) -> Iterator[str]:
+    async def _longest_topic(self, outline: Outline) -> str:
+        """The longest topic on which an endpoint of the application is made an offer, or would be."""
+        names = () if outline.application is None else outline.application.app_versions
+        app_version = max(names, key=lambda name: len(name.encode()), default="x" * NAME_CHARACTERS)
+        before = outline.before
+        known = 0 if before is None else await self._storage.longest_token(before.application.key)
+        return topics.longest_offer(self._instances, app_version, "x" * (known or NAME_CHARACTERS))
+
+    def _large(self, outline: Outline, about: list[Version], topic: str) -> Iterator[str]:
         profile = Profile.KAA if outline.application is None else outline.application.profile
         for version in about:
             specification = outline.software[version].specification
             if specification is None:
                 continue
-            size = len(configurations.offer(version.text, specification, profile))
+            payload = configurations.offer(version.text, specification, profile)
+            size = packets.publish_bytes(topic, len(payload))
             if size > self._offer_bytes:
                 yield (
-                    f"an offer of {version} has {size} bytes; "
-                    f"some devices take no more than {self._offer_bytes} in one packet"
+                    f"an offer of {version} takes up to {size} bytes in a packet, topic included; "
+                    f"some devices take no more than {self._offer_bytes}"
                 )
 
 

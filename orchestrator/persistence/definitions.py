@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from orchestrator.application.directory import Entry
 from orchestrator.application.records import (
@@ -25,6 +25,7 @@ from orchestrator.domain.filters import Filter
 from orchestrator.domain.software import FilterUse, Software, Strategy
 from orchestrator.domain.versions import Constraint
 from orchestrator.persistence import audits, policies, rollouts, schema
+from orchestrator.persistence.elements import Octets
 from orchestrator.persistence.instants import from_ms, from_ms_or_none, to_ms, to_ms_or_none
 from orchestrator.persistence.schema import KEY_SPAN
 from protocol.configurations import Profile
@@ -169,6 +170,13 @@ async def app_version_used(connection: AsyncConnection, application: int, name: 
     inside = (state.id > application * KEY_SPAN) & (state.id < (application + 1) * KEY_SPAN)
     found = await connection.execute(select(state.id).where(inside, state.app_version_id == number).limit(1))
     return found.scalar() is not None
+
+
+async def longest_token(connection: AsyncConnection, application: int) -> int:
+    """The bytes of the longest token of an application's endpoints; 0 without endpoints."""
+    table = schema.endpoint.c
+    chosen = select(func.max(Octets(table.token))).where(table.application_id == application)
+    return (await connection.execute(chosen)).scalar() or 0
 
 
 async def frozen_specifications(connection: AsyncConnection, application: int) -> Mapping[str, str]:

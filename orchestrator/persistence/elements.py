@@ -223,6 +223,24 @@ def _position_of_postgresql(element: Element, compiler: SQLCompiler, **options: 
     return f"strpos({', '.join(_arguments(element, compiler, options))})"
 
 
+class Octets(FunctionElement[Any]):
+    """The bytes that a text has in UTF-8."""
+
+    name = "octets"
+    type = Integer()
+    inherit_cache = True
+
+
+@compiles(Octets, SQLITE)
+def _octets_of_sqlite(element: Element, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - the same
+    return f"length(CAST({', '.join(_arguments(element, compiler, options))} AS BLOB))"
+
+
+@compiles(Octets, POSTGRESQL)
+def _octets_of_postgresql(element: Element, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - the same
+    return f"octet_length({', '.join(_arguments(element, compiler, options))})"
+
+
 class VersionKey(FunctionElement[Any]):
     """`functions.semver_key` of a text."""
 

@@ -138,6 +138,11 @@ class SqlViews(SqlQueues):
         async with self.reading() as connection:
             return await definitions.app_version_used(connection, application, name, self._dictionary)
 
+    async def longest_token(self, application: int) -> int:
+        """See `editing.EditingStorage.longest_token`."""
+        async with self.reading() as connection:
+            return await definitions.longest_token(connection, application)
+
     async def frozen_specifications(self, application: int) -> Mapping[str, str]:
         """See `editing.EditingStorage.frozen_specifications`."""
         async with self.reading() as connection:

@@ -223,7 +223,15 @@ class _Fakes:
 def _context(storage: SqlStorage, directory: Directory, fakes: _Fakes, sizes: Sizes) -> api.ApiContext:
     clock, gate, wake = fakes.clock, fakes.gate, fakes.wake
     revisions = Revisions(storage, directory, clock, gate, wake)
-    plans = Plans(storage, directory, clock, fakes.downloads, registration=Registration.CLOSED, offer_bytes=1023)
+    plans = Plans(
+        storage,
+        directory,
+        clock,
+        fakes.downloads,
+        registration=Registration.CLOSED,
+        instances=Instances(),
+        offer_bytes=1023,
+    )
     return api.ApiContext(
         applications=Applications(storage, directory, clock, wake, registration=Registration.CLOSED),
         definitions=Definitions(storage, revisions),

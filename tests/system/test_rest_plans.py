@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from device_sim.sketches import PACKET_BYTES, Received, Sketch, step
 from orchestrator.api.plans import Plan
+from protocol import configurations
+from protocol.configurations import Profile
 from tests import databases
 from tests.system.rests import KETTLE, add_application, add_endpoint, add_software
 
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from tests.system.rests import Json, Rest
 
 PLAN = f"{KETTLE}/plan"
+PACKET_ID = b"12"
+"""Which the sketch's packets do not have: it subscribes with QoS 0."""
 TWO = {
     "version": "2.0.0",
     "upgradableFrom": ["1.1.0"],
@@ -95,11 +100,38 @@ async def test_targets_are_counted_by_the_filters_of_the_candidate(rest: Rest) -
     assert (await plan(rest, {"catalogue": wider}))["moves"][-1]["endpoints"] == 2
 
 
+def offered(characters: int) -> bytes:
+    """The offer of a software with so many characters in its specification."""
+    return configurations.offer("2.0.0", f'{{"notes":"{"n" * characters}"}}', Profile.KAA)
+
+
+async def large(rest: Rest, characters: int) -> list[str]:
+    """What a plan for such a software says of its size."""
+    software = {**TWO, "specification": {"notes": "n" * characters}}
+    return [text for text in (await plan(rest, {"software": software}))["warnings"] if "bytes" in text]
+
+
 async def test_a_large_offer_is_warned_of(rest: Rest) -> None:
     await fill(rest)
-    large = {**TWO, "specification": {"notes": "n" * 1000}}
-    (warning,) = [text for text in (await plan(rest, {"software": large}))["warnings"] if "bytes" in text]
-    assert warning == "an offer of 2.0.0 has 1079 bytes; some devices take no more than 1023 in one packet"
+    # 1079 of payload, 69 of topic, 7 of headers, the topic's length and the packet identifier.
+    told = "an offer of 2.0.0 takes up to {} bytes in a packet, topic included; some devices take no more than 1023"
+    assert await large(rest, 1000) == [told.format(1155)]
+    await add_endpoint(rest, "long", "1.1.0", token="ü" * 64)
+    assert await large(rest, 1000) == [told.format(1155 - len("a") + len(("ü" * 64).encode()))]
+
+
+async def test_what_a_plan_does_not_warn_of_kaas_sketch_takes_on_the_longest_topic_there_is(rest: Rest) -> None:
+    await fill(rest)
+    token = "t" * 64
+    await add_endpoint(rest, "long", "1.1.0", token=token)
+    topic = f"kp1/smart-kettle-v1/cmx_ota/{token}/config/json/{'9' * 20}/status"
+    characters = PACKET_BYTES - 5 - len(topic) - len(offered(0)) - len(PACKET_ID)
+    assert await large(rest, characters) == []
+    assert len(await large(rest, characters + 1)) == 1
+    sketch = Sketch(app_version="smart-kettle-v1", token=token, firmware="1.1.0")
+    for more, taken in ((len(PACKET_ID), 1), (len(PACKET_ID) + 1, 0)):
+        _, commands = step(sketch, Received(topic=topic, payload=offered(characters + more)))
+        assert len(commands) == taken
 
 
 @pytest.mark.parametrize(

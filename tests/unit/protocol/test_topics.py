@@ -18,6 +18,15 @@ ADDRESS = Address(
 )
 
 
+def test_the_longest_topic_of_an_offer_answers_the_longest_request() -> None:
+    longest = topics.longest_offer(INSTANCES, "smart-kettle-v1", "tok7")
+    asked = topics.parse(longest.removesuffix("/status"), INSTANCES)
+    assert (asked.resource, asked.request_id) == (Resource.CONFIG, "9" * 20)
+    assert topics.status_topic(topics.build(asked)) == longest
+    with pytest.raises(UnknownResourceError):
+        topics.parse(longest.removesuffix("/status") + "9", INSTANCES)
+
+
 def test_parse_reads_every_level() -> None:
     assert topics.parse(f"{PREFIX}/config/json/42", INSTANCES) == ADDRESS
     assert topics.build(ADDRESS) == f"{PREFIX}/config/json/42"

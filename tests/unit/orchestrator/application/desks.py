@@ -146,7 +146,9 @@ class Desk:
         self.silences = Silences()
         self.observations = Observations(storage, directory, clock, self.floods, self.silences)
         closed = Registration.CLOSED
-        self.plans = Plans(storage, directory, clock, self.downloads, registration=closed, offer_bytes=1023)
+        self.plans = Plans(
+            storage, directory, clock, self.downloads, registration=closed, instances=Instances(), offer_bytes=1023
+        )
         self.declarations = Declarations(
             storage, self.revisions, self.plans, clock, registration=closed, steps=self.steps.append
         )

@@ -105,6 +105,12 @@ async def test_endpoints_and_application_versions_in_use_are_counted_by_applicat
     assert (counts, used) == ([2, 0], [True, False])
 
 
+async def test_the_longest_token_of_an_application_is_measured_in_bytes(shelf: SqlShelf, entry: Entry) -> None:
+    other = await shelf.define(OTHER)
+    await store(shelf, entry, newcomer(entry, "seven-7"), newcomer(entry, "größe"), newcomer(entry, "ぽぽぽ"))
+    assert [await shelf.storage.longest_token(item.application.key) for item in (entry, other)] == [9, 0]
+
+
 async def test_a_deleted_endpoint_leaves_its_attempts_in_the_numbers_and_nothing_else(
     shelf: SqlShelf, entry: Entry
 ) -> None:
