@@ -5,7 +5,8 @@ Rules:
   beside a session that is right.
 - Without a key only `/livez`, `/readyz`, `/metrics`, and what somebody needs to sign in, is answered.
 - A stream ends when its key is revoked, not only when its reader leaves.
-- A viewer reads. Whoever changes something is named to the use cases by the key's name.
+- A viewer reads, and may ask what a change would do: plans and dry runs, but for their looks at links, which send
+  requests of the service's own. Whoever changes something is named to the use cases by the key's name.
 - A wrong key is counted and logged; its text is kept nowhere.
 
 Spec: RFC 6750 §2.1, §3 for the header and its challenge; RFC 9110 §11.6.
@@ -15,6 +16,7 @@ Layer: api.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -37,6 +39,8 @@ STATIC = "/static/"
 _OPEN = frozenset({"/livez", "/readyz", "/metrics", LOGIN, "/logout"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _API = "/api/"
+_PLAN = re.compile(r"/api/v1/applications/[^/]+/plan")
+_CATALOGUE = re.compile(r"/api/v1/applications/[^/]+/catalogue")
 
 
 class UnauthorizedError(RequestError):
@@ -56,14 +60,14 @@ class UnauthorizedError(RequestError):
 
 
 class ForbiddenError(RequestError):
-    """A viewer would change something."""
+    """A viewer would change something, or have the service send requests."""
 
     code = "forbidden"
     status_code = 403
 
-    def __init__(self, name: str) -> None:
-        """Name the key."""
-        super().__init__(f"the key {name} is a viewer's: it reads and changes nothing")
+    def __init__(self, name: str, limit: str = "it reads and changes nothing") -> None:
+        """Name the key, and what it may not do."""
+        super().__init__(f"the key {name} is a viewer's: {limit}")
 
 
 class KeysUnusableError(RequestError):
@@ -156,7 +160,7 @@ class Gatekeeper:
             request.state.key_required = credentials.required
             return None
         key = self._key(request, _usable(credentials))
-        if key.role is Role.VIEWER and request.method not in _SAFE:
+        if key.role is Role.VIEWER and not _only_reads(request):
             raise ForbiddenError(key.name)
         request.state.key_required = True
         request.state.key = key
@@ -208,6 +212,31 @@ class _Stay:
         """Pass on a part of the answer."""
         self._answering = message["type"] == "http.response.start" or bool(message.get("more_body"))
         await self._send(message)
+
+
+def check_may_look(request: Request) -> None:
+    """Whether who asks may have the service look at links.
+
+    Raises:
+        ForbiddenError: it is a viewer.
+    """
+    key: ApiKey | None = getattr(request.state, "key", None)
+    if key is not None and key.role is Role.VIEWER:
+        raise ForbiddenError(key.name, "its plans look at no links")
+
+
+def _only_reads(request: Request) -> bool:
+    """Whether a request changes nothing, whoever makes it."""
+    path = request.url.path
+    match request.method:
+        case "POST":
+            return _PLAN.fullmatch(path) is not None
+        case "PUT":
+            # Exactly so: what is said twice, or in another way, is left to those who may change something.
+            dry = request.query_params.getlist("dryRun") == ["true"]
+            return dry and _CATALOGUE.fullmatch(path) is not None
+        case method:
+            return method in _SAFE
 
 
 def _usable(credentials: Credentials) -> Credentials:

@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from orchestrator.api import requests, responses, schemas
+from orchestrator.api import access, requests, responses, schemas
 from orchestrator.api.authors import By
 from orchestrator.api.contexts import Context
 from orchestrator.api.plans import Plan
@@ -52,6 +52,8 @@ async def put_catalogue(
     check_name(app)
     if check_links and not dry_run:
         raise ParameterError("checkLinks", "goes with dryRun=true")
+    if check_links:
+        access.check_may_look(request)
     declaration = documents.read(await requests.members(request), LIMITS)
     if dry_run:
         declared = await context.declarations.rehearse(app, declaration, check_links=check_links)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
-from orchestrator.api import requests, responses, schemas
+from orchestrator.api import access, requests, responses, schemas
 from orchestrator.api.contexts import Context
 from orchestrator.api.requests import LIMITS
 from orchestrator.application.documents import plans as documents
@@ -76,4 +76,6 @@ async def plan(request: Request, app: str, context: Context) -> Response:
     """Say what one software, or a catalogue, would do to the fleet; nothing is stored."""
     check_name(app)
     proposal = documents.read(await requests.members(request), LIMITS)
+    if proposal.check_links:
+        access.check_may_look(request)
     return responses.document(await context.plans.plan(app, proposal))

@@ -135,6 +135,49 @@ async def test_a_viewer_reads_and_changes_nothing(door: Door) -> None:
     assert len(door.inside) == 2
 
 
+PLAN, CATALOGUE = "/api/v1/applications/kettle/plan", "/api/v1/applications/kettle/catalogue"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query"),
+    [
+        ("POST", PLAN, ""),
+        ("POST", PLAN, "a=b"),
+        ("PUT", CATALOGUE, "dryRun=true"),
+        ("PUT", CATALOGUE, "a=b&dryRun=true"),
+    ],
+)
+async def test_a_viewer_may_ask_what_a_change_would_do(door: Door, method: str, path: str, query: str) -> None:
+    header = f"Bearer {door.create('wall', Role.VIEWER)}"
+    status, _, _ = await door.call(method, path, query, authorization=header)
+    assert (status, door.inside) == (200, [("wall", True)])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query"),
+    [
+        ("PUT", CATALOGUE, ""),
+        ("PUT", CATALOGUE, "dryRun=false"),
+        ("PUT", CATALOGUE, "dryRun=true&dryRun=false"),
+        ("PUT", CATALOGUE, "dryrun=true"),
+        ("PUT", CATALOGUE, "dryRun=1"),
+        ("POST", CATALOGUE, "dryRun=true"),
+        ("PUT", PLAN, "dryRun=true"),
+        ("PUT", "/api/v1/applications/kettle", "dryRun=true"),
+        ("PUT", f"{CATALOGUE}/x", "dryRun=true"),
+        ("POST", f"{PLAN}/", ""),
+        ("POST", f"{PLAN}?x/rollout/abort", ""),
+        ("POST", "/api/v1/applications/kettle/software/1.0.0/rollout/plan", ""),
+    ],
+)
+async def test_a_viewer_changes_nothing_by_what_looks_like_a_question(
+    door: Door, method: str, path: str, query: str
+) -> None:
+    header = f"Bearer {door.create('wall', Role.VIEWER)}"
+    status, code, _ = await door.call(method, path, query, authorization=header)
+    assert (status, code, door.inside) == (403, "forbidden", [])
+
+
 async def test_a_browser_is_sent_to_the_form_and_comes_back(door: Door) -> None:
     key = door.create("alice")
     status, _, headers = await door.call("GET", "/applications/kettle")
