@@ -95,6 +95,7 @@ class MqttLink:
         self._left: set[str] = set()
         """Topic filters that were given up, and that the broker's session may have still."""
         self._reading_back = asyncio.Lock()
+        self._trouble: str | None = None
         self.counters = Counters()
 
     @property
@@ -106,6 +107,11 @@ class MqttLink:
     def refused(self) -> list[str]:
         """Topic filters that the broker does not accept at present, where subscriptions vary."""
         return [] if self._session is None else self._session.refused
+
+    @property
+    def trouble(self) -> str | None:
+        """Why there is no connection: how the last attempt, or the last connection, ended. None while there is one."""
+        return self._trouble
 
     async def run(self) -> None:
         """Connect, and connect again whenever the connection ends, until cancelled.
@@ -192,6 +198,7 @@ class MqttLink:
         except BrokerRefused as refused:
             self.counters.refused_connects += 1
             number = self._number if session.connection is None else session.connection.number - 1
+            self._trouble = str(refused)
             if not number:
                 raise
             _log.warning("broker.refused", reason=refused.reason, reason_code=refused.reason_code)
@@ -203,6 +210,7 @@ class MqttLink:
             return _Attempt(slow=True)
         except OSError as error:
             reason = str(error) or type(error).__name__
+            self._trouble = f"{self._address.host}:{self._address.port}: {reason}"
             _log.warning("broker.unreachable", host=self._address.host, port=self._address.port, reason=reason)
             return _Attempt()
         finally:
@@ -212,7 +220,7 @@ class MqttLink:
     async def _hold(self, session: LinkSession, connection: Connection) -> _Attempt:
         loop = asyncio.get_running_loop()
         up_at = loop.time()
-        self._number = connection.number
+        self._number, self._trouble = connection.number, None
         self._session = session
         self.counters.connects += 1
         _log.info("broker.connected", number=connection.number, session_present=connection.session_present)
@@ -220,6 +228,7 @@ class MqttLink:
         session.cover(self._options.subscriptions)
         ending = await session.until_ended()
         self.counters.losses += 1
+        self._trouble = f"the connection was lost: {ending.reason}"
         if ending.reason_code == reasons.SESSION_TAKEN_OVER:
             _log.error("broker.session-taken-over", client_id=self._options.client_id, hint="another client has our ID")
         else:

@@ -28,7 +28,7 @@ from orchestrator.application.clocks import SteadyClock
 from orchestrator.application.commands import UseCases
 from orchestrator.application.declarations import Declarations
 from orchestrator.application.definitions import Definitions
-from orchestrator.application.diagnoses import Diagnoses, Door
+from orchestrator.application.diagnoses import Complaints, Diagnoses, Door
 from orchestrator.application.directory import Directory
 from orchestrator.application.endpoints import Endpoints
 from orchestrator.application.feeds import Feed
@@ -287,8 +287,11 @@ def _diagnoses(settings: Settings, parts: Parts, access: Access, both: Sequence[
         door,
         partition=parts.partition,
         instances=parts.instances,
-        refused=lambda: [item for link in both for item in link.refused],
-        untold=lambda: sum(both[1].counters.refused_publishes.values()),
+        complaints=Complaints(
+            trouble=lambda: both[0].trouble,
+            refused=lambda: [item for link in both for item in link.refused],
+            untold=lambda: sum(both[1].counters.refused_publishes.values()),
+        ),
     )
 
 

@@ -105,6 +105,18 @@ class Door:
     keys: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complaints:
+    """What the links know of what went wrong with the broker."""
+
+    trouble: Callable[[], str | None] = lambda: None
+    """Why there is no connection."""
+    refused: Callable[[], Sequence[str]] = list
+    """The subscriptions that the broker does not accept."""
+    untold: Callable[[], int] = int
+    """How much of what people and their tools are told the broker has refused."""
+
+
 class Diagnoses:
     """The doctor of one service."""
 
@@ -117,20 +129,14 @@ class Diagnoses:
         *,
         partition: str,
         instances: Instances,
-        refused: Callable[[], Sequence[str]] = list,
-        untold: Callable[[], int] = int,
+        complaints: Complaints | None = None,
     ) -> None:
-        """Take what is looked at.
-
-        `refused` gives the subscriptions that the broker does not accept, `untold` how much of what people and their
-        tools are told it has refused.
-        """
+        """Take what is looked at."""
         self._link = link
         self._database = database
         self._clock = clock
         self._door = door
-        self._refused = refused
-        self._untold = untold
+        self._complaints = complaints or Complaints()
         self._probe = topics.probe_topic(partition)
         self._probes = _probes(instances, partition)
         self._turn = asyncio.Lock()
@@ -146,19 +152,20 @@ class Diagnoses:
     async def _broker(self) -> list[Check]:
         connection = self._link.connection
         if connection is None:
-            told = "there is no connection to the broker"
+            trouble = self._complaints.trouble()
+            told = "there is no connection to the broker" + ("" if trouble is None else f": {trouble}")
             return [_failed("broker.connection", told, "see whether it runs at OTAO_MQTT_URL, and the service's log")]
         level = "MQTT 5" if connection.protocol_level >= MQTT_5 else "MQTT 3.1.1"
         session = "kept its session" if connection.session_present else "started a new session"
         found = [_ok("broker.connection", f"connected with {level}, connection {connection.number}; {session}")]
-        found.append(_subscriptions(self._refused()))
+        found.append(_subscriptions(self._complaints.refused()))
         try:
             said = await self._link.read_retained([_VERSION, _DROPPED])
             found += [_version(said.get(_VERSION)), _dropped(said.get(_DROPPED)), _limits(connection)]
             found += [await self._round_trip(), await self._access()]
         except LinkLost as lost:
             found.append(_failed("broker.access", str(lost), RULES))
-        return [*found, _told(self._untold())]
+        return [*found, _told(self._complaints.untold())]
 
     async def _round_trip(self) -> Check:
         spans = []

@@ -73,9 +73,10 @@ async def test_a_broker_that_is_gone_is_told_and_the_rest_looked_at() -> None:
         await broker.kill()
 
         async def told() -> bool:
-            return bool((await examined(service))["broker.connection"]["status"] == "failed")
+            found = (await examined(service))["broker.connection"]
+            return bool(found["status"] == "failed" and f"127.0.0.1:{broker.port}: " in found["detail"])
 
-        await eventually(told, "the doctor misses the broker")
+        await eventually(told, "the doctor misses the broker, and says why")
         assert (await examined(service))["pushes.parked"]["status"] == "ok"
 
 

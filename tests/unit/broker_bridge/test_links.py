@@ -87,6 +87,35 @@ async def test_a_refusal_ends_run_only_before_the_first_connection() -> None:
             assert (await asyncio.wait_for(link.receive(1), 5)).connection.number == 2
 
 
+async def test_why_there_is_no_connection_is_known_while_there_is_none() -> None:
+    async with ScriptedBroker(connack=0x89) as broker:
+        link = made(broker)
+        assert link.trouble is None
+        async with running(link):
+            await eventually(lambda: link.trouble is not None, "an attempt that failed")
+            assert link.trouble == f"{broker.url.removeprefix('mqtt://')}: Server busy"
+            broker.connack = 0
+            await asyncio.wait_for(link.receive(1), 5)
+            assert link.trouble is None
+            broker.connack = 0x87
+            broker.cut()
+            await eventually(lambda: link.counters.refused_connects >= 1, "a refusal")
+            assert link.trouble == "the broker refuses us: Not authorized"
+            broker.connack = 0
+            assert (await asyncio.wait_for(link.receive(1), 5)).connection.number == 2
+            assert link.trouble is None
+
+
+async def test_a_connection_that_was_lost_is_told_until_the_next_attempt_has_failed_or_not() -> None:
+    async with ScriptedBroker() as broker:
+        link = made(broker, longest=60, random=1.0)
+        async with running(link):
+            await asyncio.wait_for(link.receive(1), 5)
+            broker.cut()
+            await eventually(lambda: link.trouble is not None, "the connection is lost")
+            assert str(link.trouble).startswith("the connection was lost: ")
+
+
 async def test_subscriptions_refused_on_the_first_connection_end_run_though_the_broker_has_our_session() -> None:
     async with ScriptedBroker(session_present=True, suback=0x87) as broker:
         with pytest.raises(BrokerRefused, match="subscription"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.application.diagnoses import MIB, Check, Diagnoses, Door, Inspection, Status
+from orchestrator.application.diagnoses import MIB, Check, Complaints, Diagnoses, Door, Inspection, Status
 from protocol.links import LinkLost
 from protocol.topics import Instances
 from tests.parts import NoLink, Retainer
@@ -103,6 +103,7 @@ class Ward:
     door: Door = field(default_factory=lambda: Door(loopback=True, keys=1))
     refused: Sequence[str] = ()
     untold: int = 0
+    trouble: str | None = None
 
     async def checks(self) -> dict[str, Check]:
         doctor = Diagnoses(
@@ -112,8 +113,9 @@ class Ward:
             lambda: self.door,
             partition="main",
             instances=Instances(),
-            refused=lambda: self.refused,
-            untold=lambda: self.untold,
+            complaints=Complaints(
+                trouble=lambda: self.trouble, refused=lambda: self.refused, untold=lambda: self.untold
+            ),
         )
         return {item.check: item for item in await doctor.run()}
 
@@ -192,6 +194,13 @@ async def test_without_a_broker_the_rest_is_looked_at() -> None:
     found = await Ward(link=NoLink()).checks()
     assert list(found) == ["broker.connection", *NAMES[8:]]
     assert found["broker.connection"].status is Status.FAILED
+    assert found["broker.connection"].detail == "there is no connection to the broker"
+
+
+async def test_why_there_is_no_connection_is_told() -> None:
+    found = await Ward(link=NoLink(), trouble="127.0.0.1:1883: Connection refused").checks()
+    told = "there is no connection to the broker: 127.0.0.1:1883: Connection refused"
+    assert found["broker.connection"].detail == told
 
 
 async def test_access_that_is_refused_is_told() -> None:
