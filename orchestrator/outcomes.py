@@ -16,9 +16,15 @@ if TYPE_CHECKING:
 DONE, FAILED, UNREACHABLE = 0, 1, 4
 
 
+def line(error: BaseException) -> str:
+    """An error as commands print it: its sentence, and in brackets its code, where it has one."""
+    code: str | None = getattr(error, "code", None)
+    return str(error) if code is None else f"{error} ({code})"
+
+
 def told(error: BaseException) -> int:
     """Say on standard error what was wrong; return the exit code."""
-    sys.stderr.write(f"otao: {error}\n")
+    sys.stderr.write(f"otao: {line(error)}\n")
     return UNREACHABLE if isinstance(error, DatabaseUnreachableError) else FAILED
 
 

@@ -30,7 +30,7 @@ from orchestrator.application.ports import StorageError
 from orchestrator.assemblies import Surroundings, assemble, wall
 from orchestrator.persistence import databases
 from orchestrator.persistence.storage import open_storage
-from orchestrator.settings import is_loopback
+from orchestrator.settings import BadSettingsError, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -75,11 +75,11 @@ def wrong_addresses(settings: Settings) -> list[str]:
         if settings.embedded is None:
             Address.parse(settings.mqtt_url.get_secret_value())
     except AddressError as error:
-        wrong.append(f"OTAO_MQTT_URL: {error}")
+        wrong.append(f"OTAO_MQTT_URL: {outcomes.line(error)}")
     try:
         databases.check_address(settings.database_url.get_secret_value())
     except StorageError as error:
-        wrong.append(f"OTAO_DATABASE_URL: {error}")
+        wrong.append(f"OTAO_DATABASE_URL: {outcomes.line(error)}")
     return wrong
 
 
@@ -88,12 +88,13 @@ def wrong_keys(settings: Settings) -> list[str]:
     try:
         present = keys.read(settings.api_keys_file)
     except keys.KeysError as error:
-        return [f"OTAO_API_KEYS_FILE: {error}"]
+        return [f"OTAO_API_KEYS_FILE: {outcomes.line(error)}"]
     host, _ = settings.address
     if present or is_loopback(host):
         return []
     lacking = f"{host} can be reached by others, and there is no API key in {settings.api_keys_file}"
-    return [f"OTAO_HTTP_LISTEN: {lacking}; make one with `otao keys create NAME`, or listen on 127.0.0.1"]
+    way_out = "make one with `otao keys create NAME`, or listen on 127.0.0.1"
+    return [f"OTAO_HTTP_LISTEN: {lacking}; {way_out} ({BadSettingsError.code})"]
 
 
 @asynccontextmanager

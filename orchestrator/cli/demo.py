@@ -77,7 +77,7 @@ def demo(devices: int, seed: int, broker: str | None, seconds: float, *, keep: b
     try:
         plan = plan_fleet(devices, seed)
     except PlanError as error:
-        raise RefusedError(str(error)) from error
+        raise RefusedError(f"{error} ({error.code})") from error
     chosen = None if broker is None else Kind(broker)
     wish = _Wish(plan=plan, broker=chosen, seconds=seconds, keep=keep, as_json=as_json)
     try:
@@ -188,4 +188,4 @@ def _ending(error: Exception) -> Exception:
         cause = cause.exceptions[0]
     if isinstance(cause, click.ClickException):
         return cause
-    return FailedError(str(cause)) if isinstance(cause, SimulatorError) else error
+    return FailedError(f"{cause} ({cause.code})") if isinstance(cause, SimulatorError) else error

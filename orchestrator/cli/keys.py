@@ -120,7 +120,7 @@ def _named(path: Path | None) -> Path:
         return settings.load({}).api_keys_file
     except settings.BadSettingsError as error:
         for reason in error.reasons:
-            click.echo(f"otao: {reason}", err=True)
+            click.echo(f"otao: {reason} ({error.code})", err=True)
         sys.exit(REFUSED)
 
 
@@ -135,5 +135,5 @@ def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
 
 
 def _refuse(error: KeysError) -> NoReturn:
-    click.echo(f"otao: {error}", err=True)
+    click.echo(f"otao: {error} ({error.code})", err=True)
     sys.exit(REFUSED)

@@ -132,7 +132,7 @@ def load(config: Path | None, flags: dict[str, str | None]) -> Settings:
     try:
         return settings.load(flags, config)
     except settings.BadSettingsError as error:
-        refuse(error.reasons)
+        refuse([f"{reason} ({error.code})" for reason in error.reasons])
         raise
 
 

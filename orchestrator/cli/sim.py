@@ -207,9 +207,9 @@ def _run(likeness: Likeness, broker: str, goal: Goal, *, gateways: int, keep_ali
         )
         progress, last = asyncio.run(_simulate(plan, broker, goal, silent=as_json))
     except (errors.BrokerUnreachableError, errors.BrokerRefusedError) as error:
-        raise UnreachableError(str(error)) from error
+        raise UnreachableError(f"{error} ({error.code})") from error
     except (errors.PlanError, errors.AddressError, errors.TooManyConnectionsError) as error:
-        raise RefusedError(str(error)) from error
+        raise RefusedError(f"{error} ({error.code})") from error
     _conclude(goal, progress, last, as_json=as_json)
 
 

@@ -99,18 +99,19 @@ def test_migrate_of_what_is_no_database_ends_with_1(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "address", "setting"),
+    ("flag", "address", "setting", "code"),
     [
-        ("--mqtt-url", "mqtt://", "OTAO_MQTT_URL"),
-        ("--mqtt-url", "mqtt://127.0.0.1:0", "OTAO_MQTT_URL"),
-        ("--mqtt-url", "mqtt://127.0.0.1:99999", "OTAO_MQTT_URL"),
-        ("--database-url", "mysql://there", "OTAO_DATABASE_URL"),
+        ("--mqtt-url", "mqtt://", "OTAO_MQTT_URL", "broker-address-invalid"),
+        ("--mqtt-url", "mqtt://127.0.0.1:0", "OTAO_MQTT_URL", "broker-address-invalid"),
+        ("--mqtt-url", "mqtt://127.0.0.1:99999", "OTAO_MQTT_URL", "broker-address-invalid"),
+        ("--database-url", "mysql://there", "OTAO_DATABASE_URL", "database-unusable"),
     ],
 )
 def test_an_address_that_cannot_be_used_ends_with_2_before_anything_is_opened(
-    tmp_path: Path, flag: str, address: str, setting: str
+    tmp_path: Path, flag: str, address: str, setting: str, code: str
 ) -> None:
     result = run(tmp_path, "serve", "--listen", "127.0.0.1:0", flag, address)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith(f"otao: {setting}: ")
+    assert result.stderr.endswith(f" ({code})\n")
     assert list(tmp_path.iterdir()) == []

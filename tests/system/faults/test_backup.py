@@ -58,7 +58,7 @@ async def test_invariant_1_after_a_restore_every_topic_is_what_the_older_databas
         assert await otao(service, "restore", str(copy), "--replace") == (
             1,
             "",
-            f"otao: the database: {service.database} is served by another process\n",
+            f"otao: the database: {service.database} is served by another process (database-busy)\n",
         )
         await service.terminate()
         code, out, err = await otao(service, "restore", str(copy), "--replace")

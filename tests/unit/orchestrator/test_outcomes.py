@@ -20,6 +20,6 @@ def test_a_server_that_does_not_answer_is_told_apart_from_what_is_refused(capsys
     assert outcomes.told(DatabaseUnreachableError("Connection refused")) == 4
     assert outcomes.told(DatabaseBusyError("otao")) == 1
     assert capsys.readouterr().err == (
-        "otao: the database: its server cannot be reached: Connection refused\n"
-        "otao: the database: otao is served by another process\n"
+        "otao: the database: its server cannot be reached: Connection refused (database-unreachable)\n"
+        "otao: the database: otao is served by another process (database-busy)\n"
     )

@@ -71,7 +71,10 @@ def test_what_cannot_be_done_ends_with_2_and_changes_nothing(arguments: tuple[st
 def test_a_broken_file_is_named(command: tuple[str, ...]) -> None:
     Path("otao.keys").write_text("nonsense")
     result = keys(*command)
-    assert (result.exit_code, result.stderr) == (2, "otao: otao.keys:1: this is no API key: it is no JSON\n")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "otao: otao.keys:1: this is no API key: it is no JSON (api-keys-invalid)\n",
+    )
 
 
 def test_the_file_is_that_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:

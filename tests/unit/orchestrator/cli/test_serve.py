@@ -32,7 +32,7 @@ def test_wrong_settings_end_with_2_and_a_sentence_each(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("command", ["serve", "migrate"])
 def test_a_settings_file_that_is_named_must_be_there(command: str) -> None:
     result = CliRunner().invoke(main, [command, "--config", "gone.toml"])
-    assert (result.exit_code, result.stderr) == (2, "otao: gone.toml: there is no such file\n")
+    assert (result.exit_code, result.stderr) == (2, "otao: gone.toml: there is no such file (settings-invalid)\n")
     assert list(Path.cwd().iterdir()) == []
 
 
@@ -41,7 +41,7 @@ def test_serve_refuses_to_be_reached_by_others_without_a_key() -> None:
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
         "otao: OTAO_HTTP_LISTEN: 0.0.0.0 can be reached by others, and there is no API key in otao.keys; "
-        "make one with `otao keys create NAME`, or listen on 127.0.0.1\n"
+        "make one with `otao keys create NAME`, or listen on 127.0.0.1 (settings-invalid)\n"
     )
     assert list(Path.cwd().iterdir()) == []
 
@@ -50,7 +50,9 @@ def test_serve_refuses_a_broken_file_of_keys_by_name() -> None:
     Path("otao.keys").write_text("otao_this-is-no-line\n")
     result = CliRunner().invoke(main, ["serve"])
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == "otao: OTAO_API_KEYS_FILE: otao.keys:1: this is no API key: it is no JSON\n"
+    assert (
+        result.stderr == "otao: OTAO_API_KEYS_FILE: otao.keys:1: this is no API key: it is no JSON (api-keys-invalid)\n"
+    )
     assert list(Path.cwd().iterdir()) == [Path.cwd() / "otao.keys"]
 
 

@@ -42,8 +42,10 @@ def test_a_goal_is_read() -> None:
         (["--gateways", "101"], "101 gateways for 100"),
         (["--pace", "speed=1s"], "no pace of its own; there are download"),
         (["--broker", "http://h"], "looks like mqtt://"),
+        (["--broker", "http://h"], "(broker-address-invalid)"),
         (["--prefix", "a/b"], "cannot begin a token"),
         (["--devices", "900000"], "ulimit -n"),
+        (["--devices", "900000"], "(too-many-connections)"),
     ],
 )
 def test_what_cannot_work_ends_with_2_and_says_why(arguments: list[str], complaint: str) -> None:
@@ -57,6 +59,7 @@ def test_a_broker_that_is_not_there_ends_with_4() -> None:
     result = CliRunner().invoke(main, [*FLEET, "--broker", f"mqtt://u:hidden@127.0.0.1:{free_port()}"])
     assert result.exit_code == 4
     assert "cannot be reached" in result.output
+    assert result.output.endswith("(broker-unreachable)\n")
     assert "hidden" not in result.output
 
 
