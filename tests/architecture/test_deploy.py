@@ -262,6 +262,17 @@ def test_the_broker_has_the_repositorys_own_configuration() -> None:
     assert f"listener {port.rpartition(':')[2]}" in own
 
 
+# --- gateways ---
+
+
+def test_a_gateways_stanza_has_what_the_shipped_patterns_give_each_of_its_things() -> None:
+    page = (ROOT / "docs" / "how-to" / "gateways.md").read_text()
+    given = re.findall(r"^topic (\w+ kp1/\S+)$", page, re.MULTILINE)
+    shipped = re.findall(r"^pattern (\w+ kp1/\S+)$", (DEPLOY / "mosquitto.acl").read_text(), re.MULTILINE)
+    # Configuration is not served.
+    assert given == [rule.replace("%u", "thing-12-a") for rule in shipped if "/cmx/" not in rule]
+
+
 # --- the units ---
 
 
