@@ -1,4 +1,8 @@
-"""Clients that others have written, as they are: Mosquitto's own, MQTT.js as Kaa's Node client, Kaa's ESP32 sketch."""
+"""Clients as others have written them.
+
+Mosquitto's own are as they are. Kaa's Node client is written again on MQTT.js, and its ESP32 sketch as a state machine
+(`device_sim.sketches`), each from what Kaa has published: same topics, same order, same mistakes.
+"""
 
 from __future__ import annotations
 
