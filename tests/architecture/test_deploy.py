@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from orchestrator.persistence.databases import check_address
-from orchestrator.settings import PREFIX, Settings
+from orchestrator.settings import PREFIX, Settings, load
 from tests.architecture.sources import PACKAGES, ROOT, committed, project
 
 DEPLOY = ROOT / "deploy"
@@ -136,12 +136,29 @@ def test_versions_are_those_of_the_project() -> None:
     assert f"--tag otao:{version} ." in DOCKERFILE.read_text()
 
 
-def test_the_databases_named_are_such_as_can_be_opened() -> None:
-    urls = [text for name in UNITS for text in unit(name)["Environment"] if text.startswith("OTAO_DATABASE_URL=")]
-    assert len(urls) == len(UNITS)
-    for text in urls:
-        check_address(text.partition("=")[2])
-        assert text.endswith(f":///{STATE}/otao.db")
+@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("url", [f"sqlite+aiosqlite:///{STATE}/otao.db", "postgresql+asyncpg://otao:x@db.example/otao"])
+def test_a_unit_takes_either_database_from_the_same_file(
+    name: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in unit(name)["Environment"]:
+        key, _, value = variable.partition("=")
+        monkeypatch.setenv(key, value.replace("%d", str(tmp_path)))
+    (tmp_path / "mqtt-url").write_text("mqtt://otao:x@127.0.0.1:1883\n")
+    (tmp_path / "database-url").write_text(f"{url}\n")
+    assert load({}).database_url.get_secret_value() == url
+    check_address(url)
+    shown = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
+    assert f"sqlite+aiosqlite:///{STATE}/otao.db" in shown
+
+
+def test_the_nightly_copy_is_made_where_the_database_is_a_file(tmp_path: Path) -> None:
+    (condition,) = unit("otao-backup.service")["ExecCondition"]
+    address = tmp_path / "database-url"
+    for url, code in ((f"sqlite+aiosqlite:///{STATE}/otao.db", 0), ("postgresql+asyncpg://otao:x@sqlite/otao", 1)):
+        address.write_text(f"{url}\n")
+        done = subprocess.run(condition.replace("%d", str(tmp_path)).split(), check=False, timeout=60)
+        assert done.returncode == code
 
 
 def test_the_address_of_composes_postgresql_is_one_that_can_be_opened() -> None:
@@ -288,7 +305,24 @@ def test_a_credential_is_read_from_where_it_is_loaded() -> None:
     service = unit("otao.service")
     loaded = [line.partition(":")[0] for line in service["LoadCredential"]]
     files = [line for line in service["Environment"] if line.split("=")[0].endswith("_URL_FILE")]
-    assert files == [f"OTAO_MQTT_URL_FILE=%d/{name}" for name in loaded]
+    assert files == [f"OTAO_{name.upper().replace('-', '_')}_FILE=%d/{name}" for name in loaded]
+    assert loaded == ["mqtt-url", "database-url"]
+    assert set(unit("otao-backup.service")["LoadCredential"]) <= set(service["LoadCredential"])
+
+
+def test_the_addresses_are_installed_where_the_units_look_for_them() -> None:
+    page = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
+    (line,) = re.findall(r"^# install -m 600 (.*) /etc/otao/$", page, re.MULTILINE)
+    wanted = [line.partition(":")[2] for line in unit("otao.service")["LoadCredential"]]
+    assert [name.replace("secrets/", "/etc/otao/") for name in line.split()] == wanted
+
+
+def test_what_a_container_mounts_is_made_its_users_first() -> None:
+    page = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
+    (docker,) = re.findall(r"^## Docker\n(.*?)^## ", page, re.MULTILINE | re.DOTALL)
+    mounted = re.findall(r'--volume "\$PWD/(\S+?):', docker)
+    assert mounted
+    assert [f"$ sudo chown {USER} {name}" in docker for name in mounted] == [True] * len(mounted)
 
 
 def test_the_copy_is_confined_as_the_service_and_has_no_network() -> None:
