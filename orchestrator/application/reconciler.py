@@ -106,7 +106,7 @@ class Reconciler:
         while True:
             (code,) = await self._link.publish([marker])
             if code >= REFUSED:
-                log.warning("the broker refuses our marker; no offer leaves before it is through", reason_code=code)
+                log.warning("broker.marker-refused", reason_code=code)
             with suppress(TimeoutError):
                 async with asyncio.timeout(PAUSE_SECONDS if code >= REFUSED else AGAIN_SECONDS):
                     if not await self._presence.wait_marked(number):

@@ -81,7 +81,7 @@ async def test_a_marker_that_the_broker_refuses_is_said_and_sent_again(code: int
         await service.define()
         await report(broker, "a", "1.0.0")
         await until_retained(broker, {"a": "1.1.0"})
-        assert (refusing.tries, service.log().count("the broker refuses our marker")) == (2, 2)
+        assert (refusing.tries, service.log().count("broker.marker-refused")) == (2, 2)
 
 
 @dataclass(slots=True)
