@@ -188,7 +188,7 @@ async def test_invariant_1_after_pg_restore_every_topic_is_what_the_older_databa
             service.environment["OTAO_DATABASE_URL"] = await server.empty("restored")
             await asyncio.to_thread(server.restore, dump, "restored")
         else:
-            await asyncio.to_thread(server.restore, dump, "otao", "--clean")
+            await asyncio.to_thread(server.restore, dump, "otao", "--clean", "--if-exists")
         await service.start()
         await service.ready()
         # What the dump does not know of keeps what it was given, until it says something.
