@@ -6,6 +6,7 @@ Rules:
 - A row of a lease stays when nobody holds it: so everybody sees which partitions there are.
 - Who is there is asked as soon as there are several partitions; before, no table but that of leases is needed.
 - A replica that is about to end has no address any more.
+- Who renews is named beside the epoch: a standby that took over without the last leases gives their epochs again.
 - A replica has one connection for its leases, apart from all others, with short deadlines. All its leases end with it,
   so a statement ends as it would even when nobody waits for it any more: to cut it off would close the connection.
 
@@ -55,7 +56,7 @@ _TAKE = text(
 )
 _RENEW = text(
     f"UPDATE lease SET until_ms = {_NOW} + {_LASTS}, session = pg_backend_pid()"  # noqa: S608 - the same
-    " WHERE partition = :partition AND epoch = :epoch RETURNING epoch"
+    " WHERE partition = :partition AND epoch = :epoch AND replica = :replica RETURNING epoch"
 )
 _RELEASE = text("UPDATE lease SET until_ms = 0 WHERE partition = :partition AND epoch = :epoch")
 _LEASES = f"SELECT partition, replica, address, {_HELD} AS lasts FROM lease"  # noqa: S608 - the same
@@ -81,9 +82,11 @@ class SqlLeases:
         self._engine = engine
         self._shared = shared
         self._lasts = round(lasts * 1000)
+        self._replica = ""
 
     async def take(self, partition: str, holder: Holder) -> int | None:
         """See `leases.Leases.take`."""
+        self._replica = holder.replica
         taken = await self._run(
             _TAKE, partition=partition, replica=holder.replica, address=holder.address, lasts=self._lasts
         )
@@ -91,7 +94,8 @@ class SqlLeases:
 
     async def renew(self, partition: str, epoch: int) -> bool:
         """See `leases.Leases.renew`."""
-        renewed = await self._run(_RENEW, partition=partition, epoch=epoch, lasts=self._lasts)
+        given = {"partition": partition, "epoch": epoch, "replica": self._replica, "lasts": self._lasts}
+        renewed = await self._run(_RENEW, **given)
         return renewed.scalar_one_or_none() is not None
 
     async def release(self, partition: str, epoch: int) -> None:

@@ -348,6 +348,16 @@ async def test_a_lease_of_a_clock_that_was_set_back_counts_for_nothing(server: p
         assert not await leases.renew("main", first)
 
 
+async def test_a_lease_whose_epoch_another_was_given_again_is_not_renewed(server: postgres.Postgres, name: str) -> None:
+    async with open_leases(await server.fresh(name), lasts=50) as leases:
+        epoch = await leases.take("main", Holder(replica="a", address="127.0.0.1:1"))
+        assert epoch is not None
+        assert await leases.renew("main", epoch)
+        # As on a standby that took over before it knew of this lease, where another replica came first.
+        await server.run("UPDATE lease SET replica = 'b'", name)
+        assert not await leases.renew("main", epoch)
+
+
 async def test_leases_are_known_to_a_database_that_never_had_any(server: postgres.Postgres, name: str) -> None:
     url = await server.empty(name)
     async with asyncio.TaskGroup() as group:
