@@ -227,6 +227,8 @@ class MqttLink:
         # They may have changed while the connection was made.
         session.cover(self._options.subscriptions)
         ending = await session.until_ended()
+        if session.answered:
+            self._options = replace(self._options, renewed=False)
         self.counters.losses += 1
         self._trouble = f"the connection was lost: {ending.reason}"
         if ending.reason_code == reasons.SESSION_TAKEN_OVER:

@@ -76,6 +76,8 @@ class LinkOptions:
     subscriptions: tuple[Subscription, ...] = ()
     varying: bool = False
     """Whether subscriptions come and go: the session that the broker has may have others, and one may be refused."""
+    renewed: bool = False
+    """Whether the session that the broker has may lack some of them: they are asked for until it has answered once."""
     resubscribe: timedelta = timedelta(minutes=1)
     """Until one that was refused is asked for again, where subscriptions vary."""
     unwanted: tuple[str, ...] = ()

@@ -107,6 +107,11 @@ class LinkSession:
         """Be subscribed to exactly these from now on."""
         self._subscriptions.cover(subscriptions)
 
+    @property
+    def answered(self) -> bool:
+        """Whether the broker has answered all that we have asked it to subscribe to."""
+        return self._subscriptions.answered
+
     async def covered(self) -> None:
         """Return when the broker has answered what `cover` has changed, or the connection has ended."""
         await self._subscriptions.covered()

@@ -2,7 +2,8 @@
 
 Rules:
 - Where the broker has our session, nothing waits for its answer. MQTT 5: subscribed again on every connection, without
-  the retained messages. MQTT 3.1.1 cannot leave them out: subscribed again only where the session may have others.
+  the retained messages. MQTT 3.1.1 cannot leave them out: subscribed again only where the session may have others, or
+  lack some.
 - Subscriptions that change are asked for, and given up, at once; what the broker has not confirmed to have ended is
   given up again with the next connection.
 - One that is refused is a refusal of us, except where subscriptions vary: there it is one of many, and the others are
@@ -90,6 +91,11 @@ class Subscriptions:
         return sorted(item.topic_filter for item in self._refused)
 
     @property
+    def answered(self) -> bool:
+        """Whether nothing waits for the broker's answer."""
+        return not self._questions
+
+    @property
     def answers(self) -> list[asyncio.Future[list[int]]]:
         """Those that `tick` will look at."""
         return [question.answer for question in self._questions]
@@ -107,7 +113,7 @@ class Subscriptions:
 
     def resume(self, level: int) -> None:
         """Ask again in a session that the broker has kept, on MQTT of this protocol level."""
-        if self._wanted and (level >= MQTT_5 or self._options.varying):
+        if self._wanted and (level >= MQTT_5 or self._options.varying or self._options.renewed):
             self._ask(self._wanted)
         # What was unwanted from before may be wanted by now.
         wanted = {item.topic_filter for item in self._wanted}

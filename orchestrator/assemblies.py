@@ -41,7 +41,7 @@ from orchestrator.application.observations import Observations
 from orchestrator.application.partitions import MAIN
 from orchestrator.application.parts import Parts, no_steps
 from orchestrator.application.plans import Plans
-from orchestrator.application.ports import StorageError
+from orchestrator.application.ports import SUBSCRIBED, StorageError
 from orchestrator.application.retirements import Retirer
 from orchestrator.application.tallies import Tallies
 from orchestrator.application.watches import Watch
@@ -207,6 +207,7 @@ def _parts(
         partition=partition,
         installation=storage.name,
         generation=storage.generation,
+        subscribed=links.digest(settings, storage.name, partition) if directory.complete else None,
         locations=surroundings.locations,
         steps=surroundings.steps,
         floods=Floods(settings.endpoint_messages_per_minute),
@@ -232,7 +233,15 @@ async def _links(
         commanded = coverages.left_of_operators(directory, partition, await storage.left_applications())
         ordered = coverages.of_operators(directory, partition)
     return (
-        links.for_endpoints(settings, storage.name, partition, admitted=admitted, covered=spoken, left=left),
+        links.for_endpoints(
+            settings,
+            storage.name,
+            partition,
+            admitted=admitted,
+            covered=spoken,
+            left=left,
+            subscribed=(await storage.deliveries()).get(SUBSCRIBED),
+        ),
         links.for_operators(settings, storage.name, partition, admitted=admitted, covered=ordered, left=commanded),
     )
 

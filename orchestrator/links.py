@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from broker_bridge.links import MqttLink, at_once
-from broker_bridge.options import LinkOptions
+from broker_bridge.options import Address, LinkOptions
 from orchestrator.application import watches
 from orchestrator.application.partitions import MAIN, presence_of
 from protocol import controls, topics
@@ -36,11 +37,13 @@ def for_endpoints(
     admitted: Callable[[], Awaitable[None]] = at_once,
     covered: Sequence[Subscription] | None = None,
     left: Sequence[str] = (),
+    subscribed: int | None = None,
 ) -> MqttLink:
     """The connection on which endpoints are heard and told what to install; `admitted` returns when it may be made.
 
     `covered` is what is subscribed to at first where there are several partitions; None: all that endpoints say. The
     session may still have the topic filters of `left`, if whoever gave them up did not come to tell the broker.
+    `subscribed` is the digest of what was subscribed to in it last.
     """
     everything = topics.subscriptions(settings.instances)
     marker = marker_of(partition)
@@ -48,11 +51,24 @@ def for_endpoints(
         _options(settings, installation, partition),
         subscriptions=(*map(_subscription, everything), marker) if covered is None else tuple(covered),
         varying=covered is not None,
+        renewed=subscribed != digest(settings, installation, partition),
         unwanted=() if covered is None else (*everything, *left),
         receive_maximum=settings.mqtt_receive_maximum,
         publish_window=settings.mqtt_publish_window,
     )
     return MqttLink(options, is_ours=topics.is_ours, admitted=admitted)
+
+
+def digest(settings: Settings, installation: str, partition: str) -> int:
+    """A number of 63 bits that tells apart what endpoints say that is subscribed to, in which session of which broker.
+
+    It is that of the service that has one partition.
+    """
+    options = _options(settings, installation, partition)
+    address = Address.parse(options.url)
+    filters = (*topics.subscriptions(settings.instances), marker_of(partition).topic_filter)
+    named = (address.host, str(address.port), options.client_id, *filters)
+    return int.from_bytes(blake2b("\n".join(named).encode(), digest_size=8).digest()) >> 1
 
 
 def for_operators(

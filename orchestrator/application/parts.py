@@ -48,6 +48,8 @@ class Parts:
     """Told in the sentinel, so that another installation's is not taken for ours."""
     generation: int = 0
     """Told there too: a database that was restored is older than what it has told the broker."""
+    subscribed: int | None = None
+    """Tells apart what our session is to be subscribed to; None: that varies."""
     locations: Locations | None = None
     """Where applications are that are not in this partition; None: there are none."""
     steps: Steps = no_steps

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     Membership: TypeAlias = Callable[[int, Subject], Belonging]
     """An application and an endpoint of it → the filters in use that the endpoint is in, and its time zone."""
 
+SUBSCRIBED = 0
+"""Among deliveries, where it is no packet identifier: the digest of what is subscribed to in the broker's session."""
+
 
 class StorageError(Exception):
     """The database could not do what it was asked; `transient` says whether trying again may help."""

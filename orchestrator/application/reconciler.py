@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import orjson
 import structlog
 
+from orchestrator.application.ports import SUBSCRIBED
 from protocol import topics
 from protocol.links import REFUSED, LinkLost, Outbound
 
@@ -60,6 +61,7 @@ class Reconciler:
         self._installation = (parts.installation, parts.generation)
         self._marker_topic = topics.marker_topic(parts.partition)
         self._sentinel_topic = topics.sentinel_topic(parts.partition)
+        self._subscribed = parts.subscribed
         self._lost_at = lost_at
         self._sampled = 0
 
@@ -89,6 +91,7 @@ class Reconciler:
         await self._end_outage()
         await self._pass_marker(connection.number)
         self._steps("marker-seen")
+        await self._note_subscribed()
         after = await self._resume_point()
         self._publisher.resume(connection.number, after)
         self._presence.reconciled = connection.number
@@ -123,6 +126,14 @@ class Reconciler:
             self._steps("outage-written")
         self._steps("outage-committed")
         self._lost_at = None
+
+    async def _note_subscribed(self) -> None:
+        """Our own marker has come by what we have asked the broker for in this session: it is subscribed to."""
+        present = self._subscribed
+        if present is None or (await self._storage.deliveries()).get(SUBSCRIBED) == present:
+            return
+        async with self._storage.transaction() as transaction:
+            await transaction.remember([(SUBSCRIBED, present)])
 
     def lost(self) -> None:
         """There is no connection now; the time until the next one is an outage."""

@@ -121,3 +121,16 @@ async def test_the_service_starts_without_a_broker_and_catches_up() -> None:
         await service.ready()
         await report(broker, "a", "1.1.0")
         await until_retained(broker, {"a": "2.0.0", "b": "1.1.0", "c": "1.1.0"})
+
+
+async def test_endpoints_are_heard_under_new_names_though_the_broker_of_3_1_1_has_the_session_of_before() -> None:
+    async with Mosquitto(anonymous=True) as broker, Service(broker, OTAO_MQTT_PROTOCOL="3.1.1") as service:
+        await service.define()
+        await report(broker, "a", "1.0.0")
+        await service.until_running("a", "1.0.0")
+        assert await service.terminate() == 0
+        await service.start(OTAO_SOFTWARE_INSTANCE="ota2")
+        await service.ready()
+        async with connect(broker, "a") as client:
+            await client.publish(topic("a", "applied/json", instance="ota2"), '{"configId":"1.1.0"}', qos=1)
+        await service.until_running("a", "1.1.0")

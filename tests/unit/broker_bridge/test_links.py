@@ -146,6 +146,29 @@ async def test_where_subscriptions_vary_one_that_is_refused_on_the_first_connect
         assert link.refused == []
 
 
+async def test_on_3_1_1_a_session_that_may_lack_subscriptions_is_asked_until_the_broker_has_answered_once() -> None:
+    async with ScriptedBroker(level=4, session_present=True, suback=None) as broker:
+        options = LinkOptions(
+            subscriptions=(Subscription(topic_filter="kp1/#"),),
+            renewed=True,
+            protocol="3.1.1",
+            url=broker.url,
+            client_id="otao-1",
+        )
+        link = MqttLink(options, random=lambda: 0.0)
+        async with running(link):
+            await broker.gets(SUBSCRIBE, 1)
+            broker.suback = 1
+            broker.cut()
+            await broker.gets(SUBSCRIBE, 2)
+            await eventually(lambda: link._session is not None and link._session.answered, "the answer")
+            broker.cut()
+            await eventually(lambda: link.counters.connects == 3, "the third connection")
+            broker.publish(b"kp1/a/cmx_ota/t/applied/json")
+            await eventually(lambda: link.counters.inbound == 1, "what the session is subscribed to")
+            assert broker.kinds().count(SUBSCRIBE) == 2
+
+
 async def test_a_busy_or_absent_broker_is_tried_again_from_the_start() -> None:
     async with ScriptedBroker(connack=0x89) as broker:
         link = made(broker)

@@ -72,6 +72,7 @@ class Scene:
         varying: bool = True,
         unwanted: tuple[str, ...] = (),
         left: bool = False,
+        renewed: bool = False,
     ) -> None:
         self.now = 0.0
         self.counters = Counters()
@@ -81,6 +82,7 @@ class Scene:
             subscriptions=wanted,
             varying=varying,
             unwanted=unwanted,
+            renewed=renewed,
             resubscribe=timedelta(seconds=60),
         )
         self.left = {"given-up"} if left else set()
@@ -96,6 +98,17 @@ async def test_a_new_session_is_subscribed_in_and_a_kept_one_asked_again_where_i
     for level, asked in ((5, ["a"]), (4, [])):
         Scene(wire, A, varying=False).held.resume(level)
         assert wire.took() == asked
+
+
+async def test_a_kept_session_that_may_lack_some_is_asked_for_all_of_them() -> None:
+    wire = Wire()
+    scene = Scene(wire, A, B, varying=False, renewed=True)
+    scene.held.resume(4)
+    assert wire.took() == ["a", "b"]
+    assert not scene.held.answered
+    wire.answer()
+    scene.held.tick()
+    assert scene.held.answered
 
 
 async def test_nothing_is_asked_where_nothing_is_wanted() -> None:

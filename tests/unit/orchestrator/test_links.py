@@ -38,3 +38,24 @@ def test_only_the_connection_that_people_watch_has_a_will() -> None:
     assert operators.will is not None
     assert operators.will.topic == "otao/v1/service/a1b2"
     assert operators.receive_maximum < operators.inbox_limit
+
+
+def test_what_is_subscribed_to_is_told_apart_by_broker_session_and_names() -> None:
+    given = {"mqtt_url": "mqtt://otao:secret@broker:1883"}
+    digest = links.digest(settings.load(given), "a1b2", "main")
+    assert links.digest(settings.load({"mqtt_url": "mqtt://otao:changed@broker"}), "a1b2", "main") == digest
+    assert 0 <= digest < 2**63
+    others = [
+        links.digest(settings.load(given | {"software_instance": "ota2"}), "a1b2", "main"),
+        links.digest(settings.load(given | {"mqtt_client_id": "fleet"}), "a1b2", "main"),
+        links.digest(settings.load({"mqtt_url": "mqtt://other:1883"}), "a1b2", "main"),
+        links.digest(settings.load(given), "a1b2", "p2"),
+    ]
+    assert len({digest, *others}) == 5
+
+
+def test_a_session_is_subscribed_in_anew_only_where_something_else_was_subscribed_to_in_it_last() -> None:
+    loaded = settings.load({})
+    digest = links.digest(loaded, "a1b2", "main")
+    for subscribed, renewed in ((None, True), (digest + 1, True), (digest, False)):
+        assert links.for_endpoints(loaded, "a1b2", "main", subscribed=subscribed)._options.renewed is renewed

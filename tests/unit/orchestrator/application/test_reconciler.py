@@ -36,9 +36,10 @@ def topic(token: str) -> str:
 class Bench:
     """A reconciler, its publisher, and a broker that retains."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, *, subscribed: int | None = None) -> None:
         self.link = Retainer()
-        self.parts: Parts = with_link(self.link, desk.storage, desk.directory, desk.clock)
+        parts = with_link(self.link, desk.storage, desk.directory, desk.clock)
+        self.parts: Parts = replace(parts, subscribed=subscribed)
         self.publisher = Publisher(self.parts, watermark=0, parked=set())
         self.reconciler = Reconciler(self.parts, self.publisher, Outages(), lost_at=None)
 
@@ -291,3 +292,10 @@ async def test_invariant_1_a_connection_that_came_up_meanwhile_is_not_told_what_
     bench.link.connection = replace(bench.link.connection, number=2)
     await bench.publisher.raise_sentinel()
     assert bench.link.retained == {}
+
+
+async def test_what_is_subscribed_to_is_kept_when_the_marker_has_come_and_only_when_it_is_new(desk: Desk) -> None:
+    for subscribed, commits, kept in ((None, 0, {}), (7, 1, {0: 7}), (7, 0, {0: 7}), (8, 1, {0: 8}), (None, 0, {0: 8})):
+        before = desk.storage.commits
+        await Bench(desk, subscribed=subscribed).reconcile()
+        assert (desk.storage.commits - before, await desk.storage.deliveries()) == (commits, kept)
