@@ -24,6 +24,7 @@ STEP = re.compile(r"([a-z]+(?:-[a-z]+)+)(?::\d+)?")
 WITHOUT = {
     "orchestrator/application/backlogs.py::release": "it reads",
     "orchestrator/application/inbound.py::_store": "what it is given to do has steps, before and after",
+    "orchestrator/application/reconciler.py::_note_subscribed": "without it the next connection subscribes once more",
     "orchestrator/persistence/storage.py::remove": "the housekeeper names the step after it",
     "orchestrator/persistence/storage.py::remove_entries": "the same",
     "orchestrator/persistence/storage.py::remove_zeros": "the same",
