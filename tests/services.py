@@ -134,6 +134,11 @@ class Service:
         assert self._process is not None
         return self._process.pid
 
+    def memory_mib(self, kind: str = "VmRSS") -> float:
+        """Resident memory of the running process, MiB; `VmHWM` is the most that it ever was."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(kind)) / 1024
+
     def log(self) -> str:
         """What the service has logged."""
         return (self.folder / "log").read_text()
