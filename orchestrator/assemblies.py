@@ -320,6 +320,8 @@ def _context(
     def unready() -> str | None:
         if link.connection is None:
             return "there is no connection to the broker"
+        if (hindrance := engine.inbound.hindrance) is not None:
+            return f"what endpoints say is not stored: {hindrance}"
         return None if engine.ready else "what the broker retains is being compared with the database"
 
     def failed() -> None:

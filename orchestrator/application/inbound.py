@@ -2,7 +2,8 @@
 
 Rules:
 - A batch is what arrived while the last one was being committed; there is no timer.
-- Acknowledge after commit, in order of receipt (invariant 2); a database error is tried again without acknowledging.
+- Acknowledge after commit, in order of receipt (invariant 2); a database error is tried again without acknowledging,
+  and named as the `hindrance` until something has committed.
 - A message that alone makes a batch fail is found by bisection, stored among the dead letters, and acknowledged.
 - What is wrong with the database is never laid on a message: it is tried again, or ends the service by its name.
 - When the broker has no session of ours, nothing will be redelivered, and what was remembered of it is dropped.
@@ -63,6 +64,8 @@ class InboundPipeline:
         self._delivered = delivered
         self._connection = 0
         self._backlog = Backlog(parts.storage, parts.directory)
+        self.hindrance: str | None = None
+        """Why what has come is not stored at present, in the words of the database; None: it is."""
 
     async def run(self) -> None:
         """Process messages until cancelled."""
@@ -153,6 +156,7 @@ class InboundPipeline:
                     raise
                 self._tallies.batch_retries += 1
                 log.warning("batch not committed; trying again", messages=len(parsed), reason=str(error))
+                self.hindrance = _first_line(error)
                 await _pause(attempt)
                 attempt += 1
             except Exception as error:  # noqa: BLE001 - one of the three places: whatever a message causes
@@ -169,6 +173,7 @@ class InboundPipeline:
             )
             since, commits = self._storage.revision, self._storage.commits
             await application.run(parsed, at, self._steps)
+        self.hindrance = None
         changed = [draft.before.key for draft in batch.happened]
         self._publisher.expect(batch.pushes, changed, since=since, commits=commits)
         self._steps("batch-committed")
@@ -222,13 +227,22 @@ class InboundPipeline:
         while True:
             try:
                 async with self._storage.transaction() as transaction:
-                    return await action(transaction)
+                    await action(transaction)
             except StorageError as error:
                 if not error.transient:
                     raise
                 log.warning("not stored; trying again", reason=str(error))
+                self.hindrance = _first_line(error)
+            else:
+                self.hindrance = None
+                return
             await _pause(attempt)
             attempt += 1
+
+
+def _first_line(error: StorageError) -> str:
+    """What is wrong, without the details that a server adds: whoever asks for readiness needs no key."""
+    return str(error).partition("\n")[0]
 
 
 async def _pause(attempt: int) -> None:
