@@ -139,7 +139,7 @@ def test_only_a_device_that_is_in_the_middle_of_an_update_may_be_stored_as_befor
 
 
 def test_devices_that_have_not_come_to_rest_are_found_but_those_that_are_away() -> None:
-    asked = Request(topic="x", payload=b"", running="1.0.2")
+    asked = Request(topic="x", payload=b"")
     waits, moves = device("waits", pending=(asked,)), device("moves", state=State.INSTALLING)
     away = device("away", confirmed="1.0.1", state=State.GONE)
     found = verdicts.unsettled([*FLEET, waits, moves, away])
