@@ -172,7 +172,7 @@ class VirtualEngine:
         return parts.tallies.removed
 
     async def pages(self) -> Pages:
-        """How large the database is."""
+        """How large the database is, a SQLite file."""
         async with self._storage.reading() as connection:
             found = [await connection.exec_driver_sql(f"PRAGMA {name}") for name in ("page_size", "page_count")]
             size, count = (int(each.scalar_one()) for each in found)
@@ -218,14 +218,19 @@ class VirtualEngine:
 
 @asynccontextmanager
 async def open_engine(
-    begins_at: datetime, deliver: Callable[[str, bytes], None], *, step: timedelta = timedelta(seconds=1)
+    begins_at: datetime,
+    deliver: Callable[[str, bytes], None],
+    *,
+    step: timedelta = timedelta(seconds=1),
+    database: str | None = None,
 ) -> AsyncIterator[VirtualEngine]:
     """Open an engine with an empty database; what it publishes goes to `deliver`, as topic and payload.
 
-    While endpoints wait for room under a rate, time should go in steps of `step`, and not in larger ones.
+    While endpoints wait for room under a rate, time should go in steps of `step`, and not in larger ones. `database` is
+    the address of an empty one; None: a SQLite file that goes with the engine.
     """
     with tempfile.TemporaryDirectory(prefix="otao-", dir=_memory()) as place:
-        async with open_storage(f"sqlite+aiosqlite:///{place}/otao.db") as storage:
+        async with open_storage(database or f"sqlite+aiosqlite:///{place}/otao.db") as storage:
             clock = VirtualClock(begins_at)
             parts = Parts(
                 link=VirtualLink(deliver),

@@ -7,12 +7,14 @@ import os
 import sqlite3
 import sys
 from contextlib import closing
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 from tests.brokers import ROOT, Mosquitto
 from tests.services import Service, report, until_retained
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 TOKENS = ["a", "b", "c"]
@@ -73,24 +75,46 @@ async def test_invariant_1_after_a_restore_every_topic_is_what_the_older_databas
         await until_retained(broker, {"a": "2.0.0", "c": "1.1.0"})
 
 
+async def speak(broker: Mosquitto, tokens: Sequence[str], over: asyncio.Event) -> None:
+    """Let one endpoint after the other say what it runs, round after round, until it is over."""
+    for token in cycle(tokens):
+        if over.is_set():
+            return
+        await report(broker, token, "1.0.0")
+
+
 async def test_a_backup_while_reports_come_in_is_one_consistent_state(tmp_path: Path) -> None:
     tokens = [f"t{number}" for number in range(40)]
+    first, *others, last = tokens
+    copies = [tmp_path / f"copy-{number}.db" for number in range(3)]
     async with Mosquitto(tokens=tokens) as broker, Service(broker) as service:
         await service.define()
+        await report(broker, first, "1.0.0")
+        await service.until_running(first, "1.0.0")
+        over = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            for token in tokens:
-                group.create_task(report(broker, token, "1.0.0"))
-            copies = [tmp_path / f"copy-{number}.db" for number in range(3)]
+            for place in range(3):
+                group.create_task(speak(broker, others[place::3], over))
             for copy in copies:
                 assert (await otao(service, "backup", str(copy)))[0] == 0
+            over.set()
+        # Nobody has heard of the last one while copies were made.
+        async with asyncio.TaskGroup() as group:
+            for token in (*others, last):
+                group.create_task(report(broker, token, "1.0.0"))
         await until_retained(broker, dict.fromkeys(tokens, "1.1.0"))
+    heard = []
     for copy in copies:
         with closing(sqlite3.connect(copy)) as database:
             (endpoints,) = database.execute("SELECT count(*) FROM endpoint_state").fetchone()
             (counted,) = database.execute(
                 "SELECT coalesce(sum(amount), 0) FROM counter WHERE name = 'running'"
             ).fetchone()
+            heard.append(database.execute("SELECT count(*) FROM history").fetchone())
         assert endpoints == counted
+        assert 0 < endpoints < len(tokens)
+    # Reports came in all the while: each copy holds more of them than the one before.
+    assert heard[0] < heard[1] < heard[2]
 
 
 def damage(database: Path, table: str) -> None:
