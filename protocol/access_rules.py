@@ -10,7 +10,7 @@ Rules:
   reading and writing together, and a user's own lines go before all patterns: so what keeps an endpoint from forging
   its own offer is a denial for everybody, and for each endpoint that is named lines of its own that let it read.
 
-Spec: mosquitto.conf(5), acl_file; DESIGN §3, invariant 11.
+Spec: mosquitto.conf(5), acl_file; invariant 11.
 Layer: protocol; pure.
 """
 

@@ -15,7 +15,7 @@ Rules:
 - Where no Response Topic is given, the answer's topic follows from the command's. One that is given must not lie where
   devices, commands or the service itself speak.
 
-Spec: DESIGN §4; MQTT 5.0 §4.10 (request and response).
+Spec: docs/reference/mqtt-api.md, "Operators"; MQTT 5.0 §4.10 (request and response).
 Layer: protocol.
 """
 

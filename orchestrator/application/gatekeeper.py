@@ -11,7 +11,7 @@ Rules:
   is finished too.
 - What it does is decided again inside the transaction that does it: two ticks at once do it once.
 
-Spec: DESIGN §6.
+Spec: docs/explanation/rollouts.md.
 Layer: application.
 """
 

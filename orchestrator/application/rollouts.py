@@ -7,7 +7,7 @@ Rules:
   (invariant 7). Started installs go on.
 - A resume acknowledges the failures that it finds: they stop the rollout no more.
 
-Spec: DESIGN §6.
+Spec: docs/reference/rest-api.md, "Rollouts".
 Layer: application.
 """
 

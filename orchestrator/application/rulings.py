@@ -10,7 +10,7 @@ Rules:
   others when its last stage does not pass any more. It finishes again when that stage passes anew; neither newcomers
   nor a gate that an operator has passed over open it.
 
-Spec: DESIGN §6.
+Spec: docs/explanation/rollouts.md, "The gate".
 Layer: application; pure.
 """
 

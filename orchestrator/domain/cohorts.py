@@ -11,6 +11,6 @@ COHORTS = 1_000_000
 
 
 def cohort(application: str, endpoint_id: str) -> int:
-    """A stable number in `range(COHORTS)`, evenly spread: DESIGN §6, `cohort(e)`."""
+    """A stable number in `range(COHORTS)`, evenly spread."""
     digest = sha256(f"{application}\0{endpoint_id}".encode()).digest()
     return int.from_bytes(digest[:8]) % COHORTS

@@ -9,7 +9,7 @@ Rules:
 - Offers are made while the window is open, and soaks go on meanwhile. A window in the endpoints' own time zones does
   not count.
 
-Spec: DESIGN §6, `limits`.
+Spec: docs/explanation/rollouts.md, "Limits".
 Layer: orchestrator.domain; pure.
 """
 

@@ -17,7 +17,8 @@ Rules:
   as many as its sample. A last percentage that is waited in by nobody, them included, has nothing to be judged by.
 - Health, where the stage asks for it, is judged in the same way, among all that came to run the version.
 
-Spec: DESIGN §6; the interval is Wilson's score interval (E. B. Wilson 1927; method 3 of R. G. Newcombe 1998).
+Spec: docs/explanation/rollouts.md, "The gate"; the interval is Wilson's score interval (E. B. Wilson 1927; method 3 of
+R. G. Newcombe 1998).
 Layer: orchestrator.domain; pure.
 """
 

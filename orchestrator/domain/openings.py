@@ -7,7 +7,7 @@ Rules:
   aside. A freeze, and the endpoint's own soak, hold everything; a rescue waits for no soak.
 - Limits are not looked at: a hop that is open waits for its turn (`pacing`), and no other is taken instead.
 
-Spec: DESIGN §5, *Open*.
+Spec: docs/reference/rest-api.md, "Why".
 Layer: orchestrator.domain; pure.
 """
 

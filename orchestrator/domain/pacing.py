@@ -8,7 +8,7 @@ Rules:
 - A slot is held by an attempt that is open, until it has settled, soaks, or was not reached in time.
 - A rate that grows does so with what has been done, so that a restart changes nothing.
 
-Spec: DESIGN §6, `limits`; AWS IoT Jobs, "Job rollout rate", for the exponential rate.
+Spec: docs/explanation/rollouts.md, "Limits"; AWS IoT Jobs, "Job rollout rate", for the exponential rate.
 Layer: orchestrator.domain; pure.
 """
 

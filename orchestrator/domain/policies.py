@@ -6,7 +6,7 @@ Rules:
   and `attempts` alone says how often an endpoint tries.
 - Percentages grow from stage to stage; a stage admits whom the earlier ones admit as well.
 
-Spec: DESIGN §6.
+Spec: docs/explanation/rollouts.md.
 Layer: orchestrator.domain; pure.
 """
 

@@ -6,7 +6,7 @@ Rules:
 - A stage is entered once; stages are known by their position.
 - Whom a stage takes in is kept by name: a newcomer is in no stage because of where it stands among those.
 
-Spec: DESIGN §6.
+Spec: docs/explanation/rollouts.md.
 Layer: orchestrator.domain; pure.
 """
 
@@ -154,7 +154,7 @@ def take_in(rollout: Rollout, members: frozenset[int]) -> Rollout:
 
 @lru_cache(maxsize=4096)
 def shift(application: str, version: Version) -> int:
-    """By how much a version turns the order of endpoints, so that canaries differ: DESIGN §6, `shift(v)`."""
+    """By how much a version turns the order of endpoints, so that canaries differ; made as `cohorts.cohort` is."""
     digest = sha256(f"{application}\0{version.text}".encode()).digest()
     return int.from_bytes(digest[:8]) % COHORTS
 

@@ -6,7 +6,7 @@ Rules:
 - A percent stage admits one endpoint at least that no earlier stage admits, a count stage those of the lowest ranks.
   Which these are depends on the fleet, so that they are only known when the stage's gap is `filled`.
 
-Spec: DESIGN §6, *Cohort*.
+Spec: docs/explanation/rollouts.md, "Stages".
 Layer: orchestrator.domain; pure.
 """
 

@@ -7,7 +7,7 @@ Rules:
 - A rollout whose end has come is finished, but its stages have not passed by that.
 - The summary of a rollout that runs ends with what holds its offers, as far as that is the same for all endpoints.
 
-Spec: DESIGN §6, "GET …/rollout".
+Spec: docs/reference/rest-api.md, "Rollouts".
 Layer: application; pure.
 """
 

@@ -4,7 +4,7 @@ Rules:
 - What contradicts itself is refused at the member that has to change, with a sentence that says how.
 - Members that are left out, and null where it may stand, mean the defaults of the domain.
 
-Spec: DESIGN §6.
+Spec: docs/reference/rest-api.md, "How a software spreads".
 Layer: application; pure.
 """
 

@@ -4,7 +4,7 @@ Rules:
 - Specification and metadata keep the text in which they came, insignificant whitespace aside.
 - An absent specification and a null one are the same: nothing to offer.
 
-Spec: Kaa OTAO, "Software definition"; DESIGN §6 for `rollout`.
+Spec: Kaa OTAO, "Software definition"; docs/reference/rest-api.md, "How a software spreads", for `rollout`.
 Layer: application; pure.
 """
 

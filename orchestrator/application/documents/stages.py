@@ -4,7 +4,7 @@ Rules:
 - Each stage admits more endpoints than those before it; what cannot be so is refused at the stage that has to change.
 - A threshold has a sample: a number of verdicts that is needed.
 
-Spec: DESIGN §6.
+Spec: docs/reference/rest-api.md, "Stages".
 Layer: application; pure.
 """
 

@@ -132,7 +132,7 @@ def test_a_stage_that_was_not_entered_has_taken_nobody_in() -> None:
 
 
 def test_the_turn_of_a_version_is_that_of_its_application_and_text() -> None:
-    # DESIGN §6: the first 8 bytes of SHA-256 of application NUL version, modulo the ranks.
+    # The first 8 bytes of SHA-256 of application NUL version, modulo the ranks.
     assert rollouts.shift("kettle", v("1.1.0")) == 347_136
     assert rollouts.shift("kettle", v("1.2.0")) == 317_642
     assert rollouts.shift("toaster", v("1.1.0")) != rollouts.shift("kettle", v("1.1.0"))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.contract.storages import SqlShelf
 
 MOST = 10
-"""Statements of a batch, begin and commit apart (DESIGN §7)."""
+"""Statements of a batch, begin and commit apart (invariant 9)."""
 
 
 async def run(shelf: SqlShelf, entry: Entry, said: Sequence[Said]) -> list[str]:
