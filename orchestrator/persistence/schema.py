@@ -8,7 +8,7 @@ Rules:
 - An endpoint's key is `application_id * 2**32 + serial`: an application is one range of keys, a sweep one range scan.
 - Texts sort by code points, in every database.
 - Instants are epoch milliseconds, UTC. 0 stands for "none" in key columns that take part in a primary key.
-- Per-endpoint tables carry the endpoint's key in their primary key, so that they can be hash-partitioned.
+- Tables of endpoints can be hash-partitioned, most by the endpoint's key; by what each, docs/how-to/scale.md says.
 
 Layer: persistence.
 """

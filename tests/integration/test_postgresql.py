@@ -154,14 +154,6 @@ async def test_what_is_read_is_one_state_and_cannot_be_written(server: postgres.
                 await connection.exec_driver_sql("DELETE FROM endpoint")
 
 
-async def test_tables_of_endpoints_can_be_partitioned_by_hash(server: postgres.Postgres, name: str) -> None:
-    await server.fresh(name)
-    keys = dict.fromkeys(("setback", "consent", "attempt", "history"), "endpoint_id") | {"endpoint_state": "id"}
-    for table, key in keys.items():
-        parted = f"CREATE TABLE parted_{table} (LIKE {table} INCLUDING ALL) PARTITION BY HASH ({key})"
-        await server.run(parted, name)
-
-
 async def test_a_batch_of_500_is_as_many_statements_as_one_of_two(server: postgres.Postgres, name: str) -> None:
     async with opened(await server.fresh(name)) as shelf:
         entry = await shelf.define(APP, [general("1.0.0"), general("1.1.0", "1.0.0")])
