@@ -41,7 +41,7 @@ from orchestrator.application.observations import Observations
 from orchestrator.application.partitions import MAIN
 from orchestrator.application.parts import Parts, no_steps
 from orchestrator.application.plans import Plans
-from orchestrator.application.ports import SUBSCRIBED, StorageError
+from orchestrator.application.ports import StorageError
 from orchestrator.application.retirements import Retirer
 from orchestrator.application.tallies import Tallies
 from orchestrator.application.watches import Watch
@@ -155,7 +155,7 @@ async def assemble(
     directory = Directory(await storage.entries(), complete=settings.partitions == 1)
     if not directory.complete:
         access = await _shared(access, storage, clock)
-    link, operators_link = await _links(settings, storage, partition, directory, admitted)
+    link, operators_link = await coverages.links_of(settings, storage, partition, directory, admitted)
     parts = _parts(surroundings, storage, link, directory, clock, partition)
     engine = await engines.assemble(parts, batch_size=settings.batch_size, sample_every=settings.audit_interval)
     retirer = _retirer(settings, engine, storage)
@@ -213,36 +213,6 @@ def _parts(
         floods=Floods(settings.endpoint_messages_per_minute),
         feed=Feed(start=int(clock.now().timestamp() * 1_000_000)),
         tallies=surroundings.tallies,
-    )
-
-
-async def _links(
-    settings: Settings,
-    storage: SqlStorage,
-    partition: str,
-    directory: Directory,
-    admitted: Callable[[], Awaitable[None]],
-) -> tuple[MqttLink, MqttLink]:
-    """That for endpoints, and that for operators."""
-    spoken = ordered = None
-    left: list[str] = []
-    commanded: list[str] = []
-    if not directory.complete:
-        left = coverages.left(directory, settings.instances, await storage.left_app_versions())
-        spoken = coverages.of_endpoints(directory, settings.instances, partition)
-        commanded = coverages.left_of_operators(directory, partition, await storage.left_applications())
-        ordered = coverages.of_operators(directory, partition)
-    return (
-        links.for_endpoints(
-            settings,
-            storage.name,
-            partition,
-            admitted=admitted,
-            covered=spoken,
-            left=left,
-            subscribed=(await storage.deliveries()).get(SUBSCRIBED),
-        ),
-        links.for_operators(settings, storage.name, partition, admitted=admitted, covered=ordered, left=commanded),
     )
 
 

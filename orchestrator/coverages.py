@@ -21,15 +21,18 @@ import structlog
 
 from orchestrator import links
 from orchestrator.application.partitions import MAIN
+from orchestrator.application.ports import SUBSCRIBED
 from protocol import controls, topics
 from protocol.links import Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from broker_bridge.links import MqttLink
     from orchestrator.api.guards import App, Message, Receive, Scope, Send
     from orchestrator.application.directory import Directory
+    from orchestrator.persistence.storage import SqlStorage
+    from orchestrator.settings import Settings
     from protocol.topics import Instances
 
 log = structlog.get_logger(__name__)
@@ -104,3 +107,33 @@ class Coverage:
                     await link.covered()
             except TimeoutError:
                 log.warning("broker.not-covered", partition=self.partition, link=name)
+
+
+async def links_of(
+    settings: Settings,
+    storage: SqlStorage,
+    partition: str,
+    directory: Directory,
+    admitted: Callable[[], Awaitable[None]],
+) -> tuple[MqttLink, MqttLink]:
+    """The connection of a partition for endpoints, and that for operators; `admitted` as for each of them."""
+    spoken = ordered = None
+    spoken_before: list[str] = []
+    commanded: list[str] = []
+    if not directory.complete:
+        spoken_before = left(directory, settings.instances, await storage.left_app_versions())
+        spoken = of_endpoints(directory, settings.instances, partition)
+        commanded = left_of_operators(directory, partition, await storage.left_applications())
+        ordered = of_operators(directory, partition)
+    return (
+        links.for_endpoints(
+            settings,
+            storage.name,
+            partition,
+            admitted=admitted,
+            covered=spoken,
+            left=spoken_before,
+            subscribed=(await storage.deliveries()).get(SUBSCRIBED),
+        ),
+        links.for_operators(settings, storage.name, partition, admitted=admitted, covered=ordered, left=commanded),
+    )
