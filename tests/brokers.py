@@ -19,7 +19,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from protocol import access_rules
 from protocol.topics import Instances
@@ -80,6 +80,8 @@ class Mosquitto:
         self.port = free_port()
         self.tls_port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="otao-broker-"))
+        self.specifications: dict[tuple[str, str], Any] = {}
+        """What is to be retained of each version of each application, where a service was told."""
         self._tokens = tuple(tokens)
         self._anonymous = anonymous
         self._forgery_denied = forgery_denied

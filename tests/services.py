@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import ssl
@@ -35,6 +36,9 @@ STOP_SECONDS = 5.0
 """In which a service ends after SIGTERM, whatever else there is to do."""
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Of HTTP without TLS: a client that reads the machine's certificates takes 30 ms to make."""
+
+
+SOFTWARE = re.compile("/applications/(?P<application>[^/]+)/software/(?P<version>[^/]+)")
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = SECONDS) -> None:
@@ -188,7 +192,10 @@ class Service:
                     headers["If-Match"] = present.headers["etag"]
             response = await client.request(method, f"/api/v1{path}", json=body, headers=headers)
         assert response.status_code in {200, 201, 202, 204}, response.text
-        return response.json() if response.content else None
+        document = response.json() if response.content else None
+        if match := SOFTWARE.fullmatch(path):
+            self.broker.specifications[match["application"], match["version"]] = document and document["specification"]
+        return document
 
     async def metric(self, name: str) -> float:
         """A metric by its full name and labels; 0 when it is not there."""
@@ -212,7 +219,7 @@ class Service:
             "upgradableFrom": sources,
             "rolloutStrategy": "general",
             "filters": [],
-            "specification": {"link": f"https://firmware.example/{version}.bin"},
+            "specification": specification(version),
         }
         return await self.put(f"/applications/{application}/software/{version}", body | members)
 
@@ -258,6 +265,11 @@ async def stop(service: Service) -> None:
     assert took < STOP_SECONDS, f"{took:.1f} s; its log:\n{service.log()}"
 
 
+def specification(version: str) -> dict[str, str]:
+    """What software has that says nothing else."""
+    return {"link": f"https://firmware.example/{version}.bin"}
+
+
 def topic(token: str, resource: str, *, app_version: str = "kettle-v1", instance: str = "cmx_ota") -> str:
     """A topic of an endpoint."""
     return f"kp1/{app_version}/{instance}/{token}/{resource}"
@@ -287,7 +299,10 @@ async def report(
 async def retained(
     broker: Mosquitto, *, app_version: str = "kettle-v1", resource: str = "config/json"
 ) -> dict[str, str]:
-    """What the broker retains on push topics: token → version that is offered, or asked for."""
+    """What the broker retains on push topics: token → version that is offered, or asked for.
+
+    An offer that is not what its software's specification makes of it is told whole in place of its version.
+    """
     found: dict[str, str] = {}
     probe = f"otao/v1/partition/probe/{time.monotonic_ns()}"
     async with connect(broker, "otao") as client:
@@ -298,9 +313,20 @@ async def retained(
             if str(message.topic) == probe:
                 return found
             if message.retain and message.payload:
+                _, of_application, _, token, *_ = str(message.topic).split("/")
                 assert isinstance(message.payload, bytes)
-                found[str(message.topic).split("/")[3]] = json.loads(message.payload)["configId"]
+                document = json.loads(message.payload)
+                version = document["configId"]
+                sound = resource != "config/json" or document == offer(broker, of_application, version)
+                found[token] = version if sound else message.payload.decode()
     raise AssertionError(probe)
+
+
+def offer(broker: Mosquitto, app_version: str, version: str) -> Any:  # noqa: ANN401 - JSON
+    """The offer of a version as the broker should retain it, whoever it is for."""
+    application = app_version.removesuffix("-v1").removesuffix("-v2")
+    config = broker.specifications.get((application, version), specification(version))
+    return {"configId": version, "statusCode": 200, "reasonPhrase": "OK", "config": config}
 
 
 async def until_retained(
