@@ -140,13 +140,13 @@ async def test_invariant_2_kill_twice_while_a_fleet_reports_old_and_new_versions
     """Both reports of an endpoint may be redelivered; the older one would look like a fall back from the newer."""
     settings = {"OTAO_BATCH_SIZE": str(BATCH), "OTAO_MQTT_PROTOCOL": protocol}
     async with Mosquitto(anonymous=True) as broker, Service(broker, template=offered, **settings) as service:
+        told = [await stored(service)]
         await service.start(KILL_AT=first)
-        await service.subscribed()
+        await service.ready()
         async with connect(broker, "fleet") as client:
             for token in DOZEN:
                 for version in ("1.0.0", NEW):
                     await client.publish(topic(token, "applied/json"), f'{{"configId":"{version}"}}', qos=1)
-        told = [await stored(service)]
         for then in (second, ""):
             assert await service.died() == -9
             told.append(await stored(service))
