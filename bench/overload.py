@@ -1,20 +1,21 @@
-"""Ten times more reports than can be done, then one endpoint that floods: what holds meanwhile, and after.
+"""Many times more reports than can be done, then one endpoint that floods: what holds meanwhile, and after.
 
-Run: script/bench overload [-- --times N --seconds N --note SENTENCE], which writes the figures into
+Run: script/bench overload [-- --times N --seconds N --niceness N --note SENTENCE], which writes the figures into
 docs/reference/benchmarks.md; with `-- --from FILE` it writes those of an earlier run again. A C client sends reports of
-10,000 endpoints, QoS 1, ten times as fast as the service has just been found to store them; somebody else reads
-endpoints and numbers over REST. What was sent and stored is noted, REST's p50 and p99, the service's memory, and how
-long it took to catch up. Then one endpoint sends as fast as it can, and another one asks for its software again and
-again.
+10,000 endpoints, QoS 1, ten times as fast as the service has just been found to store them, or as fast as the broker
+takes them; with a niceness the service has the processor after broker and sender. Somebody else reads endpoints and
+numbers over REST. What was sent and stored is noted, REST's p50 and p99, the service's memory, and how long it took to
+catch up. Then one endpoint sends as fast as it can, and another one asks for its software again and again.
 
-Exit code 1: a report that the broker had taken is neither stored nor refused, REST took 250 ms or more at p99, or the
-endpoint that flooded was not named.
+Exit code 1: a report that the broker had taken is neither stored nor refused, REST took 250 ms or more at p99, memory
+is above its bound, or the endpoint that flooded was not named.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sqlite3
 import sys
 import tempfile
@@ -176,6 +177,12 @@ async def missing(database: Path, service: Service) -> int:
     return stored - int(kept)
 
 
+def give_way(service: Service, niceness: int) -> None:
+    """Have all threads of the service, and those to come, run after others."""
+    for thread in Path(f"/proc/{service.process.pid}/task").iterdir():
+        os.setpriority(os.PRIO_PROCESS, int(thread.name), niceness)
+
+
 def software() -> Iterator[tuple[str, dict[str, Any]]]:
     """What there is."""
     yield "", {"appVersions": ["kettle-v1"], "registration": "open"}
@@ -194,6 +201,7 @@ async def run(flags: argparse.Namespace) -> Overload:
         ):
             for path, body in software():
                 await asyncio.to_thread(put, service, f"/applications/kettle{path}", body)
+            give_way(service, flags.niceness)
             watcher = Watcher(service)
             # The first endpoints have to be there before they are read.
             await yardstick(broker, "reports", ENDPOINTS, TOPIC, REPORT, 1000, 0, ENDPOINTS, "ordered")
@@ -206,6 +214,7 @@ async def run(flags: argparse.Namespace) -> Overload:
                 origin=origins.here(load, flags.note, PROGRAMS),
                 endpoints=ENDPOINTS,
                 seconds=flags.seconds,
+                niceness=flags.niceness,
                 held=held,
                 missing=await missing(database, service),
                 flood=flood,
@@ -217,6 +226,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=float, default=10.0, help="what is offered, in capacities")
     parser.add_argument("--seconds", type=float, default=60.0, help="of overload")
+    parser.add_argument("--niceness", type=int, default=0, help="of the service, 19 at most")
     measured.add_flags(parser, Overload)
     given = parser.parse_args()
     found = measured.run(Overload, given, lambda flags: asyncio.run(run(flags)))

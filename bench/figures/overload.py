@@ -12,6 +12,8 @@ from bench.figures.measured import Measured
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+LIMIT_MIB = 400 * pages.MB_IN_MIB
+"""Of the service's memory, as under full load."""
 LIMIT_MS = 250.0
 """For REST's p99 while overloaded."""
 
@@ -94,7 +96,9 @@ class Overload(Measured):
 
     endpoints: int
     seconds: float
-    """For how long too much was sent."""
+    """For how long too much would have been sent, had the broker taken it as fast as it was to be sent."""
+    niceness: int = 0
+    """Of the service: how far broker and sender come before it on the processor."""
     held: Held
     missing: int
     """Reports that were counted as stored and are not in the history."""
@@ -102,8 +106,14 @@ class Overload(Measured):
 
     @property
     def good(self) -> bool:
-        """Whether nothing was lost, REST stayed quick, and the endpoint that flooded was named."""
-        return self.whole and self.quick and self.flood.named
+        """Whether nothing was lost, REST stayed quick, memory small, and the endpoint that flooded was named."""
+        return self.whole and self.quick and self.small and self.flood.named
+
+    @property
+    def small(self) -> bool:
+        """Whether memory stayed as it is bounded."""
+        held = self.held
+        return max(phase.memory_mib for phase in (held.before, held.meanwhile, held.after)) <= LIMIT_MIB
 
     @property
     def quick(self) -> bool:
@@ -118,9 +128,10 @@ class Overload(Measured):
 
     def markdown(self) -> str:
         """See `Measured.markdown`."""
+        priority = f"; the service gives way to everybody (niceness {self.niceness})" if self.niceness else ""
         head = (
-            f"{self.endpoints:,} endpoints, {self.seconds:.0f} s of too much, "
-            f"{self.flood.rate:,} reports a second from one. {self.origin.markdown()}\n"
+            f"{self.endpoints:,} endpoints, {self.held.reports / self.held.offered:.0f} s of too much, "
+            f"{self.flood.rate:,} reports a second from one{priority}. {self.origin.markdown()}\n"
         )
         headings = (f"one endpoint sends {self.flood.rate:,} reports a second", "")
         return "\n".join(
@@ -139,7 +150,9 @@ class Overload(Measured):
         yield "caught up", f"{held.caught_up_s:.0f} s after the end, {pages.number(held.catching_up)}/s"
         phases = (held.before, held.meanwhile, held.after)
         memory = ", ".join(f"{phase.memory_mib:.0f}" for phase in phases)
-        yield "memory of the service at most: before, overloaded, catching up", f"{memory} MiB"
+        limit = f"must: {LIMIT_MIB:.0f} MiB"
+        shown = pages.judged(f"{memory} MiB", good=self.small)
+        yield f"memory of the service at most: before, overloaded, catching up; {limit}", shown
         yield "REST p50, p99 while nothing else is to do", _shown(held.before.rest)
         shown = pages.judged(_shown(held.meanwhile.rest), good=self.quick)
         yield f"REST p50, p99 while overloaded; must: p99 below {LIMIT_MS:.0f} ms", shown

@@ -60,11 +60,12 @@ def test_a_moment_with_one_answer_has_its_time_and_one_with_none_says_so() -> No
     [
         SLOWED,
         replace(FOUND, held=replace(FOUND.held, meanwhile=Phase(rest=None, memory_mib=179))),
+        replace(FOUND, held=replace(FOUND.held, after=Phase(rest=QUICK, memory_mib=382))),
         replace(FOUND, missing=1),
         replace(FOUND, held=replace(FOUND.held, lost=1)),
         replace(FOUND, flood=replace(FOUND.flood, named=False)),
     ],
-    ids=["slow", "silent", "missing", "lost", "not named"],
+    ids=["slow", "silent", "large", "missing", "lost", "not named"],
 )
 def test_each_promise_that_is_broken_makes_it_bad_and_is_bold(figures: Overload) -> None:
     assert not figures.good
@@ -81,6 +82,11 @@ def test_what_was_offered_stands_beside_what_was_stored() -> None:
     assert "| offered | 31,200 reports/s, 8.8 times the 3,550/s that were stored meanwhile |" in text
     assert "| caught up | 119 s after the end, 6,400/s |" in text
     assert "| 143, 179, 198 MiB |" in text
+
+
+def test_how_long_it_lasted_is_what_it_took_and_who_had_to_give_way_is_said() -> None:
+    assert FOUND.markdown().startswith("10,000 endpoints, 27 s of too much, 5,000 reports a second from one. ")
+    assert "from one; the service gives way to everybody (niceness 10). " in replace(FOUND, niceness=10).markdown()
 
 
 def test_what_was_lost_is_counted() -> None:
