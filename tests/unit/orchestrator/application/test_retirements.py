@@ -147,7 +147,7 @@ async def test_more_than_a_transaction_takes_are_retired_in_several(
     desk.clock.at += 90 * DAY
     retirer = await house.look(replace(house.parts, steps=steps.append))
     assert (house.parts.silences.total, retirer.retired) == (0, 3)
-    assert steps == ["endpoints-retired"] * 2
+    assert steps == ["retirement-written", "endpoints-retired"] * 2
 
 
 async def test_it_looks_again_and_again(house: House) -> None:
