@@ -83,11 +83,17 @@ async def until_held(replicas: Sequence[Replica], amounts: list[int], seconds: f
     """Wait until replicas serve so many partitions; return how long that took."""
     begun_at = time.monotonic()
 
-    async def so() -> bool:
-        return [await held(replica) for replica in replicas] == amounts
+    found: list[float] = []
 
-    logs = "\n".join(replica.log()[-2000:] for replica in replicas)
-    await eventually(so, f"they hold {amounts}; their logs:\n{logs}", seconds)
+    async def so() -> bool:
+        found[:] = [await held(replica) for replica in replicas]
+        return found == amounts
+
+    try:
+        await eventually(so, f"they hold {amounts}", seconds)
+    except AssertionError as error:
+        logs = "\n".join(replica.log()[-2000:] for replica in replicas)
+        raise AssertionError(f"{error}; they hold {found}; their logs:\n{logs}") from error
     return time.monotonic() - begun_at
 
 
