@@ -190,8 +190,9 @@ class Postgres:
         await self.ask(make)
 
     async def copy(self, source: str, name: str) -> None:
-        """Make a database that holds what another one does, which nobody is connected to."""
+        """Make a database that holds what another one does, which nobody is connected to; no dump to whoever opens it."""
         await self._make(name, f'TEMPLATE "{source}"')
+        await self.run("UPDATE installation SET site = NULL", name)
 
     async def drop(self, name: str) -> None:
         """Remove a database, if it is there, whoever is connected to it."""
