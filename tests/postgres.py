@@ -190,7 +190,7 @@ class Postgres:
         await self.ask(make)
 
     async def copy(self, source: str, name: str) -> None:
-        """Make a database that holds what another one does, which nobody is connected to; no dump to whoever opens it."""
+        """Make a database that holds what another one does, which nobody is connected to; it counts as no dump."""
         await self._make(name, f'TEMPLATE "{source}"')
         await self.run("UPDATE installation SET site = NULL", name)
 
