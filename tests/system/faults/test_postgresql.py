@@ -7,28 +7,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-import pytest_asyncio
 
 from tests.brokers import Mosquitto
 from tests.contract.cutters import CommitCutter
-from tests.postgres import Postgres
 from tests.services import Service, connect, eventually, report, topic, until_retained
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     import asyncpg
 
+    from tests.postgres import Postgres
+
 FLEET = [f"e{number}" for number in range(40)]
-
-
-@pytest_asyncio.fixture
-async def server() -> AsyncIterator[Postgres]:
-    """A server of its own, which the test may kill."""
-    server = Postgres()
-    server.start()
-    yield server
-    server.remove()
 
 
 async def reported(service: Service, token: str) -> list[str | None]:

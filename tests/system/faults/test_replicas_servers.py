@@ -10,17 +10,15 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-import pytest_asyncio
-
 from tests.brokers import Mosquitto
-from tests.postgres import Postgres
 from tests.services import eventually, stop
 from tests.system.loads import check_offers, under_load
 from tests.system.replicas import holder_of, open_replicas, reported, until_all_running
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
+    from tests.postgres import Postgres
     from tests.system.loads import Load
     from tests.system.replicas import Replica
 
@@ -29,15 +27,6 @@ FLEET = [f"e{number}" for number in range(20)]
 ALL = {"OTAO_HISTORY_PER_ENDPOINT": "0"}
 NEVER = ["autosave_interval 0"]
 """The broker saves its store when it is asked to, and at no other time."""
-
-
-@pytest_asyncio.fixture
-async def server() -> AsyncIterator[Postgres]:
-    """A server of its own, which the test may kill."""
-    server = Postgres()
-    server.start()
-    yield server
-    server.remove()
 
 
 async def test_invariant_2_a_database_and_then_a_broker_killed_under_three_replicas_lose_and_double_no_report(

@@ -10,29 +10,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-import pytest_asyncio
 
 from tests.brokers import Mosquitto
-from tests.postgres import Postgres
 from tests.services import stop
 from tests.system.loads import check_offers, under_load
 from tests.system.replicas import holder_of, open_replicas, reported, until_all_running
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from tests.postgres import Postgres
 
 DATABASE = "otao"
 FLEET = [f"e{number}" for number in range(20)]
 ALL = {"OTAO_HISTORY_PER_ENDPOINT": "0"}
-
-
-@pytest_asyncio.fixture
-async def server() -> AsyncIterator[Postgres]:
-    """A server of its own, which the test may kill."""
-    server = Postgres()
-    server.start()
-    yield server
-    server.remove()
 
 
 @pytest.mark.parametrize("database", ["there", "killed", "silent"])
